@@ -1,0 +1,90 @@
+"""Sampler: argmax, or seeded sampling at a temperature by Gumbel noise.
+
+The token drawn is argmax(logit + T * g) with g = -ln(-ln(u)): a sample of softmax(logit / T). The
+noise of element j of draw n depends on the seed, n and j alone, so that every chip configuration
+draws the same tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sterna.spec import tables
+from sterna.spec.fixed import round_shift
+
+__all__ = ["Sampler", "gumbel", "next_draw", "next_element", "uniforms"]
+
+_MASK = (1 << 64) - 1
+_LOG, _LOG_RISE = (np.array(column, dtype=np.int64) for column in tables.log_mantissa())
+_CORRECTION, _CORRECTION_RISE = (
+    np.array(column, dtype=np.int64) for column in tables.gumbel_correction()
+)
+_LN2 = 2839
+"""ln 2 with 12 fraction bits."""
+
+
+def next_draw(state: int) -> int:
+    """xorshift64 with shifts 13, 7, 17 (Marsaglia 2003): one step per token drawn."""
+    state ^= state << 13 & _MASK
+    state ^= state >> 7
+    return state ^ (state << 17 & _MASK)
+
+
+def next_element(state: int) -> int:
+    """xorshift64 with shifts 12, 25, 27 (Vigna 2016), from the draw's state: one step per logit."""
+    state ^= state >> 12
+    state ^= state << 25 & _MASK
+    return state ^ (state >> 27)
+
+
+def uniforms(state: int, count: int) -> np.ndarray:
+    """The 24-bit uniforms of one draw: high and low half of each state added, upper 24 bits."""
+    draws = np.empty(count, dtype=np.int64)
+    for j in range(count):
+        state = next_element(state)
+        draws[j] = ((state + (state >> 32)) & 0xFFFFFFFF) >> 8
+    return draws
+
+
+def gumbel(uniform: np.ndarray) -> np.ndarray:
+    """Gumbel noise -ln(-ln(1 - w)) with w = (uniform + 1/2) / 2**24, 12 fraction bits, signed.
+
+    Computed as -ln(w) - c(w) with tables of 64 segments for the mantissa's logarithm and for c.
+    """
+    w = 2 * uniform + 1
+    exponent = np.frexp(w.astype(np.float64))[1].astype(np.int64)  # w in [2**(e-1), 2**e)
+    fraction = (w << (25 - exponent)) & 0xFFFFFF
+    segment, rest = fraction >> 18, (fraction >> 6) & 0xFFF
+    mantissa = _LOG[segment] + round_shift(_LOG_RISE[segment] * rest, 12)
+    log = _LN2 * (26 - exponent) - mantissa
+    segment, rest = w >> 19, (w >> 7) & 0xFFF
+    return log - _CORRECTION[segment] - round_shift(_CORRECTION_RISE[segment] * rest, 12)
+
+
+class Sampler:
+    """Draws tokens from logits.
+
+    Parameters
+    ----------
+    temperature : int
+        Temperature times 2**(fraction bits of the logits), 0..65535; 0 is argmax.
+    seed : int
+        State of the draw generator, 64 bits, not 0.
+    """
+
+    def __init__(self, temperature: int = 0, seed: int = 1) -> None:
+        self.temperature = temperature
+        self.state = seed
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [V] with noise, ``GUMBEL_FRACTION`` more fraction bits."""
+        scores = logits << tables.GUMBEL_FRACTION
+        if self.temperature:
+            scores = scores + gumbel(uniforms(self.state, len(logits))) * self.temperature
+        return scores
+
+    def draw(self, logits: np.ndarray) -> int:
+        """Return the token drawn (the first of equals) and step the generator."""
+        token = int(np.argmax(self.scores(logits)))
+        self.state = next_draw(self.state)
+        return token

@@ -1,0 +1,300 @@
+"""Lay a model out for one chip configuration: tape, side RAMs and embedding, as the chip's RAMs hold them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sterna.errors import InputError
+from sterna.model.model import Model
+from sterna.spec.chip import ChipConfig
+from sterna.spec.program import Op, Stats, Step
+from sterna.spec.tape import HEADER_BITS, Header, checksum, header_words
+from sterna.spec.trits import Packing, pack, unpack
+
+__all__ = ["Image", "Segment", "fit", "lay_out", "read_back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Where a segment lies.
+
+    Attributes
+    ----------
+    step : int
+        Number of the model's step that it belongs to.
+    header : Header
+    first_word, words : int
+        Its weight words on the tape.
+    """
+
+    step: int
+    header: Header
+    first_word: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """Contents of a chip's RAMs for one model.
+
+    Attributes
+    ----------
+    tape : numpy.ndarray
+        uint32 [words, pieces]: tape words, lowest 32 bits first.
+    vector_a, vector_b : numpy.ndarray
+        uint16 [words, E].
+    embedding : numpy.ndarray
+        int8 [words, E].
+    segments : tuple of Segment
+    vocab : int
+    """
+
+    tape: np.ndarray
+    vector_a: np.ndarray
+    vector_b: np.ndarray
+    embedding: np.ndarray
+    segments: tuple[Segment, ...]
+    vocab: int
+
+
+class _SideRam:
+    """Vectors one after the other, each padded to whole words of E elements."""
+
+    def __init__(self, elements: int) -> None:
+        self.elements = elements
+        self.parts: list[np.ndarray] = []
+        self.address: dict[str, int] = {}
+        self.words = 0
+
+    def add(self, name: str | None, vector: np.ndarray | None) -> int:
+        """Address of a vector, which is stored when its name is first seen."""
+        if name is None or vector is None:
+            return 0
+        if name not in self.address:
+            self.address[name] = self.words
+            words = _ceil(len(vector), self.elements)
+            padded = np.zeros(words * self.elements, dtype=np.int64)
+            padded[: len(vector)] = vector
+            self.parts.append((padded & 0xFFFF).astype(np.uint16).reshape(words, -1))
+            self.words += words
+        return self.address[name]
+
+    def image(self) -> np.ndarray:
+        return np.concatenate(self.parts) if self.parts else np.zeros((0, self.elements), np.uint16)
+
+
+def _ceil(value: int, unit: int) -> int:
+    return -(-value // unit)
+
+
+def _weight_words(trits: np.ndarray, config: ChipConfig) -> np.ndarray:
+    """Trits [rows, columns] in the order in which the lanes want them, [words, R x C].
+
+    Block of C columns after block; within a block, R rows after R rows. Zeros pad both.
+    """
+    rows, columns = trits.shape
+    groups, blocks = _ceil(rows, config.rows), _ceil(columns, config.columns)
+    padded = np.zeros((groups * config.rows, blocks * config.columns), dtype=np.int8)
+    padded[:rows, :columns] = trits
+    tiled = padded.reshape(groups, config.rows, blocks, config.columns)
+    return tiled.transpose(2, 0, 1, 3).reshape(blocks * groups, config.lanes)
+
+
+def _pieces(bits: np.ndarray) -> np.ndarray:
+    """Bits [words, n], lowest first, as uint32 [words, pieces]."""
+    width = _ceil(bits.shape[1], 32) * 32
+    padded = np.zeros((len(bits), width), dtype=np.uint8)
+    padded[:, : bits.shape[1]] = bits
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4")
+
+
+def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
+    word, count = header.encode(), header_words(word_bits)
+    bits = np.array([word >> i & 1 for i in range(HEADER_BITS)], dtype=np.uint8)
+    padded = np.zeros(count * word_bits, dtype=np.uint8)
+    padded[:HEADER_BITS] = bits
+    return _pieces(padded.reshape(count, word_bits))
+
+
+def _cuts(step: Step, config: ChipConfig) -> list[tuple[int, int]]:
+    """Row ranges into which a step is cut so that each fits the partial-sum RAM."""
+    if step.op is Op.EMBED:
+        return [(0, step.rows)]
+    unit = max(config.rows, config.elements)
+    most = config.psum_words * config.rows // unit * unit
+    return [(row, min(row + most, step.rows)) for row in range(0, step.rows, most)]
+
+
+def _headers(
+    model: Model, config: ChipConfig, a: _SideRam, b: _SideRam
+) -> list[tuple[int, Header, np.ndarray]]:
+    """Step number, header and weight pieces of every segment."""
+    result = []
+    state_words = _ceil(model.shape.width, config.elements)
+    for number, step in enumerate(model.steps):
+        vector_q = (
+            a.add("embedding_scale", model.embedding_scale)
+            if step.op is Op.EMBED
+            else b.add(step.vector_q, model.vectors.get(step.vector_q or ""))
+        )
+        header = Header(
+            op=step.op,
+            last=0,
+            stats=step.stats,
+            rows=step.rows,
+            groups=0,
+            blocks=_ceil(step.columns, config.columns),
+            source_words=_ceil(step.columns or step.rows, config.elements),
+            vector_a=a.add(step.vector_a, model.vectors.get(step.vector_a or "")),
+            vector_b=b.add(step.vector_b, model.vectors.get(step.vector_b or "")),
+            vector_q=vector_q,
+            state=step.layer * state_words,
+            bounded=int(step.op is Op.STATE and step.vector_a is not None),
+            scale_mantissa=step.scale[0],
+            scale_exponent=step.scale[1],
+            eps_mantissa=step.eps[0],
+            eps_exponent=step.eps[1],
+            eps_constant=step.eps_constant,
+            sigmoid_shift=step.sigmoid_shift,
+            out_shift=step.out_shift,
+            residual_shift=step.residual_shift,
+        )
+        for low, high in _cuts(step, config):
+            pieces = np.zeros((0, _ceil(config.word_bits, 32)), dtype=np.uint32)
+            if step.op is not Op.EMBED:
+                words = _weight_words(model.trits[step.name][low:high], config)
+                pieces = _pieces(pack(words, config.packing))
+            header = replace(
+                header,
+                rows=high - low,
+                groups=_ceil(high - low, config.rows),
+                row=low,
+                stats=step.stats if low == 0 else Stats.KEEP,
+                checksum=checksum(pieces),
+            )
+            result.append((number, header, pieces))
+    number, header, pieces = result[-1]
+    result[-1] = (number, replace(header, last=1), pieces)
+    return result
+
+
+def lay_out(model: Model, config: ChipConfig) -> Image:
+    """Lay out a model for a chip.
+
+    Raises
+    ------
+    InputError
+        If the model does not fit, with the RAM, what is needed and what there is.
+    """
+    a, b = _SideRam(config.elements), _SideRam(config.elements)
+    parts = _headers(model, config, a, b)
+    tape: list[np.ndarray] = []
+    segments: list[Segment] = []
+    position = 0
+    for index, (number, header, _) in enumerate(parts):
+        # The header runs one segment ahead: it lies before the words of the segment before it.
+        chunks = [_header_pieces(header, config.word_bits)]
+        if index > 0:
+            chunks.append(parts[index - 1][2])
+        if index == len(parts) - 1:
+            chunks.append(parts[index][2])
+        tape += chunks
+        position += sum(len(chunk) for chunk in chunks)
+        first = position - (len(parts[index][2]) if index == len(parts) - 1 else 0)
+        if index < len(parts) - 1:
+            first += header_words(config.word_bits)
+        segments.append(Segment(number, header, first, len(parts[index][2])))
+    vocab, hidden = model.embedding.shape
+    row_words = _ceil(hidden, config.elements)
+    embedding = np.zeros((vocab, row_words * config.elements), dtype=np.int8)
+    embedding[:, :hidden] = model.embedding
+    image = Image(
+        tape=np.concatenate(tape),
+        vector_a=a.image(),
+        vector_b=b.image(),
+        embedding=embedding.reshape(-1, config.elements),
+        segments=tuple(segments),
+        vocab=vocab,
+    )
+    _check_fit(needs(model, image, config), config)
+    return image
+
+
+def needs(model: Model, image: Image, config: ChipConfig) -> dict[str, int]:
+    """Depth that each RAM of the configuration needs for this model."""
+    shape = model.shape
+    return {
+        "tape_words": len(image.tape),
+        "vector_a_words": len(image.vector_a),
+        "vector_b_words": len(image.vector_b),
+        "embedding_words": len(image.embedding),
+        "residual_words": _ceil(shape.hidden, config.elements),
+        "scratch_words": _ceil(max(shape.width, shape.intermediate), config.elements),
+        "state_words": shape.layers * _ceil(shape.width, config.elements),
+        "max_columns": max(step.columns for step in model.steps),
+        "max_vocab": shape.vocab,
+    }
+
+
+def _check_fit(needed: dict[str, int], config: ChipConfig) -> None:
+    for name, need in needed.items():
+        have = getattr(config, name)
+        if need > have:
+            raise InputError(
+                f"the model needs {name} = {need}, the chip has {have}; "
+                "choose a larger chip configuration or a smaller model"
+            )
+
+
+def fit(
+    model: Model,
+    *,
+    rows: int,
+    columns: int,
+    elements: int,
+    packing: Packing,
+    psum_words: int | None = None,
+) -> ChipConfig:
+    """Return the smallest configuration with these lanes that holds a model."""
+    largest = dict.fromkeys(
+        (
+            "tape_words vector_a_words vector_b_words embedding_words residual_words "
+            "scratch_words state_words"
+        ).split(),
+        1 << 24,
+    )
+    config = ChipConfig(
+        rows=rows,
+        columns=columns,
+        elements=elements,
+        packing=packing,
+        psum_words=psum_words or _ceil(max(step.rows for step in model.steps), rows),
+        max_columns=max(step.columns for step in model.steps),
+        max_vocab=model.shape.vocab,
+        **largest,
+    )
+    return replace(config, **needs(model, lay_out(model, config), config))
+
+
+def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:
+    """Decode a tape: trits of every step that has weights, padding cut off, headers and checksums checked.
+
+    Columns are padded to whole words of the source, as the header does not say more.
+    """
+    steps: dict[int, list[np.ndarray]] = {}
+    for segment in image.segments:
+        header = segment.header
+        pieces = image.tape[segment.first_word : segment.first_word + segment.words]
+        if checksum(pieces) != header.checksum:
+            raise InputError(f"segment of step {segment.step}: the tape's checksum does not match")
+        if segment.words == 0:
+            continue
+        bits = np.unpackbits(pieces.view(np.uint8), axis=1, bitorder="little")
+        words = unpack(bits[:, : config.word_bits], config.lanes, config.packing)
+        tiled = words.reshape(header.blocks, header.groups, config.rows, config.columns)
+        trits = tiled.transpose(1, 2, 0, 3).reshape(header.groups * config.rows, -1)
+        columns = header.source_words * config.elements
+        steps.setdefault(segment.step, []).append(trits[: header.rows, :columns])
+    return {number: np.concatenate(parts) for number, parts in steps.items()}

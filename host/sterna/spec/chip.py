@@ -1,0 +1,144 @@
+"""Chip configuration: everything that sizes a chip, in one frozen, validated, hashed object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sterna.errors import InputError
+from sterna.spec.trits import Packing
+
+__all__ = ["REFERENCE", "ChipConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipConfig:
+    """Sizes of a chip. Depths are in words of the RAM that they size.
+
+    Attributes
+    ----------
+    rows, columns : int
+        R rows by C columns of weights enter the engine per clock.
+    elements : int
+        E elements per clock in quantizer and epilogue, and in each word of the vector RAMs and banks.
+    packing : Packing
+        Packing of the tape's weight words.
+    tape_words : int
+        Words of the on-chip tape RAM, each R x C trits.
+    vector_a_words, vector_b_words : int
+        Side RAMs, E elements a word. A: first norm weights, lower bounds, embedding scales. B: folded norm
+        weights.
+    embedding_words : int
+        Embedding RAM, E int8 a word.
+    residual_words, scratch_words, state_words : int
+        Banks: hidden / E, max(width, intermediate) / E, layers x width / E.
+    psum_words : int
+        Partial sums, R a word: the most groups of R rows in one segment.
+    max_columns : int
+        Longest row of a weight matrix; sizes the accumulators.
+    max_vocab : int
+        Largest vocabulary; sizes token numbers.
+    """
+
+    rows: int
+    columns: int
+    elements: int
+    packing: Packing
+    tape_words: int
+    vector_a_words: int
+    vector_b_words: int
+    embedding_words: int
+    residual_words: int
+    scratch_words: int
+    state_words: int
+    psum_words: int
+    max_columns: int
+    max_vocab: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "packing" and not (isinstance(value, int) and 1 <= value <= 1 << 24):
+                raise InputError(f"{field.name} must be an integer from 1 to 2**24, not {value!r}")
+        object.__setattr__(self, "packing", Packing(self.packing))
+        rows, elements = self.rows, self.elements
+        for name in ("rows", "elements"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise InputError(f"{name} must be a power of two, not {value}")
+        if self.columns % elements:
+            raise InputError(
+                f"columns must be a multiple of elements ({elements}), not {self.columns}"
+            )
+        if max(rows, elements) > 64:
+            raise InputError(f"rows and elements must be at most 64, not {max(rows, elements)}")
+        if self.psum_words * rows < elements:
+            raise InputError(
+                f"psum_words x rows must be at least elements ({elements}), not {self.psum_words * rows}"
+            )
+        if self.max_columns > 1 << 16:
+            raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
+
+    @property
+    def lanes(self) -> int:
+        """Weights per clock, R x C."""
+        return self.rows * self.columns
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of a tape word."""
+        return self.packing.word_bits(self.lanes)
+
+    @property
+    def row_sum_bits(self) -> int:
+        """Bits of a signed row sum: 127 x max_columns and the sign."""
+        return (127 * self.max_columns).bit_length() + 1
+
+    @property
+    def token_bits(self) -> int:
+        """Bits of a token number."""
+        return max(1, (self.max_vocab - 1).bit_length())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {**asdict(self), "packing": self.packing.name}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ChipConfig:
+        """Inverse of `to_dict`; says which fields are missing or unknown."""
+        names = {field.name for field in fields(cls)}
+        wrong = sorted(names ^ set(values))
+        if wrong:
+            raise InputError(f"chip configuration: missing or unknown field {wrong[0]!r}")
+        packing = values["packing"]
+        if packing not in Packing.__members__:
+            choices = ", ".join(Packing.__members__)
+            raise InputError(f"packing must be one of {choices}, not {packing!r}")
+        return cls(**{**values, "packing": Packing[packing]})
+
+    @property
+    def digest(self) -> str:
+        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON: the chip's identity."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+REFERENCE = ChipConfig(
+    rows=4,
+    columns=64,
+    elements=8,
+    packing=Packing.FIVE_THIRDS,
+    tape_words=6144,
+    vector_a_words=512,
+    vector_b_words=1024,
+    embedding_words=12288,
+    residual_words=32,
+    scratch_words=96,
+    state_words=96,
+    psum_words=512,
+    max_columns=768,
+    max_vocab=1024,
+)
+"""256 lanes for LFE5U-85F with the whole model on chip: the configuration of the demo and of all figures."""

@@ -1,0 +1,136 @@
+"""The tape: segment headers and the order of everything in it.
+
+    tape = header 0 | header 1 | words 0 | header 2 | words 1 | ... | header n-1 | words n-2 | words n-1
+
+Headers run one segment ahead of their weight words, so that the quantizer can begin on the next vector
+while the lanes still work on this one. A header fills as many tape words as it needs, lowest bits first.
+One pass over the tape is one token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from sterna.errors import InputError
+from sterna.spec.program import Op, Stats
+
+__all__ = ["HEADER_BITS", "HEADER_FIELDS", "HEADER_MAGIC", "Header", "checksum", "header_words"]
+
+HEADER_MAGIC = 0xA5
+
+HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
+    ("magic", 8, False, f"{HEADER_MAGIC:#x}; anything else stops the chip with an error"),
+    ("op", 3, False, "operation of the epilogue (Op)"),
+    ("last", 1, False, "last segment of the token"),
+    ("stats", 2, False, "where the quantisation's statistics come from (Stats)"),
+    ("rows", 16, False, "elements of the result in this segment"),
+    ("groups", 16, False, "weight words per block: rows / R, rounded up"),
+    ("blocks", 12, False, "blocks of C columns; 0 for EMBED"),
+    ("source_words", 16, False, "bank words of the source: columns / E, rounded up; EMBED: words of a row"),
+    ("row", 16, False, "first row of this segment; not 0 only where a matrix is cut"),
+    ("vector_a", 16, False, "side RAM A: lower bound, or first norm weight of the next sums"),
+    ("vector_b", 16, False, "side RAM B: folded norm weight of the segment that reads the result"),
+    ("vector_q", 16, False, "side RAM B: folded norm weight of this segment; EMBED: scales, side RAM A"),
+    ("state", 16, False, "first word of the layer's state"),
+    ("bounded", 1, False, "STATE: the lower bound is in side RAM A, not 0"),
+    ("scale_mantissa", 16, False, "constant factor of the output scale"),
+    ("scale_exponent", 8, True, "its exponent; EMBED: the shift, negated"),
+    ("eps_mantissa", 16, False, "factor of the second sum of squares"),
+    ("eps_exponent", 8, True, "its exponent"),
+    ("eps_constant", 32, False, "constant added to the sum of squares"),
+    ("sigmoid_shift", 4, False, "fraction bits of the sigmoid's input less 4"),
+    ("out_shift", 5, False, "right shift of the last product"),
+    ("residual_shift", 4, False, "right shift of the old residual"),
+    ("checksum", 32, False, "of the segment's weight words"),
+)
+"""Name, bits, signed, meaning; lowest bits first."""
+
+HEADER_BITS = 288
+"""Bits of a header, unused upper ones zero."""
+
+assert sum(bits for _, bits, _, _ in HEADER_FIELDS) <= HEADER_BITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A segment header; see `HEADER_FIELDS` for the meaning of each field."""
+
+    op: Op
+    last: int
+    stats: Stats
+    rows: int
+    groups: int
+    blocks: int
+    source_words: int
+    row: int = 0
+    vector_a: int = 0
+    vector_b: int = 0
+    vector_q: int = 0
+    state: int = 0
+    bounded: int = 0
+    scale_mantissa: int = 0
+    scale_exponent: int = 0
+    eps_mantissa: int = 0
+    eps_exponent: int = 0
+    eps_constant: int = 0
+    sigmoid_shift: int = 0
+    out_shift: int = 0
+    residual_shift: int = 0
+    checksum: int = 0
+    magic: int = HEADER_MAGIC
+
+    def encode(self) -> int:
+        """Pack into an integer of `HEADER_BITS` bits; a value that does not fit is refused by name."""
+        word, position = 0, 0
+        for name, bits, signed, _ in HEADER_FIELDS:
+            value = int(getattr(self, name))
+            low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+            if not low <= value <= high:
+                raise InputError(f"header field {name} must be {low} to {high}, not {value}")
+            word |= (value & (1 << bits) - 1) << position
+            position += bits
+        return word
+
+    @classmethod
+    def decode(cls, word: int) -> Header:
+        """Unpack; a wrong magic, an unknown operation or a bit beyond the fields is refused."""
+        values, position = {}, 0
+        for name, bits, signed, _ in HEADER_FIELDS:
+            value = word >> position & (1 << bits) - 1
+            values[name] = value - (1 << bits) if signed and value >> bits - 1 else value
+            position += bits
+        if values["magic"] != HEADER_MAGIC or word >> position:
+            raise InputError(f"not a segment header: magic {values['magic']:#x}")
+        for name, kind in (("op", Op), ("stats", Stats)):
+            if values[name] not in list(kind):
+                raise InputError(f"segment header: no {name} has the number {values[name]}")
+            values[name] = kind(values[name])
+        return cls(**values)
+
+
+assert {field.name for field in fields(Header)} == {name for name, *_ in HEADER_FIELDS}
+
+
+def header_words(word_bits: int) -> int:
+    """Tape words that a header fills."""
+    return -(-HEADER_BITS // word_bits)
+
+
+def checksum(words: np.ndarray) -> int:
+    """Checksum of tape words: each is folded to 32 bits, rotated into a running XOR.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        uint32 [words, pieces], lowest piece first. Piece k of a word is rotated left by k before the pieces
+        are XORed, so that equal flips in two pieces do not cancel.
+    """
+    pieces = words.astype(np.uint64)
+    turns = np.arange(words.shape[1], dtype=np.uint64) % 32
+    turned = (pieces << turns | pieces >> (32 - turns)) & 0xFFFFFFFF
+    total = 0
+    for folded in np.bitwise_xor.reduce(turned, axis=1).tolist():
+        total = ((total << 1 | total >> 31) & 0xFFFFFFFF) ^ folded
+    return total

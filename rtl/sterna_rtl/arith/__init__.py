@@ -1,0 +1,1 @@
+"""Arithmetic that several units share: division, square root, sigmoid, logarithm."""

@@ -1,0 +1,1 @@
+"""Sequencer, banks, generator, registers and counters."""

@@ -1,0 +1,103 @@
+"""Payloads of all streams between units, derived from `sterna.spec` and the chip configuration."""
+
+from __future__ import annotations
+
+from amaranth import signed, unsigned
+from amaranth.lib.data import ArrayLayout, StructLayout
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import (
+    PRE_BITS,
+    RESIDUAL_BITS,
+    SCALE_BITS,
+    SCRATCH_BITS,
+    STATE_BITS,
+    VECTOR_BITS,
+)
+from sterna.spec.tape import HEADER_FIELDS
+
+__all__ = ["HEADER", "Layouts"]
+
+_FIELD = {name: signed(bits) if sign else unsigned(bits) for name, bits, sign, _ in HEADER_FIELDS}
+
+HEADER = StructLayout(_FIELD)
+"""A segment header as it lies on the tape."""
+
+
+def _part(*names: str) -> StructLayout:
+    """Those fields of a header that one unit needs: its job."""
+    return StructLayout({name: _FIELD[name] for name in names})
+
+
+class Layouts:
+    """Payload shapes of one chip.
+
+    Attributes
+    ----------
+    word : shape
+        A tape word.
+    weights : StructLayout
+        An unpacked word, `nonzero` and `negative` for each lane; lane r * C + c is row r, column c. A zero trit may
+        carry any sign.
+    activations : ArrayLayout
+        E quantised activations.
+    sums : StructLayout
+        R row sums of consecutive rows; `last` marks the end of a segment. Sums of padding rows are zero.
+    results : StructLayout
+        What gathering operations write to a bank, E elements, for the quantizer's statistics: `values`, the
+        values `second` whose squares make the second sum, addresses of w1 (side RAM A) and w12 (side RAM B), `unit`
+        if w1 is one, `first` and `last` of the vector.
+    scale : StructLayout
+        Output scale of a segment.
+    embedding : StructLayout
+        E elements of an embedding row; `scale` is the row's, `last` marks its end.
+    logits : StructLayout
+        E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends.
+    quantizer_job, engine_job, epilogue_job, embedding_job : StructLayout
+        Header fields for each unit.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        rows, lanes, elements = config.rows, config.lanes, config.elements
+        self.word = unsigned(config.word_bits)
+        self.weights = StructLayout({"nonzero": lanes, "negative": lanes})
+        self.activations = ArrayLayout(signed(8), elements)
+        self.sums = StructLayout({"sums": ArrayLayout(signed(config.row_sum_bits), rows), "last": 1})
+        self.residual = ArrayLayout(signed(RESIDUAL_BITS), elements)
+        self.scratch = ArrayLayout(signed(SCRATCH_BITS), elements)
+        self.state = ArrayLayout(signed(STATE_BITS), elements)
+        self.vector = ArrayLayout(unsigned(VECTOR_BITS), elements)
+        self.scale = StructLayout({"mantissa": SCALE_BITS, "shift": 6})
+        self.results = StructLayout(
+            {
+                "values": self.scratch,
+                "second": ArrayLayout(signed(PRE_BITS), elements),
+                "vector_a": _FIELD["vector_a"],
+                "vector_b": _FIELD["vector_b"],
+                "unit": 1,
+                "first": 1,
+                "last": 1,
+            }
+        )
+        self.embedding = StructLayout(
+            {"elements": ArrayLayout(signed(8), elements), "scale": SCALE_BITS, "last": 1}
+        )
+        self.logits = StructLayout(
+            {
+                "values": ArrayLayout(signed(PRE_BITS), elements),
+                "mask": elements,
+                "first": 1,
+                "last": 1,
+            }
+        )
+        self.token = unsigned(config.token_bits)
+        self.quantizer_job = _part(
+            "op", "stats", "blocks", "source_words", "vector_q", "scale_mantissa", "scale_exponent",
+            "eps_mantissa", "eps_exponent", "eps_constant",
+        )  # fmt: skip
+        self.engine_job = _part("groups", "blocks")
+        self.epilogue_job = _part(
+            "op", "last", "rows", "row", "vector_a", "vector_b", "state", "bounded",
+            "scale_exponent", "sigmoid_shift", "out_shift", "residual_shift",
+        )  # fmt: skip
+        self.embedding_job = _part("source_words", "vector_q")

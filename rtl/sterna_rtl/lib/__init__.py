@@ -1,0 +1,1 @@
+"""Streams and queues: what every unit is built from."""

@@ -1,0 +1,1 @@
+"""From the tape RAM to unpacked words."""
