@@ -37,16 +37,19 @@ class Layouts:
     word : shape
         A tape word.
     weights : StructLayout
-        An unpacked word, `nonzero` and `negative` for each lane; lane r * C + c is row r, column c. A zero trit may
-        carry any sign.
+        An unpacked word, `nonzero` and `negative` for each lane; lane r * C + c is row r, column c.
+        A zero trit may carry any sign.
     activations : ArrayLayout
         E quantised activations.
     sums : StructLayout
-        R row sums of consecutive rows; `last` marks the end of a segment. Sums of padding rows are zero.
+        R row sums of consecutive rows; `last` marks the end of a segment. Sums of padding rows are
+        zero.
+    element_sums : StructLayout
+        The same, E sums a beat.
     results : StructLayout
-        What gathering operations write to a bank, E elements, for the quantizer's statistics: `values`, the
-        values `second` whose squares make the second sum, addresses of w1 (side RAM A) and w12 (side RAM B), `unit`
-        if w1 is one, `first` and `last` of the vector.
+        What gathering operations write to a bank, E elements, for the quantizer's statistics:
+        `values`, the values `second` whose squares make the second sum, addresses of w1 (side RAM
+        A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector.
     scale : StructLayout
         Output scale of a segment.
     embedding : StructLayout
@@ -62,7 +65,9 @@ class Layouts:
         self.word = unsigned(config.word_bits)
         self.weights = StructLayout({"nonzero": lanes, "negative": lanes})
         self.activations = ArrayLayout(signed(8), elements)
-        self.sums = StructLayout({"sums": ArrayLayout(signed(config.row_sum_bits), rows), "last": 1})
+        sum_shape = signed(config.row_sum_bits)
+        self.sums = StructLayout({"sums": ArrayLayout(sum_shape, rows), "last": 1})
+        self.element_sums = StructLayout({"sums": ArrayLayout(sum_shape, elements), "last": 1})
         self.residual = ArrayLayout(signed(RESIDUAL_BITS), elements)
         self.scratch = ArrayLayout(signed(SCRATCH_BITS), elements)
         self.state = ArrayLayout(signed(STATE_BITS), elements)
@@ -97,7 +102,7 @@ class Layouts:
         )  # fmt: skip
         self.engine_job = _part("groups", "blocks")
         self.epilogue_job = _part(
-            "op", "last", "rows", "row", "vector_a", "vector_b", "state", "bounded",
+            "op", "last", "more", "rows", "row", "vector_a", "vector_b", "state", "bounded",
             "scale_exponent", "sigmoid_shift", "out_shift", "residual_shift",
         )  # fmt: skip
         self.embedding_job = _part("source_words", "vector_q")

@@ -1,4 +1,4 @@
-"""TernaryEngine: row sums of int8 activations selected by trits. No multiplication takes part in hardware."""
+"""TernaryEngine: row sums of int8 activations selected by trits (no multiplier in gateware)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["prepare", "row_sums"]
 
 
 def prepare(trits: np.ndarray) -> np.ndarray:
-    """Copy trits [rows, columns] into the float type whose integers hold every partial sum exactly."""
+    """Copy trits [rows, columns] into a float type whose integers hold every partial sum."""
     exact_in_float32 = ACTIVATION_MAX * trits.shape[1] < 1 << 24
     return trits.T.astype(np.float32 if exact_in_float32 else np.float64)
 

@@ -1,7 +1,8 @@
 """Epilogue: from row sums to the banks. One function per operation of `sterna.spec.program.Op`.
 
 Every function takes and returns int64 arrays [T, rows] and adds the elements that it clamped to a
-`Counters` object. Source: model-spec sections 3 and 4 in docs/model.md; paper equations 3.2 and 3.3.
+`Counters` object. Source: model-spec sections 3 and 4 in docs/model.md; paper equations 3.2 and
+3.3.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Counters:
 def pre_activation(
     row_sum: np.ndarray, mantissa: np.ndarray, shift: np.ndarray, counters: Counters
 ) -> np.ndarray:
-    """y = row sum * scale; `mantissa` and `shift` are [T, 1]."""
+    """Y = row sum * scale; `mantissa` and `shift` are [T, 1]."""
     product = row_sum * mantissa
     half = (np.int64(1) << shift) >> 1
     return counters.clamp((product + half) >> shift, PRE_BITS)
@@ -101,18 +102,18 @@ def state(
 def gate(
     y: np.ndarray, h: np.ndarray, sigmoid_shift: int, out_shift: int, counters: Counters
 ) -> np.ndarray:
-    """y * silu(h), to the scratch bank. silu(h) is rounded to the state's format first."""
+    """Y * silu(h), to the scratch bank. silu(h) is rounded to the state's format first."""
     swish = round_shift(h * sigmoid(h, sigmoid_shift), 16)
     return counters.clamp(round_shift(y * swish, out_shift), SCRATCH_BITS)
 
 
 def product(y: np.ndarray, scratch: np.ndarray, out_shift: int, counters: Counters) -> np.ndarray:
-    """y * scratch, back to the scratch bank."""
+    """Y * scratch, back to the scratch bank."""
     return counters.clamp(round_shift(y * scratch, out_shift), SCRATCH_BITS)
 
 
 def residual(
     y: np.ndarray, x: np.ndarray | int, residual_shift: int, counters: Counters
 ) -> np.ndarray:
-    """x + y, the old residual brought to the new binary point first."""
+    """X + y, the old residual brought to the new binary point first."""
     return counters.clamp(round_shift(x, residual_shift) + y, RESIDUAL_BITS)

@@ -1,8 +1,8 @@
 """Quantizer: absmax quantisation to int8 and the scale that undoes it.
 
-With v = x * w12 (both norm weights folded), q = round(127 v / max|v|): the RMS factors cancel. They come
-back in the output scale, which needs the sum of squares of x * w1 (the first norm's weight only) and a
-second sum for the eps term. Source: HGRNBit's FusedBitLinear; paper section 3.3.
+With v = x * w12 (both norm weights folded), q = round(127 v / max|v|): the RMS factors cancel. They
+come back in the output scale, which needs the sum of squares of x * w1 (the first norm's weight
+only) and a second sum for the eps term. Source: HGRNBit's FusedBitLinear; paper section 3.3.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Statistics:
 
 
 def largest_product(source: np.ndarray, w12: np.ndarray) -> list[int]:
-    """max |x * w12| over each row of `source` [T, N]."""
+    """Max |x * w12| over each row of `source` [T, N]."""
     return np.abs(source * w12).max(axis=1).tolist()
 
 
@@ -98,9 +98,7 @@ def denominator(sum1: int, sum2: int, eps: tuple[int, int], eps_constant: int) -
     return min(sum1 + term + eps_constant, (1 << DENOMINATOR_BITS) - 1)
 
 
-def output_scale(
-    largest: int, root: tuple[int, int], constant: tuple[int, int]
-) -> tuple[int, int]:
+def output_scale(largest: int, root: tuple[int, int], constant: tuple[int, int]) -> tuple[int, int]:
     """Scale of the row sums: ``largest * root * constant`` as ``(mantissa, shift)``.
 
     The pre-activation is ``round_shift(row_sum * mantissa, shift)``; the shift is clamped to 0..63.
@@ -125,8 +123,8 @@ def inverse_root(denominator: int) -> tuple[int, int]:
 def quantise(source: np.ndarray, w12: np.ndarray, largest: list[int]) -> np.ndarray:
     """round(127 * x * w12 / largest), int64 in -127..127, [T, N]; zeros where `largest` is 0.
 
-    The product is cut to 18 bits (17 significant ones) by the position of the largest's leading one,
-    then multiplied by the reciprocal.
+    The product is cut to 18 bits (17 significant ones) by the position of the largest's leading
+    one, then multiplied by the reciprocal.
     """
     product = source * w12
     result = np.empty_like(product)

@@ -7,14 +7,16 @@ draws the same tokens.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from sterna.spec import tables
 from sterna.spec.fixed import round_shift
+from sterna.spec.xorshift import UNIFORM_BITS, next_draw, next_element
 
-__all__ = ["Sampler", "gumbel", "next_draw", "next_element", "uniforms"]
+__all__ = ["Sampler", "gumbel", "uniforms"]
 
-_MASK = (1 << 64) - 1
 _LOG, _LOG_RISE = (np.array(column, dtype=np.int64) for column in tables.log_mantissa())
 _CORRECTION, _CORRECTION_RISE = (
     np.array(column, dtype=np.int64) for column in tables.gumbel_correction()
@@ -23,27 +25,35 @@ _LN2 = 2839
 """ln 2 with 12 fraction bits."""
 
 
-def next_draw(state: int) -> int:
-    """xorshift64 with shifts 13, 7, 17 (Marsaglia 2003): one step per token drawn."""
-    state ^= state << 13 & _MASK
-    state ^= state >> 7
-    return state ^ (state << 17 & _MASK)
+@cache
+def _tables(doublings: int) -> np.ndarray:
+    """Where each byte of a state leads in ``2**doublings`` (linear) steps, uint64 [8, 256]."""
+    bits = np.uint64(1) << np.arange(64, dtype=np.uint64)
+    if doublings == 0:
+        columns = next_element(bits)
+    else:
+        columns = _advance(_advance(bits, doublings - 1), doublings - 1)
+    leads_to = np.zeros((8, 1), dtype=np.uint64)
+    for column in columns.reshape(8, 8).T:
+        leads_to = np.concatenate([leads_to, leads_to ^ column[:, None]], axis=1)
+    return leads_to
 
 
-def next_element(state: int) -> int:
-    """xorshift64 with shifts 12, 25, 27 (Vigna 2016), from the draw's state: one step per logit."""
-    state ^= state >> 12
-    state ^= state << 25 & _MASK
-    return state ^ (state >> 27)
+def _advance(states: np.ndarray, doublings: int) -> np.ndarray:
+    """Take ``2**doublings`` steps from each of the states."""
+    result = np.zeros_like(states)
+    for byte, table in enumerate(_tables(doublings)):
+        result ^= table[states >> 8 * byte & 255]
+    return result
 
 
 def uniforms(state: int, count: int) -> np.ndarray:
     """The 24-bit uniforms of one draw: high and low half of each state added, upper 24 bits."""
-    draws = np.empty(count, dtype=np.int64)
-    for j in range(count):
-        state = next_element(state)
-        draws[j] = ((state + (state >> 32)) & 0xFFFFFFFF) >> 8
-    return draws
+    states = np.array([next_element(state)], dtype=np.uint64)
+    for doublings in range((count - 1).bit_length()):
+        states = np.concatenate([states, _advance(states, doublings)])
+    low, high = states[:count] & 0xFFFFFFFF, states[:count] >> 32
+    return ((low + high & 0xFFFFFFFF) >> 32 - UNIFORM_BITS).astype(np.int64)
 
 
 def gumbel(uniform: np.ndarray) -> np.ndarray:

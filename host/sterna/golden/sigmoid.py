@@ -25,7 +25,8 @@ def sigmoid(y: np.ndarray, shift: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Unsigned, 16 fraction bits, 22 to 65514: the input saturates at +-8 (4096 units of 2**-12 per one).
+        Unsigned, 16 fraction bits, 22 to 65514: the input saturates at +-8 (4096 units of 2**-12
+        per one).
     """
     magnitude = np.minimum(np.abs((y << 8) >> shift), (1 << 15) - 1)
     segment, rest = magnitude >> 9, magnitude & 511

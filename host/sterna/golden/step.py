@@ -40,7 +40,8 @@ class Golden:
     def run(self, tokens: np.ndarray, trace: Trace | None = None) -> np.ndarray:
         """Step the tokens [T] one after the other; return the logits after each, int64 [T, V].
 
-        Positions are computed side by side except in the recurrence: the same numbers as token by token.
+        Positions are computed side by side except in the recurrence: the same numbers as token by
+        token.
         """
         bank = _Banks(len(tokens))
         for number, step in enumerate(self.model.steps):
@@ -99,9 +100,7 @@ class Golden:
                 bank.x = epilogue.residual(y, 0, 0, self.counters)
                 second = bank.x
             case Op.SILU:
-                bank.scratch = epilogue.silu(
-                    y, step.sigmoid_shift, step.out_shift, self.counters
-                )
+                bank.scratch = epilogue.silu(y, step.sigmoid_shift, step.out_shift, self.counters)
             case Op.STATE:
                 lower_bound = self._vector(step.vector_a)
                 bank.h = epilogue.state(

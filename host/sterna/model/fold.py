@@ -1,12 +1,12 @@
 """Fold a checkpoint into integers: vectors, scales and shifts of every step.
 
-Floats end here. Norm weights in series become one vector, the RMS factors cancel out of the quantised
-activations, and what is left of them goes into one scale per projection:
+Floats end here. Norm weights in series become one vector, the RMS factors cancel out of the
+quantised activations, and what is left of them goes into one scale per projection:
 
     y = row_sum * (max|x w12| / 127) * b / sqrt(mean((x w1)^2) + 1e-6 (mean(x^2) + eps))
 
-Source: docs/architecture.md, "Numbers"; every factor is a power of two away from the integers that the
-quantizer sees, and those powers are gathered in `_scale` and `_eps`.
+Source: docs/architecture.md, "Numbers"; every factor is a power of two away from the integers that
+the quantizer sees, and those powers are gathered in `_scale` and `_eps`.
 """
 
 from __future__ import annotations
@@ -210,9 +210,7 @@ class _Folder:
         o_folded = self._vector(
             f"{name}.o_fold", g_norm * self._float(f"{tensor}.o_proj.norm.weight")
         )
-        y = {
-            gate: self._fraction(f"{name}.y.{gate}", PRE_BITS, SIGMOID_FRACTION) for gate in "if"
-        }
+        y = {gate: self._fraction(f"{name}.y.{gate}", PRE_BITS, SIGMOID_FRACTION) for gate in "if"}
         y_g = self._fraction(f"{name}.y.g", PRE_BITS)
         h = self._fraction(f"{name}.h", STATE_BITS, SIGMOID_FRACTION)
         candidate = self._fraction(f"{name}.silu_i", SCRATCH_BITS, (h - 15, h + 16))
@@ -328,8 +326,9 @@ class _Folder:
         """Tell each gathering step the vectors of the segment that will read its results."""
         first_of = {
             "lm_head": "norm",
-            **{f"layers.{layer}.i_proj": f"layers.{layer}.attn_norm" for layer in range(self.shape.layers)},
-            **{f"layers.{layer}.gate": f"layers.{layer}.mlp_norm" for layer in range(self.shape.layers)},
+            **{f"layers.{layer}.i_proj": f"layers.{layer}.attn_norm" for layer in
+            range(self.shape.layers)}, **{f"layers.{layer}.gate": f"layers.{layer}.mlp_norm" for
+            layer in range(self.shape.layers)},
         }  # fmt: skip
         for number, step in enumerate(self.steps):
             if step.op.gathers:

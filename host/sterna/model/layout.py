@@ -1,4 +1,4 @@
-"""Lay a model out for one chip configuration: tape, side RAMs and embedding, as the chip's RAMs hold them."""
+"""Lay a model out for one chip configuration: what the chip's RAMs hold."""
 
 from __future__ import annotations
 
@@ -171,6 +171,7 @@ def _headers(
                 rows=high - low,
                 groups=_ceil(high - low, config.rows),
                 row=low,
+                more=int(high < step.rows),
                 stats=step.stats if low == 0 else Stats.KEEP,
                 checksum=checksum(pieces),
             )
@@ -258,13 +259,8 @@ def fit(
     psum_words: int | None = None,
 ) -> ChipConfig:
     """Return the smallest configuration with these lanes that holds a model."""
-    largest = dict.fromkeys(
-        (
-            "tape_words vector_a_words vector_b_words embedding_words residual_words "
-            "scratch_words state_words"
-        ).split(),
-        1 << 24,
-    )
+    depths = ("tape", "vector_a", "vector_b", "embedding", "residual", "scratch", "state")
+    unlimited = {f"{name}_words": 1 << 24 for name in depths}
     config = ChipConfig(
         rows=rows,
         columns=columns,
@@ -273,15 +269,16 @@ def fit(
         psum_words=psum_words or _ceil(max(step.rows for step in model.steps), rows),
         max_columns=max(step.columns for step in model.steps),
         max_vocab=model.shape.vocab,
-        **largest,
+        **unlimited,
     )
     return replace(config, **needs(model, lay_out(model, config), config))
 
 
 def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:
-    """Decode a tape: trits of every step that has weights, padding cut off, headers and checksums checked.
+    """Decode a tape into the trits of every step that has weights, checking each checksum.
 
-    Columns are padded to whole words of the source, as the header does not say more.
+    Padding rows are cut off. Columns are padded to whole words of the source: a header does not
+    say more.
     """
     steps: dict[int, list[np.ndarray]] = {}
     for segment in image.segments:

@@ -58,8 +58,8 @@ class Model:
     meta : dict
         Plain facts for `info`: source, hashes, bos and eos ids, calibration.
     floats : dict of str to numpy.ndarray
-        float32 norm weights and lower bounds and float64 weight scales as the checkpoint gave them, so
-        that the float64 reference can be rebuilt.
+        float32 norm weights and lower bounds and float64 weight scales as the checkpoint gave them,
+        so that the float64 reference can be rebuilt.
     """
 
     shape: Shape

@@ -22,14 +22,15 @@ class ChipConfig:
     rows, columns : int
         R rows by C columns of weights enter the engine per clock.
     elements : int
-        E elements per clock in quantizer and epilogue, and in each word of the vector RAMs and banks.
+        E elements per clock in quantizer and epilogue, and in each word of the vector RAMs and
+        banks.
     packing : Packing
         Packing of the tape's weight words.
     tape_words : int
         Words of the on-chip tape RAM, each R x C trits.
     vector_a_words, vector_b_words : int
-        Side RAMs, E elements a word. A: first norm weights, lower bounds, embedding scales. B: folded norm
-        weights.
+        Side RAMs, E elements a word. A: first norm weights, lower bounds, embedding scales. B:
+        folded norm weights.
     embedding_words : int
         Embedding RAM, E int8 a word.
     residual_words, scratch_words, state_words : int
@@ -75,9 +76,8 @@ class ChipConfig:
         if max(rows, elements) > 64:
             raise InputError(f"rows and elements must be at most 64, not {max(rows, elements)}")
         if self.psum_words * rows < elements:
-            raise InputError(
-                f"psum_words x rows must be at least elements ({elements}), not {self.psum_words * rows}"
-            )
+            sums = self.psum_words * rows
+            raise InputError(f"psum_words x rows must be at least {elements}, not {sums}")
         if self.max_columns > 1 << 16:
             raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
 
@@ -141,4 +141,5 @@ REFERENCE = ChipConfig(
     max_columns=768,
     max_vocab=1024,
 )
-"""256 lanes for LFE5U-85F with the whole model on chip: the configuration of the demo and of all figures."""
+"""256 lanes for LFE5U-85F with the whole model on chip: the configuration of the demo and of all
+figures."""

@@ -1,8 +1,8 @@
 """Fixed-point formats and the three rules that every unit follows.
 
-Rounding is to nearest with halves upwards, `floor(x / 2**s + 1/2)`: one adder in gateware. Saturation
-is symmetric, so that negation and absolute value never overflow. A number with `f` fraction bits
-stands for `n * 2**-f`.
+Rounding is to nearest with halves upwards, `floor(x / 2**s + 1/2)`: one adder in gateware.
+Saturation is symmetric, so that negation and absolute value never overflow. A number with `f`
+fraction bits stands for `n * 2**-f`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def normalise(value: int, bits: int) -> tuple[int, int]:
 
 
 def to_float_parts(value: float, bits: int = SCALE_BITS) -> tuple[int, int]:
-    """Write a positive real as ``mantissa * 2**exponent``, mantissa rounded to `bits` bits; 0 is (0, 0)."""
+    """Write a positive real as ``mantissa * 2**exponent``, rounded to `bits` bits; 0 is (0, 0)."""
     if value <= 0:
         return 0, 0
     exponent = int(np.floor(np.log2(value))) - bits + 1

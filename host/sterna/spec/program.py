@@ -1,7 +1,8 @@
 """A model as a list of steps: what one token does, independent of any chip.
 
-The steps stand in the order in which the chip runs them. The golden model executes them directly; the
-tape (`sterna.model.layout`) is the same list with the weights packed for one chip configuration.
+The steps stand in the order in which the chip runs them. The golden model executes them directly;
+the tape (`sterna.model.layout`) is the same list with the weights packed for one chip
+configuration.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Op(IntEnum):
 
     @property
     def gathers(self) -> bool:
-        """Whether the results are the next quantiser input, whose statistics are gathered on the way."""
+        """Whether the results are the next quantiser input: its statistics are gathered here."""
         return self in (Op.EMBED, Op.GATE, Op.PRODUCT, Op.RESIDUAL)
 
 
@@ -51,15 +52,16 @@ class Step:
     Attributes
     ----------
     name : str
-        Name of the weight matrix, as in the checkpoint; ``"gate"`` and ``"up"`` for the halves of gate_proj.
+        Name of the weight matrix, as in the checkpoint; ``"gate"`` and ``"up"`` for the halves of
+        gate_proj.
     op, stats : Op, Stats
     rows, columns : int
         Shape of the weight matrix, [out, in]; columns is 0 for EMBED.
     layer : int
         Row of the state that STATE and GATE use.
     vector_a : str or None
-        STATE: lower bound (unsigned, 16 fraction bits; None is 0). Gathering ops but PRODUCT: weight w1 of
-        the next sum of squares.
+        STATE: lower bound (unsigned, 16 fraction bits; None is 0). Gathering ops but PRODUCT:
+        weight w1 of the next sum of squares.
     vector_b : str or None
         Gathering ops: the next segment's `vector_q`.
     vector_q : str or None

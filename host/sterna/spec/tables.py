@@ -1,13 +1,16 @@
-"""Tables of the sigmoid and of the sampler's logarithms, in decimal arithmetic: the same on every machine.
+"""Tables of the sigmoid and of the sampler's logarithms, the same on every machine.
 
-Each table is piecewise linear: entry `i` holds the value at the start of segment `i` and the rise over
-the segment; between them the units interpolate.
+They are computed in decimal arithmetic.
+
+Each table is piecewise linear: entry `i` holds the value at the start of segment `i` and the rise
+over the segment; between them the units interpolate.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
 from functools import cache
+from itertools import pairwise
 
 __all__ = [
     "GUMBEL_FRACTION",
@@ -31,7 +34,7 @@ def _round(value: Decimal) -> int:
 
 
 def _table(points: list[int]) -> Table:
-    return tuple(points[:-1]), tuple(b - a for a, b in zip(points, points[1:], strict=False))
+    return tuple(points[:-1]), tuple(b - a for a, b in pairwise(points))
 
 
 @cache
@@ -57,8 +60,8 @@ def log_mantissa() -> Table:
 def gumbel_correction() -> Table:
     """c(w) = ln(-ln(1-w) / w) over [0, 1), `GUMBEL_FRACTION` fraction bits.
 
-    -ln(-ln(1-w)) = -ln(w) - c(w), and c is smooth where the other terms are not. It has a pole at 1,
-    so that the last segment's end is chosen to keep that segment's mean (1.633): the smallest
+    -ln(-ln(1-w)) = -ln(w) - c(w), and c is smooth where the other terms are not. It has a pole at
+    1, so that the last segment's end is chosen to keep that segment's mean (1.633): the smallest
     1/64 of the draws, which hardly ever win, are off by a tenth on average.
     """
     with localcontext() as context:

@@ -1,10 +1,10 @@
 """The tape: segment headers and the order of everything in it.
 
-    tape = header 0 | header 1 | words 0 | header 2 | words 1 | ... | header n-1 | words n-2 | words n-1
+    header 0 | header 1 | words 0 | header 2 | words 1 | ... | header n-1 | words n-2 | words n-1
 
-Headers run one segment ahead of their weight words, so that the quantizer can begin on the next vector
-while the lanes still work on this one. A header fills as many tape words as it needs, lowest bits first.
-One pass over the tape is one token.
+Headers run one segment ahead of their weight words, so that the quantizer can begin on the next
+vector while the lanes still work on this one. A header fills as many tape words as it needs, lowest
+bits first. One pass over the tape is one token.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
     ("magic", 8, False, f"{HEADER_MAGIC:#x}; anything else stops the chip with an error"),
     ("op", 3, False, "operation of the epilogue (Op)"),
     ("last", 1, False, "last segment of the token"),
+    ("more", 1, False, "the matrix is cut and goes on in the next segment"),
     ("stats", 2, False, "where the quantisation's statistics come from (Stats)"),
     ("rows", 16, False, "elements of the result in this segment"),
     ("groups", 16, False, "weight words per block: rows / R, rounded up"),
     ("blocks", 12, False, "blocks of C columns; 0 for EMBED"),
-    ("source_words", 16, False, "bank words of the source: columns / E, rounded up; EMBED: words of a row"),
+    ("source_words", 16, False, "columns / E, rounded up; EMBED: rows / E"),
     ("row", 16, False, "first row of this segment; not 0 only where a matrix is cut"),
     ("vector_a", 16, False, "side RAM A: lower bound, or first norm weight of the next sums"),
     ("vector_b", 16, False, "side RAM B: folded norm weight of the segment that reads the result"),
-    ("vector_q", 16, False, "side RAM B: folded norm weight of this segment; EMBED: scales, side RAM A"),
+    ("vector_q", 16, False, "side RAM B: own folded norm weight; EMBED: scales in A"),
     ("state", 16, False, "first word of the layer's state"),
     ("bounded", 1, False, "STATE: the lower bound is in side RAM A, not 0"),
     ("scale_mantissa", 16, False, "constant factor of the output scale"),
@@ -64,6 +65,7 @@ class Header:
     groups: int
     blocks: int
     source_words: int
+    more: int = 0
     row: int = 0
     vector_a: int = 0
     vector_b: int = 0
@@ -82,7 +84,7 @@ class Header:
     magic: int = HEADER_MAGIC
 
     def encode(self) -> int:
-        """Pack into an integer of `HEADER_BITS` bits; a value that does not fit is refused by name."""
+        """Pack into an integer of `HEADER_BITS` bits; refuse a value that does not fit by name."""
         word, position = 0, 0
         for name, bits, signed, _ in HEADER_FIELDS:
             value = int(getattr(self, name))
@@ -124,8 +126,8 @@ def checksum(words: np.ndarray) -> int:
     Parameters
     ----------
     words : numpy.ndarray
-        uint32 [words, pieces], lowest piece first. Piece k of a word is rotated left by k before the pieces
-        are XORed, so that equal flips in two pieces do not cancel.
+        uint32 [words, pieces], lowest piece first. Piece k of a word is rotated left by k before
+        the pieces are XORed, so that equal flips in two pieces do not cancel.
     """
     pieces = words.astype(np.uint64)
     turns = np.arange(words.shape[1], dtype=np.uint64) % 32

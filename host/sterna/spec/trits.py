@@ -2,10 +2,11 @@
 
 Two bits per trit: bit 0 says "not zero", bit 1 is the sign; 0b10 is refused.
 
-Five bits per three trits (1.667 bit): bit 4 is the sign of the first trit that is not zero, bits 3..0 are
-the pattern of the other signs and of the zeros. The code is chosen for the decoder: the inverse of bit 0
-is the sign of trit 1 relative to bit 4, the inverse of bit 1 that of trit 2 (wherever they matter), so that
-signs cost at most one two-input gate and each "not zero" one four-input table. Three zeros are code 0.
+Five bits per three trits (1.667 bit): bit 4 is the sign of the first trit that is not zero, bits
+3..0 are the pattern of the other signs and of the zeros. The code is chosen for the decoder: the
+inverse of bit 0 is the sign of trit 1 relative to bit 4, the inverse of bit 1 that of trit 2
+(wherever they matter), so that signs cost at most one two-input gate and each "not zero" one
+four-input table. Three zeros are code 0.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""RAM ports as interfaces, so that a unit names the bank that it needs and the SRAM scheduler owns the RAM."""
+"""RAM ports as interfaces: a unit names its bank, the SRAM scheduler owns the RAM."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""sterna eval: perplexity of a text, and the distance to the float64 reference."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, print_json
+from sterna.device.device import open_device
+from sterna.errors import InputError
+from sterna.evaluate import evaluate
+from sterna.model.checkpoint import Checkpoint
+from sterna.model.convert import read_text
+from sterna.model.float64 import Float64Model
+from sterna.model.tokenizer import Tokenizer
+
+__all__ = ["evaluate_command"]
+
+
+def evaluate_command(
+    model: ModelOption,
+    text: Annotated[Path, typer.Option(help="UTF-8 text")],
+    reference: Annotated[
+        Path | None, typer.Option(help="checkpoint directory to compare with in float64")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="tokens of the text to use, 0: all")] = 4096,
+    device: DeviceOption = "golden",
+    json: JsonOption = False,
+) -> None:
+    """Measure a model on a text."""
+    loaded = load_model(model)
+    tokenizer = Tokenizer.of(loaded)
+    if tokenizer is None:
+        raise InputError(f"{model} has no tokenizer, so that a text cannot be read")
+    tokens = tokenizer.encode(read_text(text))[: limit or None]
+    if len(tokens) < 2:
+        raise InputError(f"{text} has {len(tokens)} tokens; at least 2 are needed")
+    floats = Float64Model.from_checkpoint(Checkpoint(reference)) if reference else None
+    opened = open_device(device, loaded)
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("tokens", total=len(tokens))
+            quality = evaluate(
+                opened, loaded, tokens, floats, lambda done: bar.update(task, completed=done)
+            )
+    finally:
+        opened.close()
+    if json:
+        print_json(quality)
+        return
+    for name, value in asdict(quality).items():
+        if value is not None:
+            print(f"{name:22} {value:.6g}" if isinstance(value, float) else f"{name:22} {value}")

@@ -1,0 +1,110 @@
+"""What every device can do, and how devices are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import numpy as np
+
+from sterna.errors import InputError
+from sterna.model.model import Model
+
+__all__ = ["Device", "Sampling", "open_device"]
+
+GROUP = "sterna.devices"
+"""Entry points by which other packages add devices: `name = module:function of a model`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn.
+
+    Attributes
+    ----------
+    temperature : float
+        0 is argmax.
+    seed : int
+        Any integer; the same seed gives the same tokens on every device and chip configuration.
+    stop : tuple of int
+        At most four tokens after which generation ends.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+    stop: tuple[int, ...] = ()
+
+    def chip_temperature(self, model: Model) -> int:
+        """Temperature in units of the logits' last place, as the chip's register wants it."""
+        if not self.temperature >= 0:
+            raise InputError(f"temperature must be 0 or more, not {self.temperature}")
+        units = round(self.temperature * 2.0 ** model.steps[-1].fraction)
+        if units > 0xFFFF:
+            most = 0xFFFF * 2.0 ** -model.steps[-1].fraction
+            raise InputError(f"temperature must be at most {most:g}, not {self.temperature}")
+        return max(units, 1) if self.temperature > 0 else 0
+
+    def chip_seed(self) -> int:
+        """Seed spread over 64 bits by SplitMix64 (Steele et al. 2014); never 0."""
+        z = self.seed + 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        return (z ^ z >> 31) or 1
+
+
+class Device(Protocol):
+    """A chip with a model loaded, or something that behaves like one.
+
+    Attributes
+    ----------
+    state : numpy.ndarray
+        int64 [layers, width]: the whole context; can be read and set between tokens.
+    """
+
+    state: np.ndarray
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the logits after each, int64 [T, V]."""
+        ...
+
+    def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+        """Step the prompt, then draw up to `count` tokens, each fed back; yield them as they come.
+
+        Ends early after a stop token, which is yielded too. The last token yielded has not been
+        stepped.
+        """
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """Events since the device was opened: at least tokens, segments and saturations."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
+
+
+def check_tokens(tokens: Sequence[int], model: Model) -> None:
+    """Refuse tokens that the model does not have, and an empty sequence."""
+    if len(tokens) == 0:
+        raise InputError("there is no token to step; give a prompt of at least one token")
+    for token in tokens:
+        if not 0 <= token < model.shape.vocab:
+            raise InputError(f"tokens must be 0 to {model.shape.vocab - 1}, not {token}")
+
+
+def open_device(name: str, model: Model) -> Device:
+    """Open a device by name with a model loaded.
+
+    Raises
+    ------
+    InputError
+        If there is no such device, with those that there are.
+    """
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in known:
+        hint = "; the simulated chip comes with `pip install sterna[sim]`" if name == "sim" else ""
+        raise InputError(f"device must be one of {', '.join(sorted(known))}, not {name!r}{hint}")
+    return known[name].load()(model)

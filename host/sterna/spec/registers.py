@@ -1,0 +1,115 @@
+"""Register map: 32-bit registers by which a host loads, runs and observes a chip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = [
+    "INTERFACE_VERSION",
+    "MAGIC",
+    "REGISTERS",
+    "Control",
+    "Counter",
+    "Memory",
+    "Register",
+    "Status",
+]
+
+MAGIC = int.from_bytes(b"TERN", "big")
+INTERFACE_VERSION = 1
+
+VALID = 1 << 31
+"""TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
+use."""
+
+LAST = 1 << 30
+"""GENERATED: the last token of this generation."""
+
+
+class Control(IntEnum):
+    """Bits of CONTROL; each acts once when written as 1."""
+
+    RESET = 0  #: pipelines, queues, tape position, faults, draw generator; RAMs and settings stay
+    ABORT = 1  #: end the generation after the token in flight
+    LOAD_SEED = 2  #: start the draw generator from SEED
+    CLEAR_COUNTERS = 3
+
+
+class Status(IntEnum):
+    """Bits of STATUS; bits 31..16 are the number of the segment with the first fault."""
+
+    BUSY = 0  #: a token is in flight or waits
+    HEADER_FAULT = 1  #: a tape word that should be a header is none; the chip stands until RESET
+    CHECKSUM_FAULT = 2  #: a segment's words did not match its checksum
+
+
+class Memory(IntEnum):
+    """RAMs that MEMORY selects; words are moved in pieces of 32 bits through DATA, lowest first."""
+
+    TAPE = 0
+    VECTOR_A = 1
+    VECTOR_B = 2
+    EMBEDDING = 3
+    STATE = 4
+
+
+class Counter(IntEnum):
+    """Counters, in the order of their registers; each wraps at 2**32."""
+
+    TOKENS = 0  #: passes completed
+    SEGMENTS = 1  #: weight matrices completed, the embedding included
+    SATURATIONS = 2  #: elements clamped
+    CLOCKS = 3  #: clocks in which a token was in flight
+    ENGINE_BUSY = 4  #: ... the engine took a word
+    ENGINE_STARVED = 5  #: ... it had activations but no word
+    ENGINE_WAITING = 6  #: ... it had a word but no activations
+    ENGINE_BLOCKED = 7  #: ... it had both but no room for results
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One register.
+
+    Attributes
+    ----------
+    address : int
+        Number of the register.
+    access : str
+        ``"r"``, ``"w"`` or ``"rw"``.
+    meaning : str
+    """
+
+    address: int
+    access: str
+    meaning: str
+
+
+def _registers() -> dict[str, Register]:
+    rows = [
+        ("MAGIC", "r", "the letters TERN"),
+        ("VERSION", "r", "version of this interface"),
+        ("DIGEST_LOW", "r", "digest of the chip configuration, lower half"),
+        ("DIGEST_HIGH", "r", "upper half"),
+        ("CONTROL", "w", "commands, see Control"),
+        ("STATUS", "r", "see Status"),
+        ("TAPE_LENGTH", "rw", "tape words in use"),
+        ("TEMPERATURE", "rw", "temperature times 2**(fraction bits of the logits); 0 is argmax"),
+        ("SEED_LOW", "rw", "seed of the draw generator, taken by LOAD_SEED; not 0"),
+        ("SEED_HIGH", "rw", "upper half"),
+        ("COUNT", "rw", "tokens to draw after a TOKEN with bit 31"),
+        *((f"STOP_{n}", "rw", "bit 31: stop after drawing this token") for n in range(4)),
+        ("TOKEN", "w", "step this token; bit 31: then draw"),
+        ("GENERATED", "r", "next token drawn; bit 31: there was one, bit 30: the last"),
+        ("LOGITS", "rw", "1: logits go to LOGIT, and the chip waits until they are read"),
+        ("LOGIT", "r", "next logit, 16 bits signed; bit 31: there was one"),
+        ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),
+        ("ADDRESS", "rw", "its next word; counts up with each whole word"),
+        ("DATA", "rw", "next 32 bits of that word; only STATE can be read, while not BUSY"),
+        *((f"COUNTER_{c.name}", "r", "see Counter") for c in Counter),
+    ]  # fmt: skip
+    return {name: Register(address, *rest) for address, (name, *rest) in enumerate(rows)}
+
+
+REGISTERS = _registers()
+"""All registers by name."""

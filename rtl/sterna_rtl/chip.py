@@ -1,0 +1,167 @@
+"""The chip: all units, wired along the picture in docs/architecture.md."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out, connect
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.control.banks import Banks
+from sterna_rtl.control.counters import Counters
+from sterna_rtl.control.generator import Generator
+from sterna_rtl.control.loader import Loader
+from sterna_rtl.control.logit_tap import LogitTap
+from sterna_rtl.control.registers import REQUEST, Registers
+from sterna_rtl.control.sequencer import Sequencer
+from sterna_rtl.datapath.embedding import Embedding
+from sterna_rtl.datapath.engine import TernaryEngine
+from sterna_rtl.datapath.epilogue import Epilogue
+from sterna_rtl.datapath.quantizer import Quantizer
+from sterna_rtl.datapath.sampler import Sampler
+from sterna_rtl.lib.regroup import Regroup
+from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.tape.reader import TapeReader
+from sterna_rtl.tape.unpack import Unpacker
+
+__all__ = ["Chip"]
+
+
+class Chip(Component):
+    """A whole accelerator with its model on chip.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Register requests and answers, see `sterna.spec.registers`.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        super().__init__({"i": In(stream.Signature(REQUEST)), "o": Out(stream.Signature(32))})
+        # Host side: survives a reset by command.
+        self.registers = Registers(config)
+        self.loader = Loader(config)
+        self.counters = Counters(config)
+        self.banks = Banks(config)
+        # Token side, in the order of the data path.
+        self.reader = TapeReader(config)
+        self.sequencer = Sequencer(config)
+        self.unpacker = Unpacker(config)
+        self.engine = TernaryEngine(config)
+        self.regroup = Regroup(config)
+        self.epilogue = Epilogue(config)
+        self.quantizer = Quantizer(config)
+        self.logit_tap = LogitTap(config)
+        self.sampler = Sampler(config)
+        self.generator = Generator(config)
+        self.embedding = Embedding(config)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        reset = self.registers.reset
+        for name in ("registers", "loader", "counters", "banks"):
+            m.submodules[name] = getattr(self, name)
+        for name in (
+            "reader", "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
+            "logit_tap", "sampler", "generator", "embedding",
+        ):  # fmt: skip
+            m.submodules[name] = ResetInserter(reset)(getattr(self, name))
+        self._host(m)
+        self._tape(m)
+        self._datapath(m)
+        self._token(m)
+        self._count(m)
+        return m
+
+    def _host(self, m: Module) -> None:
+        registers, loader, banks = self.registers, self.loader, self.banks
+        connect_stream(m, self.i, registers.i)
+        connect_stream(m, registers.o, self.o)
+        connect_stream(m, registers.o_piece, loader.i)
+        connect_stream(m, loader.o, registers.i_piece)
+        m.d.comb += [
+            loader.memory.eq(registers.memory),
+            loader.address.eq(registers.memory_address),
+            loader.set_position.eq(registers.set_position),
+            registers.position.eq(loader.position),
+            banks.host.eq(~self.generator.busy),
+        ]
+        connect(m, loader.tape, self.reader.write)
+        connect(m, loader.embedding, self.embedding.write)
+        connect(m, loader.vector_a, banks.loader_vector_a)
+        connect(m, loader.vector_b, banks.loader_vector_b)
+        connect(m, loader.state, banks.loader_state)
+        connect(m, loader.state_read, banks.loader_state_read)
+
+    def _tape(self, m: Module) -> None:
+        length = self.registers.tape_length
+        m.d.comb += [self.reader.length.eq(length), self.reader.enable.eq(length != 0)]
+        connect_stream(m, self.reader.o, self.sequencer.i)
+        connect_stream(m, self.sequencer.o, self.unpacker.i)
+        connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
+        connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)
+        connect_stream(m, self.sequencer.o_engine, self.engine.i_job)
+        connect_stream(m, self.sequencer.o_epilogue, self.epilogue.i_job)
+
+    def _datapath(self, m: Module) -> None:
+        banks = self.banks
+        connect_stream(m, self.unpacker.o, self.engine.i_weights)
+        connect_stream(m, self.engine.o, self.regroup.i)
+        connect_stream(m, self.regroup.o, self.epilogue.i_sums)
+        connect_stream(m, self.epilogue.o_results, self.quantizer.i_results)
+        connect_stream(m, self.quantizer.o_activations, self.engine.i_activations)
+        connect_stream(m, self.quantizer.o_scale, self.epilogue.i_scale)
+        for bank in ("residual", "scratch", "state"):
+            for port in ("read", "write"):
+                name = f"{bank}_{port}"
+                connect(m, getattr(self.epilogue, name), getattr(banks, f"epilogue_{name}"))
+        connect(m, self.epilogue.vector_read, banks.epilogue_vector_read)
+        for name in ("residual_read", "scratch_read", "vector_a_read", "vector_b_read"):
+            connect(m, getattr(self.quantizer, name), getattr(banks, f"quantizer_{name}"))
+
+    def _token(self, m: Module) -> None:
+        registers, generator, sampler = self.registers, self.generator, self.sampler
+        connect_stream(m, registers.o_token, generator.i_token)
+        connect_stream(m, generator.o_token, self.embedding.i_token)
+        connect_stream(m, self.embedding.o, self.epilogue.i_embedding)
+        connect(m, self.embedding.vector_read, self.banks.embedding_vector_read)
+        connect_stream(m, self.epilogue.o_logits, self.logit_tap.i)
+        connect_stream(m, self.logit_tap.o, sampler.i_logits)
+        connect_stream(m, self.logit_tap.o_logit, registers.i_logit)
+        connect_stream(m, sampler.o_token, generator.i_sampled)
+        connect_stream(m, generator.o_generated, registers.i_generated)
+        m.d.comb += [
+            self.logit_tap.keep.eq(registers.keep_logits),
+            sampler.temperature.eq(registers.temperature),
+            sampler.seed.eq(registers.seed),
+            sampler.load_seed.eq(registers.load_seed),
+            sampler.draw.eq(generator.draw),
+            generator.count.eq(registers.count),
+            generator.stop.eq(registers.stop),
+            generator.abort.eq(registers.abort),
+        ]
+
+    def _count(self, m: Module) -> None:
+        counters, engine, busy = self.counters, self.engine, self.generator.busy
+        m.d.comb += [
+            counters.clear.eq(self.registers.clear_counters),
+            counters.tokens.eq(self.generator.tokens),
+            counters.segments.eq(self.epilogue.segment),
+            counters.saturations.eq(self.epilogue.saturations),
+            counters.clocks.eq(busy),
+            counters.engine_busy.eq(engine.busy),
+            counters.engine_starved.eq(engine.starved & busy),
+            counters.engine_waiting.eq(engine.waiting & busy),
+            counters.engine_blocked.eq(engine.blocked & busy),
+            self.registers.busy.eq(busy),
+            self.registers.faults.eq(self.sequencer.faults),
+            self.registers.fault_segment.eq(self.sequencer.fault_segment),
+        ]
+        m.d.comb += [
+            self.registers.counters[index].eq(value) for index, value in enumerate(counters.values)
+        ]

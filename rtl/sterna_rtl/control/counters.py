@@ -1,0 +1,50 @@
+"""Event and clock counters."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.registers import Counter
+
+__all__ = ["Counters"]
+
+WIDTH = 32
+
+
+class Counters(Component):
+    """Count events.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    events : Signal per counter, in
+        Named as in `sterna.spec.registers.Counter`, lower case: how many events this clock.
+    values : array of Signal, out
+        In the order of `Counter`; one clock behind the events.
+    clear : Signal, in
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        per_clock = {counter: 1 for counter in Counter}
+        per_clock[Counter.SATURATIONS] = 2 * config.elements
+        super().__init__(
+            {
+                **{c.name.lower(): In(range(most + 1)) for c, most in per_clock.items()},
+                "values": Out(WIDTH).array(len(Counter)),
+                "clear": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        for counter in Counter:
+            value = self.values[counter]
+            m.d.sync += value.eq(value + getattr(self, counter.name.lower()))
+            with m.If(self.clear):
+                m.d.sync += value.eq(0)
+        return m

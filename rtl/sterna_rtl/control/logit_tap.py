@@ -1,0 +1,67 @@
+"""Logit tap: hands logits on to the sampler and, if asked, one by one to the host."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import PRE_BITS
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import transfers
+
+__all__ = ["LogitTap"]
+
+
+class LogitTap(Component):
+    """Copy logits to the host.
+
+    With `keep` up, a beat is taken only when all logits of the one before have been read by the
+    host, so that none is lost: the chip then runs as fast as the host reads.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Beats of E logits; combinational from one to the other.
+    o_logit : stream.Interface
+        Logits that exist, in order.
+    keep : Signal, in
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.elements = config.elements
+        logits = Layouts(config).logits
+        super().__init__(
+            {
+                "i": In(stream.Signature(logits)),
+                "o": Out(stream.Signature(logits)),
+                "o_logit": Out(stream.Signature(signed(PRE_BITS))),
+                "keep": In(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        values = Signal(self.elements * PRE_BITS)
+        left = Signal(
+            self.elements
+        )  # a one for each logit that the host has not read, lowest first
+        room = ~self.keep | ~left.any()
+        m.d.comb += [
+            self.o.payload.eq(self.i.payload),
+            self.o.valid.eq(self.i.valid & room),
+            self.i.ready.eq(self.o.ready & room),
+            self.o_logit.valid.eq(left[0]),
+            self.o_logit.payload.eq(values[:PRE_BITS].as_signed()),
+        ]
+        with m.If(transfers(self.o_logit)):
+            m.d.sync += [left.eq(left >> 1), values.eq(values >> PRE_BITS)]
+        with m.If(transfers(self.o) & self.keep):
+            m.d.sync += left.eq(self.i.payload.mask)
+            m.d.sync += values.eq(Value.cast(self.i.payload.values))
+        return m

@@ -1,0 +1,184 @@
+"""Registers: the host's view of a chip, decoded from one request stream."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import PRE_BITS
+from sterna.spec.registers import (
+    INTERFACE_VERSION,
+    MAGIC,
+    REGISTERS,
+    Control,
+    Counter,
+    Memory,
+    Status,
+)
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import transfers
+
+__all__ = ["REQUEST", "STOPS", "Registers"]
+
+REQUEST = StructLayout({"write": 1, "address": 8, "data": 32})
+
+STOPS = 4
+
+
+class Registers(Component):
+    """Decode register reads and writes; see `sterna.spec.registers` for their meaning.
+
+    A write to TOKEN or DATA waits while its target has no room, and so does every request behind
+    it. A read answers after one to three clocks. An address that is no register reads as 0; writing
+    it does nothing.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        token = Layouts(config).token
+        super().__init__(
+            {
+                "i": In(stream.Signature(REQUEST)),
+                "o": Out(stream.Signature(32)),
+                **{command.name.lower(): Out(1) for command in Control},
+                "tape_length": Out(24),
+                "temperature": Out(16),
+                "seed": Out(64),
+                "count": Out(16),
+                "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
+                "keep_logits": Out(1),
+                "busy": In(1),
+                "faults": In(2),
+                "fault_segment": In(16),
+                "counters": In(32).array(len(Counter)),
+                "o_token": Out(stream.Signature(StructLayout({"token": token, "draw": 1}))),
+                "i_generated": In(stream.Signature(StructLayout({"token": token, "last": 1}))),
+                "i_logit": In(stream.Signature(signed(PRE_BITS))),
+                "memory": Out(Memory),
+                "memory_address": Out(24),
+                "set_position": Out(1),
+                "position": In(24),
+                "o_piece": Out(stream.Signature(StructLayout({"read": 1, "data": 32}))),
+                "i_piece": In(stream.Signature(32)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        request = self.i.payload
+        write, read = Signal(), Signal()  # a request that waits for its target
+        value, done = Signal(32), Signal()  # its answer; its target has taken or given
+        m.d.comb += [
+            write.eq(self.i.valid & request.write),
+            read.eq(self.i.valid & ~request.write & ~self.o.valid),
+            done.eq(1),
+            self.i.ready.eq((write | read) & done),
+        ]
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(read & done):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(value)]
+
+        settings = {
+            "TAPE_LENGTH": self.tape_length,
+            "TEMPERATURE": self.temperature,
+            "SEED_LOW": self.seed[:32],
+            "SEED_HIGH": self.seed[32:],
+            "COUNT": self.count,
+            "LOGITS": self.keep_logits,
+        }
+        constants = {
+            "MAGIC": MAGIC,
+            "VERSION": INTERFACE_VERSION,
+            "DIGEST_LOW": int(self.config.digest, 16) & 0xFFFFFFFF,
+            "DIGEST_HIGH": int(self.config.digest, 16) >> 32,
+        }
+        status = Signal(32)
+        m.d.comb += status.eq(Cat(self.busy, self.faults, C(0, 13), self.fault_segment))
+        assert [bit.value for bit in Status] == [0, 1, 2]
+
+        def case(name: str):
+            return m.Case(REGISTERS[name].address)
+
+        with m.Switch(request.address):
+            for name, constant in constants.items():
+                with case(name):
+                    m.d.comb += value.eq(constant)
+            for name, setting in settings.items():
+                with case(name):
+                    m.d.comb += value.eq(setting)
+                    with m.If(write):
+                        m.d.sync += setting.eq(request.data)
+            for number in range(STOPS):
+                with case(f"STOP_{number}"):
+                    stop = self.stop[number]
+                    m.d.comb += value.eq(stop.token | stop.valid << 31)
+                    with m.If(write):
+                        m.d.sync += [stop.token.eq(request.data), stop.valid.eq(request.data[31])]
+            for counter in Counter:
+                with case(f"COUNTER_{counter.name}"):
+                    m.d.comb += value.eq(self.counters[counter])
+            with case("CONTROL"):
+                for command in Control:
+                    m.d.comb += getattr(self, command.name.lower()).eq(
+                        write & request.data[command]
+                    )
+            with case("STATUS"):
+                m.d.comb += value.eq(status)
+            with case("TOKEN"):
+                m.d.comb += self.o_token.valid.eq(write)
+                with m.If(write):
+                    m.d.comb += done.eq(self.o_token.ready)
+            with case("GENERATED"):
+                token = self.i_generated.payload
+                m.d.comb += self.i_generated.ready.eq(read)
+                with m.If(self.i_generated.valid):
+                    m.d.comb += value.eq(token.token | token.last << 30 | 1 << 31)
+            with case("LOGIT"):
+                m.d.comb += self.i_logit.ready.eq(read)
+                with m.If(self.i_logit.valid):
+                    m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
+            with case("MEMORY"):
+                m.d.comb += [value.eq(self.memory), self.set_position.eq(write)]
+            with case("ADDRESS"):
+                m.d.comb += [value.eq(self.position), self.set_position.eq(write)]
+            with case("DATA"):
+                self._data(m, write, read, value, done)
+        m.d.comb += [
+            self.o_token.payload.token.eq(request.data),
+            self.o_token.payload.draw.eq(request.data[31]),
+        ]
+        self._position(m, request, write)
+        return m
+
+    def _position(self, m: Module, request, write: Signal) -> None:
+        """MEMORY and ADDRESS reach the loader in the clock in which they are written."""
+        memory = Signal(Memory)
+        with m.If(write & (request.address == REGISTERS["MEMORY"].address)):
+            m.d.sync += memory.eq(request.data)
+            m.d.comb += [self.memory.eq(request.data), self.memory_address.eq(0)]
+        with m.Else():
+            m.d.comb += [self.memory.eq(memory), self.memory_address.eq(request.data)]
+
+    def _data(self, m: Module, write: Signal, read: Signal, value: Signal, done: Signal) -> None:
+        """Pieces to and from the loader; a read asks first and waits for the answer."""
+        asked = Signal()
+        m.d.comb += [
+            self.o_piece.payload.read.eq(~write),
+            self.o_piece.payload.data.eq(self.i.payload.data),
+            self.o_piece.valid.eq(write | (read & ~asked)),
+            self.i_piece.ready.eq(read & asked),
+            value.eq(self.i_piece.payload),
+        ]
+        with m.If(write):
+            m.d.comb += done.eq(self.o_piece.ready)
+        with m.Elif(read):
+            m.d.comb += done.eq(transfers(self.i_piece))
+            m.d.sync += asked.eq(Mux(asked, ~self.i_piece.valid, self.o_piece.ready))

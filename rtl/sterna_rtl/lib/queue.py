@@ -1,0 +1,97 @@
+"""A small first-in first-out queue with streams on both sides."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import memory, stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from .stream import can_load, transfers
+
+__all__ = ["Queue"]
+
+
+class Queue(Component):
+    """Hold up to `depth` items in the order in which they came.
+
+    The oldest item waits in the output register and the others in a LUTRAM behind it; an item
+    that finds the queue empty goes straight to the output register.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of an item.
+    depth : int
+        Items it holds, 1 to 128.
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Items in and out. Both `o.valid` and `o.payload` come from registers. `i.ready` does too
+        (through a comparison of `level`), except with ``depth=1``: there it follows `o.ready`, so
+        that one register is enough for an item on every clock.
+    level : Signal, out
+        Items held now.
+
+    Latency
+        1 clock through an empty queue.
+
+    Throughput
+        1 item per clock at every depth.
+
+    Resources
+        ``depth - 1`` rows of LUTRAM (read asynchronously, so never block RAM); none below 3.
+    """
+
+    def __init__(self, shape, depth: int):
+        if not isinstance(depth, int) or not 1 <= depth <= 128:
+            raise ValueError(f"depth must be an integer from 1 to 128, not {depth!r}")
+        self.shape = shape
+        self.depth = depth
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.depth == 1:
+            m.d.comb += self.i.ready.eq(can_load(self.o))
+        else:
+            m.d.comb += self.i.ready.eq(self.level != self.depth)
+        m.d.sync += self.level.eq(self.level + transfers(self.i) - transfers(self.o))
+
+        more = Signal()  # items wait behind the output register
+        m.d.comb += more.eq(self.level > 1)
+        store = Signal()
+        m.d.comb += store.eq(transfers(self.i) & (more | ~can_load(self.o)))
+
+        oldest = self._rows(m, store, more) if self.depth > 1 else self.i.payload
+        with m.If(can_load(self.o)):
+            m.d.sync += self.o.valid.eq(more | self.i.valid)
+            with m.If(more):
+                m.d.sync += self.o.payload.eq(oldest)
+            with m.Else():
+                m.d.sync += self.o.payload.eq(self.i.payload)
+        return m
+
+    def _rows(self, m: Module, store: Signal, more: Signal):
+        """Build the rows behind the output register; return the oldest of them."""
+        if self.depth == 2:
+            waiting = Signal(self.shape)
+            with m.If(store):
+                m.d.sync += waiting.eq(self.i.payload)
+            return waiting
+
+        # Rounded up to a power of two, so that the pointers wrap by themselves.
+        bits = ceil_log2(self.depth - 1)
+        m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=1 << bits, init=[])
+        write, read = rows.write_port(), rows.read_port(domain="comb")
+        m.d.comb += [write.en.eq(store), write.data.eq(self.i.payload)]
+        m.d.sync += write.addr.eq(write.addr + store)
+        m.d.sync += read.addr.eq(read.addr + (more & can_load(self.o)))
+        return read.data

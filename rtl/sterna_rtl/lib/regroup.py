@@ -1,0 +1,96 @@
+"""Regroup: R sums a beat to E sums a beat."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.layouts import Layouts
+
+from .stream import can_load, connect_stream, transfers
+
+__all__ = ["Regroup"]
+
+
+class Regroup(Component):
+    """Gather row sums of several beats into one, or split one into several, in order.
+
+    A beat with `last` ends a segment. If R < E it goes out at once, zeros in the lanes that are
+    missing. If R > E `last` stands on the final part of a beat; nothing is missing.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i : stream.Interface
+        `Layouts.sums`, R a beat. `i.ready` follows `o.ready`.
+    o : stream.Interface
+        `Layouts.element_sums`, E a beat. Registered, but if R = E the same as `i`.
+
+    Latency
+        1 clock from the last beat of a group; none if R = E.
+
+    Throughput
+        The wider side moves on every clock of the narrower side: one beat in per clock if R <= E, one
+        beat out per clock if R >= E.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        layouts = Layouts(config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(layouts.sums)),
+                "o": Out(stream.Signature(layouts.element_sums)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        rows, elements = self.config.rows, self.config.elements
+        if rows == elements:
+            connect_stream(m, self.i, self.o)
+        elif rows < elements:
+            self._gather(m, elements // rows)
+        else:
+            self._split(m, rows // elements)
+        return m
+
+    def _gather(self, m: Module, parts: int) -> None:
+        """Fill the output register part by part."""
+        rows = self.config.rows
+        part = Signal(range(parts))
+        full = (part == parts - 1) | self.i.payload.last
+        m.d.comb += self.i.ready.eq(can_load(self.o))
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid & full)
+        with m.If(transfers(self.i)):
+            m.d.sync += [part.eq(Mux(full, 0, part + 1)), self.o.payload.last.eq(self.i.payload.last)]
+            with m.If(part == 0):
+                m.d.sync += self.o.payload.sums.eq(0)
+            for index in range(parts):
+                with m.If(part == index):
+                    m.d.sync += [
+                        self.o.payload.sums[index * rows + row].eq(self.i.payload.sums[row])
+                        for row in range(rows)
+                    ]
+
+    def _split(self, m: Module, parts: int) -> None:
+        """Take the input's parts one by one; it waits until the final one."""
+        elements = self.config.elements
+        part = Signal(range(parts))
+        final = part == parts - 1
+        sums = Value.cast(self.i.payload.sums)
+        m.d.comb += self.i.ready.eq(can_load(self.o) & final)
+        with m.If(can_load(self.o)):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid),
+                self.o.payload.sums.eq(sums.word_select(part, len(sums) // parts)),
+                self.o.payload.last.eq(self.i.payload.last & final),
+            ]
+            with m.If(self.i.valid):
+                m.d.sync += part.eq(part + 1)

@@ -1,0 +1,1 @@
+"""Sterna in simulation: verification kit, compiled chip, synthesis reports."""

