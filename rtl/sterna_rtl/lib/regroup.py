@@ -35,8 +35,7 @@ class Regroup(Component):
         1 clock from the last beat of a group; none if R = E.
 
     Throughput
-        The wider side moves on every clock of the narrower side: one beat in per clock if R <= E, one
-        beat out per clock if R >= E.
+        One beat in per clock if R <= E, one beat out per clock if R >= E.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -63,34 +62,33 @@ class Regroup(Component):
     def _gather(self, m: Module, parts: int) -> None:
         """Fill the output register part by part."""
         rows = self.config.rows
-        part = Signal(range(parts))
+        part, beat = Signal(range(parts)), Signal(self.o.payload.shape(), reset_less=True)
         full = (part == parts - 1) | self.i.payload.last
-        m.d.comb += self.i.ready.eq(can_load(self.o))
+        m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(beat)]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(self.i.valid & full)
         with m.If(transfers(self.i)):
-            m.d.sync += [part.eq(Mux(full, 0, part + 1)), self.o.payload.last.eq(self.i.payload.last)]
+            m.d.sync += [part.eq(Mux(full, 0, part + 1)), beat.last.eq(self.i.payload.last)]
             with m.If(part == 0):
-                m.d.sync += self.o.payload.sums.eq(0)
+                m.d.sync += beat.sums.eq(0)
             for index in range(parts):
                 with m.If(part == index):
                     m.d.sync += [
-                        self.o.payload.sums[index * rows + row].eq(self.i.payload.sums[row])
+                        beat.sums[index * rows + row].eq(self.i.payload.sums[row])
                         for row in range(rows)
                     ]
 
     def _split(self, m: Module, parts: int) -> None:
         """Take the input's parts one by one; it waits until the final one."""
-        elements = self.config.elements
-        part = Signal(range(parts))
+        part, beat = Signal(range(parts)), Signal(self.o.payload.shape(), reset_less=True)
         final = part == parts - 1
         sums = Value.cast(self.i.payload.sums)
-        m.d.comb += self.i.ready.eq(can_load(self.o) & final)
+        m.d.comb += [self.i.ready.eq(can_load(self.o) & final), self.o.payload.eq(beat)]
         with m.If(can_load(self.o)):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid),
-                self.o.payload.sums.eq(sums.word_select(part, len(sums) // parts)),
-                self.o.payload.last.eq(self.i.payload.last & final),
+                beat.sums.eq(sums.word_select(part, len(sums) // parts)),
+                beat.last.eq(self.i.payload.last & final),
             ]
             with m.If(self.i.valid):
                 m.d.sync += part.eq(part + 1)

@@ -71,24 +71,24 @@ void chip_run(Chip *chip, uint64_t clocks) {
 // Returns 0, or 1 if the chip did not take or answer the request within `patience` clocks.
 int chip_request(Chip *chip, int write, uint32_t address, uint32_t *data, uint64_t patience) {
   Vchip &top = chip->top;
-  top.i__payload = (static_cast<uint64_t>(*data) << 9) | (address << 1) | write;
-  top.i__valid = 1;
-  top.o__ready = 1;
+  top.request = (static_cast<uint64_t>(*data) << 9) | (address << 1) | write;
+  top.request_valid = 1;
+  top.answer_ready = 1;
   for (;; patience--) {
-    if (patience == 0) return top.i__valid = 0, 1;
+    if (patience == 0) return top.request_valid = 0, 1;
     top.clk = 0;
     top.eval();
-    bool taken = top.i__ready;
+    bool taken = top.request_ready;
     clock(chip);
     if (taken) break;
   }
-  top.i__valid = 0;
+  top.request_valid = 0;
   if (write) return 0;
   for (; patience; patience--) {
     top.clk = 0;
     top.eval();
-    bool there = top.o__valid;
-    *data = top.o__payload;
+    bool there = top.answer_valid;
+    *data = top.answer;
     clock(chip);
     if (there) return 0;
   }

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from amaranth import *
-from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.chip import Chip
 from sterna_rtl.control.registers import REQUEST
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import transfers
 
 __all__ = ["PROBES", "Probe", "ProbedChip"]
 
@@ -47,6 +46,8 @@ PROBES = (
 class ProbedChip(Component):
     """`Chip` with an event flag and a payload for each probe.
 
+    The register port has names of its own: Verilator writes two underscores in another way.
+
     Parameters
     ----------
     config : ChipConfig
@@ -68,8 +69,12 @@ class ProbedChip(Component):
         }
         super().__init__(
             {
-                "i": In(stream.Signature(REQUEST)),
-                "o": Out(stream.Signature(32)),
+                "request": In(REQUEST),
+                "request_valid": In(1),
+                "request_ready": Out(1),
+                "answer": Out(32),
+                "answer_valid": Out(1),
+                "answer_ready": In(1),
                 **{f"{name}_event": Out(1) for name in self.taps},
                 **{f"{name}_value": Out(len(value)) for name, (_, value) in self.taps.items()},
             }
@@ -78,8 +83,10 @@ class ProbedChip(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.chip = self.chip
-        connect_stream(m, self.i, self.chip.i)
-        connect_stream(m, self.chip.o, self.o)
+        i, o = self.chip.i, self.chip.o
+        m.d.comb += [i.payload.eq(self.request), i.valid.eq(self.request_valid)]
+        m.d.comb += [self.request_ready.eq(i.ready), o.ready.eq(self.answer_ready)]
+        m.d.comb += [self.answer.eq(o.payload), self.answer_valid.eq(o.valid)]
         for name, (event, value) in self.taps.items():
             m.d.comb += getattr(self, f"{name}_event").eq(event)
             m.d.comb += getattr(self, f"{name}_value").eq(value)

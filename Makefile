@@ -1,0 +1,51 @@
+# Every target works in a clean clone: it makes .venv with the pinned tools that it needs, and the
+# work is done by Python programs. Only python3 (3.11 or later, with venv), g++, make and perl are
+# needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: setup setup-build setup-dev demo test test-all lint pnr bench verilog clean
+
+setup: .venv/sim
+setup-build: .venv/build
+setup-dev: .venv/dev
+
+.venv/base: pyproject.toml
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/sim .venv/build .venv/dev: .venv/base
+	$(INSTALL) -e '.[sim]'
+	$(if $(filter-out sim,$(@F)),$(INSTALL) -e '.[$(@F)]')
+	@touch $@
+
+# A trained model talks, on the compiled chip, checked against the golden model.
+demo: setup
+	$(BIN)/python -m sterna_sim.demo
+
+# All tests but those that take minutes; with the ten slowest.
+test: setup
+	$(BIN)/python -m pytest -n 2 -m "not slow" --durations=10
+
+test-all: setup
+	$(BIN)/python -m pytest -n 2 --durations=10
+
+lint: setup-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright --level error
+
+# Synthesis, place and route of the demo's configuration, with open tools.
+pnr: setup-build
+	$(BIN)/python -m sterna_sim.pnr
+
+bench: setup
+	$(BIN)/python -m sterna_sim.bench
+
+verilog: setup
+	$(BIN)/python -m sterna_sim.verilog
+
+clean:
+	rm -rf build

@@ -1,0 +1,1 @@
+"""Sterna gateware: Amaranth components, one file per unit."""

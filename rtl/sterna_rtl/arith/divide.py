@@ -1,0 +1,110 @@
+"""Divide a constant by a normalised number, digit by digit."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna_rtl.lib.stream import can_load, transfers
+
+__all__ = ["Divide"]
+
+
+class Divide(Component):
+    """Compute ``floor(numerator / divisor)``; 0 for the divisor 0.
+
+    Each clock takes the largest multiple of the divisor that fits off the remainder. All multiples
+    are tried side by side, so that a step is one subtraction and one selection long.
+
+    Parameters
+    ----------
+    numerator : int
+        Constant, at least ``2**divisor_bits``.
+    divisor_bits : int
+        Bits of the divisor.
+    digit_bits : int
+        Bits of the quotient per clock: 1, or 2 for three subtractors in place of one.
+
+    Attributes
+    ----------
+    i : stream.Interface
+        Divisors, normalised (the uppermost bit set) or 0.
+    o : stream.Interface
+        Quotients. The payload keeps its value after the transfer, until the next divisor comes.
+    latency : int
+        Clocks from a divisor's transfer to its quotient.
+
+    Latency
+        A clock for the first bit of the quotient and one for every `digit_bits` that follow.
+
+    Throughput
+        One division at a time; the next divisor may come on the clock on which the quotient leaves.
+    """
+
+    def __init__(self, numerator: int, divisor_bits: int, digit_bits: int = 2) -> None:
+        if numerator >> divisor_bits == 0:
+            raise ValueError(f"numerator must be at least 2**{divisor_bits}, not {numerator}")
+        if digit_bits not in (1, 2):
+            raise ValueError(f"digit_bits must be 1 or 2, not {digit_bits!r}")
+        self.numerator = numerator
+        self.divisor_bits = divisor_bits
+        self.digit_bits = digit_bits
+        quotient_bits = (numerator >> (divisor_bits - 1)).bit_length()
+        self.latency = 1 + -(-(quotient_bits - 1) // digit_bits)
+        super().__init__(
+            {"i": In(stream.Signature(divisor_bits)), "o": Out(stream.Signature(quotient_bits))}
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        bits, later_bits = self.digit_bits, (self.latency - 1) * self.digit_bits
+        divisor = Signal(self.divisor_bits)
+        remainder = Signal(self.divisor_bits)
+        # The numerator's later digits leave at the top while those of the quotient come in below.
+        digits = Signal(1 + later_bits)
+        steps = Signal(range(self.latency))
+        m.d.comb += [
+            self.i.ready.eq((steps == 0) & can_load(self.o)),
+            self.o.payload.eq(digits),
+        ]
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+
+        with m.If(transfers(self.i)):
+            # The first digit is 0 or 1.
+            taken = self.i.payload
+            start, later = divmod(self.numerator, 1 << later_bits)
+            digit, rest = _divide(C(start, self.divisor_bits), [taken])
+            m.d.sync += [
+                divisor.eq(taken),
+                remainder.eq(rest),
+                digits.eq(Cat(digit & taken[-1], C(later, later_bits))),
+                steps.eq(self.latency - 1),
+            ]
+        multiples = [divisor]
+        if bits == 2:
+            triple = Signal(self.divisor_bits + 2)
+            with m.If(transfers(self.i)):
+                m.d.sync += triple.eq((self.i.payload << 1) + self.i.payload)
+            multiples += [divisor << 1, triple]
+        with m.If(steps != 0):
+            digit, rest = _divide(Cat(digits[-bits:], remainder), multiples)
+            m.d.sync += [
+                remainder.eq(rest),
+                digits.eq(Cat(digit & divisor[-1].replicate(bits), digits)),
+                steps.eq(steps - 1),
+                self.o.valid.eq(steps == 1),
+            ]
+        return m
+
+
+def _divide(value: Value, multiples: list[Value]) -> tuple[Value, Value]:
+    """Return how often the first of the multiples 1, 2, ... fits into a value, and the rest."""
+    digit, rest = C(0, len(multiples).bit_length()), value
+    for count, multiple in enumerate(multiples, 1):
+        difference = value - multiple
+        fits = ~difference[-1]
+        digit = Mux(fits, C(count, len(digit)), digit)
+        rest = Mux(fits, difference, rest)
+    return digit, rest

@@ -1,0 +1,164 @@
+"""Embedding: a token's row from the embedding RAM, and its scale from side RAM A."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import SCALE_BITS
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.memory import ReadPort, WritePort
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.ram import Ram
+from sterna_rtl.lib.stream import connect_stream, transfers
+
+__all__ = ["Embedding"]
+
+_BANK_WORDS = 2048
+"""The deepest shape of an ECP5 block RAM that still has the ninth bit of each byte."""
+
+_READ_LATENCY = 3
+
+_QUEUE = _READ_LATENCY + 3
+"""Room for the words in flight at one a clock, and for the clock in which a credit comes back."""
+
+
+class Embedding(Component):
+    """Fetch the row of a token: `source_words` words, from word ``token * source_words`` on.
+
+    The scale of token t is element t % E of word ``vector_q + t // E`` of side RAM A. It is read
+    before the row and goes with each of the row's words.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i_token, i_job : stream.Interface
+        Taken together: a row begins when there is one of each.
+    o : stream.Interface
+        The row, E elements a word.
+    vector_read : ReadPort
+        Side RAM A.
+    reads : Signal, out
+        High in the clock in which the address of `vector_read` counts, once for each row.
+    write : WritePort
+        Loads the embedding RAM, which is part of this unit. A word must not be written while it
+        may be read.
+
+    Latency
+        From token and job to the first word: 9 clocks, 5 for the scale and 4 from there.
+
+    Throughput
+        One word a clock within a row.
+
+    Backpressure
+        Credits: a word is read only if the queue has room for it and for all in flight.
+
+    Resources
+        Banks of 2048 words, each with a register of its own: a block RAM's output is late in its
+        clock.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        self.layouts = layouts = Layouts(config)
+        super().__init__(
+            {
+                "i_token": In(stream.Signature(layouts.token)),
+                "i_job": In(stream.Signature(layouts.embedding_job)),
+                "o": Out(stream.Signature(layouts.embedding)),
+                "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
+                "reads": Out(1),
+                "write": In(WritePort(config.embedding_words, layouts.activations)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.queue = queue = Queue(self.layouts.embedding, _QUEUE)
+        connect_stream(m, queue.o, self.o)
+        used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
+        begin, last = Signal(), Signal()
+        m.d.sync += used.eq(used + begin - transfers(queue.o))
+
+        token, job = Signal(self.layouts.token), Signal(self.layouts.embedding_job)
+        lane_bits = exact_log2(self.config.elements)
+        scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
+        first_word, word = Signal.like(self.write.address), Signal.like(self.write.address)
+        left = Signal.like(job.source_words)  # words of the row that have not been read
+        m.d.comb += last.eq(left == 1)
+        with m.FSM(name="embedding"):
+            with m.State("IDLE"), m.If(self.i_token.valid & self.i_job.valid):
+                m.d.comb += [self.i_token.ready.eq(1), self.i_job.ready.eq(1)]
+                m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
+                m.next = "ADDRESSES"
+            with m.State("ADDRESSES"):
+                m.d.sync += [
+                    first_word.eq(token * job.source_words),
+                    self.vector_read.address.eq(job.vector_q + token[lane_bits:]),
+                ]
+                m.next = "SCALES"
+            with m.State("SCALES"):
+                m.d.comb += self.reads.eq(1)
+                m.d.sync += [word.eq(first_word), left.eq(job.source_words)]
+                m.next = "ARRIVE"
+            with m.State("ARRIVE"):
+                m.d.sync += scales.eq(self.vector_read.data)
+                m.next = "SELECT"
+            with m.State("SELECT"):
+                m.d.sync += scale.eq(scales[token[:lane_bits]])
+                m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += begin.eq(used != _QUEUE)
+                with m.If(begin):
+                    m.d.sync += [word.eq(word + 1), left.eq(left - 1)]
+                    with m.If(last):
+                        m.next = "IDLE"
+
+        flags = Cat(begin, last)
+        for _ in range(_READ_LATENCY):
+            delayed = Signal(2)
+            m.d.sync += delayed.eq(flags)
+            flags = delayed
+        # The next row's scale comes after this row's last word has entered the queue.
+        row = queue.i.payload
+        m.d.comb += [
+            Cat(queue.i.valid, row.last).eq(flags),
+            row.elements.eq(self._read(m, word)),
+            row.scale.eq(scale),
+        ]
+        return m
+
+    def _read(self, m: Module, word: Signal) -> Signal:
+        """Read the embedding RAM, `_READ_LATENCY` clocks: banks, their registers, OR.
+
+        The register of a bank that was not read is cleared, which costs an FPGA nothing.
+        """
+        bank_bits = exact_log2(_BANK_WORDS)
+        number = Signal.like(word[bank_bits:])
+        m.d.sync += number.eq(word[bank_bits:])
+        banks = []
+        for index, first in enumerate(range(0, self.config.embedding_words, _BANK_WORDS)):
+            depth = min(_BANK_WORDS, self.config.embedding_words - first)
+            m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.activations)
+            written = self.write.address[bank_bits:] == index
+            data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}")
+            m.d.comb += [
+                ram.read.address.eq(word),
+                ram.write.enable.eq(self.write.enable & written),
+                ram.write.address.eq(self.write.address),
+                ram.write.data.eq(self.write.data),
+            ]
+            m.d.sync += data.eq(Mux(number == index, ram.read.data, 0))
+            banks.append(data)
+        elements = Signal(self.layouts.activations)
+        m.d.sync += elements.eq(reduce(or_, banks))
+        return elements

@@ -1,0 +1,321 @@
+"""TernaryEngine: R row sums per clock of C activations selected by ternary weights."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from amaranth import *
+from amaranth.hdl import Assert
+from amaranth.lib import stream
+from amaranth.lib.data import ArrayLayout, StructLayout, View
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.ram import Ram
+from sterna_rtl.lib.stream import connect_stream, transfers
+
+__all__ = ["TernaryEngine"]
+
+_QUEUE_DEPTH = 17
+"""Output queue: 16 rows of LUTRAM and a register. A word has its place from when it is taken until
+its sums have left, `latency` and one clock: enough for sums on every clock up to C = 8192."""
+
+_HAZARD = 4
+"""Clocks from reading a partial sum to the first clock on which the new one can be read."""
+
+_TAG = StructLayout({"word": 1, "add": 1, "keep": 1, "end": 1})
+"""What goes with a word through the pipeline: partial sums of earlier blocks are to be added; the
+sums are to be kept for the next block (otherwise they are the result); last word of its block."""
+
+_JOB = StructLayout({"words": signed(17), "blocks": signed(13), "short": 1})
+"""A job with its counts less two: a counter that ends at -1 says so in its sign bit. `short` if a
+block could reach partial sums that the block before has not written yet."""
+
+
+class _Activations(Component):
+    """Two blocks of C activations: the active one, and the shadow that fills meanwhile.
+
+    Attributes
+    ----------
+    i : stream.Interface
+        E activations of a block after the other.
+    full : Signal, out
+        The shadow holds a whole block.
+    swap : Signal, in
+        Make the shadow active, from the next clock on.
+    active : View, out
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.beats = config.columns // config.elements
+        super().__init__(
+            {
+                "i": In(stream.Signature(Layouts(config).activations)),
+                "full": Out(1),
+                "swap": In(1),
+                "active": Out(ArrayLayout(signed(8), config.columns)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        beat = Signal(range(self.beats))
+        shadow = Signal.like(self.active, reset_less=True)
+        elements = len(self.i.payload)
+        m.d.comb += self.i.ready.eq(~self.full)
+        with m.If(transfers(self.i)):
+            for index in range(self.beats):
+                with m.If(beat == index):
+                    first = index * elements
+                    m.d.sync += [
+                        shadow[first + lane].eq(self.i.payload[lane]) for lane in range(elements)
+                    ]
+            m.d.sync += beat.eq(beat + 1)
+            with m.If(beat == self.beats - 1):
+                m.d.sync += [beat.eq(0), self.full.eq(1)]
+        with m.If(self.swap):
+            m.d.sync += [self.active.eq(shadow), self.full.eq(0)]
+        return m
+
+
+class _RowSum(Component):
+    """Sum of C activations times trits, as ``total + carry``: a pipelined adder tree.
+
+    A lane is ``(x & nonzero) ^ negative``, one table per bit: a negative weight takes ~x and leaves
+    the +1 of the two's complement as a carry. C numbers have C - 1 adders, each with a carry input
+    that is free on a carry chain, so that one carry is left over.
+
+    Latency
+        ``1 + max(1, ceil(log2 C))`` clocks.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.levels = max(1, ceil_log2(columns))
+        super().__init__(
+            {
+                "activations": In(ArrayLayout(signed(8), columns)),
+                "nonzero": In(columns),
+                "negative": In(columns),
+                "total": Out(signed(8 + self.levels)),
+                "carry": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        terms = []
+        for lane, activation in enumerate(self.activations):
+            total = Signal(signed(8), name=f"lane_{lane}", reset_less=True)
+            carry = Signal(name=f"lane_{lane}_carry", reset_less=True)
+            nonzero, negative = self.nonzero[lane], self.negative[lane]
+            m.d.sync += total.eq((activation & nonzero.replicate(8)) ^ negative.replicate(8))
+            m.d.sync += carry.eq(negative)
+            terms.append((total, carry))
+        for level in range(1, self.levels + 1):
+            sums = []
+            for index in range(0, len(terms), 2):
+                name = f"sum_{level}_{index // 2}"
+                total = Signal(signed(8 + level), name=name, reset_less=True)
+                carry = Signal(name=f"{name}_carry", reset_less=True)
+                (a, carry_a), *pair = terms[index : index + 2]
+                if pair:
+                    b, carry_b = pair[0]
+                    m.d.sync += [total.eq(a + b + carry_a), carry.eq(carry_b)]
+                else:  # the odd one out waits a level
+                    m.d.sync += [total.eq(a), carry.eq(carry_a)]
+                sums.append((total, carry))
+            terms = sums
+        m.d.comb += [self.total.eq(terms[0][0]), self.carry.eq(terms[0][1])]
+        return m
+
+
+class TernaryEngine(Component):
+    """Multiply ternary matrices with vectors, block of C columns after block.
+
+    All of a block's words pass while its C activations stay; the shadow block fills meanwhile and
+    becomes active when the block has met its last word. Partial sums of all blocks but the last
+    lie in a RAM. The sums are exact: `sterna.golden.engine.row_sums` of the words of
+    `sterna.model.layout`.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i_job : stream.Interface
+        `groups` words per block (1 to `psum_words`, any number if `blocks` is 1) and `blocks`, 1 or
+        more. One job is taken ahead.
+    i_weights : stream.Interface
+        Words of job after job. `i_weights.ready` comes from registers through one gate.
+    i_activations : stream.Interface
+        ``blocks`` x C / E beats for each job, in the order of columns; -128 is not an activation.
+    o : stream.Interface
+        Sums of R rows, `groups` beats per job, registered.
+    busy, starved, waiting, blocked : Signal, out
+        For the counters, at most one at a time: a word was taken; none was there; one was there
+        but no job or no activations; one was there but its sums would have no room.
+
+    Latency
+        `latency` clocks from a word of the last block to its sums on `o`; two clocks from the last
+        beat of a block to its first word.
+
+    Throughput
+        A word per clock, across blocks and jobs, while the next job and its first block are there
+        in time: blocks of more than C / E words (and more than one). Blocks of fewer than four
+        words, if the job has several, wait three clocks for the partial sums of the one before.
+
+    Backpressure
+        No stage is ever stalled: a word of the last block is taken only if the output queue has
+        room for its sums and for all that are in flight.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        self.layouts = layouts = Layouts(config)
+        self.levels = max(1, ceil_log2(config.columns))
+        super().__init__(
+            {
+                "i_job": In(stream.Signature(layouts.engine_job)),
+                "i_weights": In(stream.Signature(layouts.weights)),
+                "i_activations": In(stream.Signature(layouts.activations)),
+                "o": Out(stream.Signature(layouts.sums)),
+                "busy": Out(1),
+                "starved": Out(1),
+                "waiting": Out(1),
+                "blocked": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from a word to its sums: lanes, tree, partial sums, queue."""
+        return self.levels + 3
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.activations = activations = _Activations(self.config)
+        m.submodules.queue = queue = Queue(self.layouts.sums, _QUEUE_DEPTH)
+        connect_stream(m, self.i_activations, activations.i)
+        connect_stream(m, queue.o, self.o)
+
+        # tags[n] belongs to the word that was taken n clocks ago.
+        tags = [Signal(_TAG, name=f"tag_{age}") for age in range(self.latency)]
+        m.d.sync += [new.eq(old) for old, new in pairwise(tags)]
+        promised = self._control(m, activations, tags)
+        rows = self._rows(m, activations.active)
+        self._accumulate(m, rows, tags, queue.i)
+        if platform == "formal":
+            self._claims(m, queue, promised, tags)
+        return m
+
+    def _control(self, m: Module, activations: _Activations, tags: list[View]) -> Signal:
+        """Count words, blocks and jobs; take a word whenever all is there. Return `promised`."""
+        ahead, job = Signal(_JOB), Signal(_JOB, init={"blocks": -1})
+        has_ahead = Signal()
+        m.d.comb += self.i_job.ready.eq(~has_ahead)
+        with m.If(transfers(self.i_job)):
+            m.d.sync += [
+                has_ahead.eq(1),
+                ahead.words.eq(self.i_job.payload.groups - 2),
+                ahead.blocks.eq(self.i_job.payload.blocks - 2),
+                ahead.short.eq(self.i_job.payload.groups < _HAZARD),
+            ]
+
+        active, later_block = Signal(), Signal()
+        words = Signal.like(job.words)
+        more_blocks, last_word = ~job.blocks[-1], words[-1]
+
+        # Sums that may still come into the queue, counted from -depth up: negative is room.
+        promised = Signal(range(-_QUEUE_DEPTH, 1), init=-_QUEUE_DEPTH)
+        take = transfers(self.i_weights)
+        m.d.comb += self.i_weights.ready.eq(active & (more_blocks | promised[-1]))
+        m.d.sync += promised.eq(promised + (take & ~more_blocks) - transfers(self.o))
+
+        m.d.comb += [
+            tags[0].word.eq(take),
+            tags[0].add.eq(later_block),
+            tags[0].keep.eq(more_blocks),
+            tags[0].end.eq(last_word),
+            self.busy.eq(take),
+            self.starved.eq(active & ~self.i_weights.valid),
+            self.waiting.eq(~active & self.i_weights.valid),
+            self.blocked.eq(active & self.i_weights.valid & ~self.i_weights.ready),
+        ]
+
+        # A short block begins when no word of the one before is closer than the hazard.
+        settled = ~job.short | ~(active | Cat(tag.word for tag in tags[1 : _HAZARD - 1]).any())
+        next_ready = Mux(more_blocks, settled, has_ahead)
+        swap = activations.swap
+        m.d.comb += swap.eq(activations.full & next_ready & (~active | (take & last_word)))
+        with m.If(take):
+            m.d.sync += [words.eq(words - 1), active.eq(~last_word)]
+        with m.If(swap):
+            m.d.sync += [active.eq(1), later_block.eq(more_blocks)]
+            with m.If(more_blocks):
+                m.d.sync += [words.eq(job.words), job.blocks.eq(job.blocks - 1)]
+            with m.Else():
+                m.d.sync += [words.eq(ahead.words), job.eq(ahead), has_ahead.eq(0)]
+        return promised
+
+    def _rows(self, m: Module, active: View) -> list[_RowSum]:
+        columns = self.config.columns
+        rows = []
+        for index in range(self.config.rows):
+            m.submodules[f"row_{index}"] = row = _RowSum(columns)
+            m.d.comb += [
+                row.activations.eq(active),
+                row.nonzero.eq(self.i_weights.payload.nonzero.word_select(index, columns)),
+                row.negative.eq(self.i_weights.payload.negative.word_select(index, columns)),
+            ]
+            rows.append(row)
+        return rows
+
+    def _accumulate(self, m: Module, rows: list[_RowSum], tags: list[View], output) -> None:
+        """Add the partial sums, and keep the result or give it out."""
+        levels = self.levels
+        sums = self.layouts.sums["sums"].shape
+        m.submodules.partial = partial = Ram(self.config.psum_words, sums)
+
+        # Words come in order, so that a counter at the end of the pipeline knows their group.
+        group = partial.read.address
+        reads = tags[levels - 1]
+        with m.If(reads.word):
+            m.d.sync += group.eq(Mux(reads.end, 0, group + 1))
+
+        before, result = Signal(sums, reset_less=True), Signal(sums, reset_less=True)
+        m.d.sync += before.eq(0)
+        with m.If(tags[levels].add):
+            m.d.sync += before.eq(partial.read.data)
+        m.d.sync += [
+            result[index].eq(before[index] + row.total + row.carry)
+            for index, row in enumerate(rows)
+        ]
+
+        written = tags[levels + 2]
+        address = group
+        for age in range(levels, levels + 3):
+            later = Signal.like(group, name=f"group_{age}", reset_less=True)
+            m.d.sync += later.eq(address)
+            address = later
+        m.d.comb += [
+            partial.write.enable.eq(written.word & written.keep),
+            partial.write.address.eq(address),
+            partial.write.data.eq(result),
+            output.valid.eq(written.word & ~written.keep),
+            output.payload.sums.eq(result),
+            output.payload.last.eq(written.end),
+        ]
+
+    def _claims(self, m: Module, queue: Queue, promised: Signal, tags: list[View]) -> None:
+        """What proves that no sums are ever lost, in a form that induction can start anywhere."""
+        in_flight = sum((tag.word & ~tag.keep for tag in tags[1:]), C(0))
+        m.d.comb += [
+            Assert(promised <= 0),
+            Assert(promised + _QUEUE_DEPTH == queue.level + in_flight),
+            Assert(queue.o.valid == (queue.level != 0)),
+            Assert(~queue.i.valid | queue.i.ready, "sums are lost"),
+        ]

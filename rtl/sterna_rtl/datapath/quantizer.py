@@ -1,0 +1,283 @@
+"""Quantizer: int8 activations for the engine and output scales for the epilogue."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.golden.quantizer import MAXIMUM_BITS, RECIPROCAL_SHIFT
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import ACTIVATION_MAX, SCALE_BITS
+from sterna.spec.program import Op, Stats
+from sterna_rtl.arith.divide import Divide
+from sterna_rtl.arith.normalise import Normalise
+from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
+from sterna_rtl.datapath.statistics import LARGEST_BITS, Statistics
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.memory import ReadPort
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.stream import connect_stream, transfers
+
+__all__ = ["Quantizer"]
+
+_READ = StructLayout(
+    {"measure": 1, "quantise": 1, "first": 1, "last": 1, "beyond": 1, "scratch": 1}
+)
+"""What a clock reads the source for: its largest product or activations, if anything."""
+
+_SCALED = 5
+"""Clocks from a read to the product with the reciprocal."""
+
+_QUEUE = 8
+"""Activations in queue and pipeline. From a read to the freed place 7 clocks pass."""
+
+
+class Quantizer(Component):
+    """Quantise each segment's source with its norm weights, and say by what its row sums scale.
+
+    For v = x * w12 the activations are ``round(127 * v / max|v|)`` as `sterna.golden.quantizer`
+    rounds them; the scale is that of `sterna.golden.scale`. Jobs are done one after the other:
+
+    FRESH
+        waits for the statistics of the results, which are gathered while the epilogue writes them;
+    MAXIMUM
+        reads the source once for its largest product and keeps the root of the sums;
+    KEEP
+        keeps everything.
+
+    Then come the reciprocal of the largest product and the activations. The scale is computed
+    beside: the next job begins when all activations have been read and the scale has been asked
+    for.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i_results : stream.Interface
+        What gathering operations write. Always ready: the statistics of a vector must be taken, by
+        a FRESH job, before the next vector begins.
+    i_job : stream.Interface
+        One job per segment, but none for EMBED. Accepted when the next may begin.
+    residual_read, scratch_read : interface
+        Ports of the banks. RESIDUAL segments read the scratch bank, all others the residual.
+    vector_a_read, vector_b_read : interface
+        Ports of the side RAMs: w1 and w12. Results go before the source.
+    o_activations : stream.Interface
+        ``blocks * C / E`` beats per job in the order of the columns, zeros beyond the source.
+    o_scale : stream.Interface
+        One scale per job.
+    barrier : int
+        Clocks from the last result to the first activations of a job that waits for it.
+
+    Latency
+        `barrier` is 18 clocks for E = 1 and E = 2 and grows by one with every further doubling: 20
+        for E = 8. KEEP: 7 clocks from job to activations. MAXIMUM: one clock per word and
+        `barrier` + 1.
+
+    Throughput
+        One beat of activations per clock, but none for clocks on which results come.
+
+    Backpressure
+        A beat is read if the queue has room for all in flight. Two scales wait at the output, two
+        more in `Scale`; then the next job can't end.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        self.layouts = layouts = Layouts(config)
+        self.statistics = Statistics(config)
+        self.normalise = Normalise(LARGEST_BITS, keep=MAXIMUM_BITS)
+        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS)
+        self.scale = Scale(config)
+        self.barrier = 1 + self.statistics.largest_latency + 2 + self.reciprocal.latency + 2
+        super().__init__(
+            {
+                "i_results": In(stream.Signature(layouts.results)),
+                "i_job": In(stream.Signature(layouts.quantizer_job)),
+                "residual_read": Out(ReadPort(config.residual_words, layouts.residual)),
+                "scratch_read": Out(ReadPort(config.scratch_words, layouts.scratch)),
+                "vector_a_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
+                "vector_b_read": Out(ReadPort(config.vector_b_words, layouts.vector)),
+                "o_activations": Out(stream.Signature(layouts.activations)),
+                "o_scale": Out(stream.Signature(layouts.scale)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.statistics = self.statistics
+        m.submodules.normalise = self.normalise
+        m.submodules.reciprocal = self.reciprocal
+        m.submodules.scale = self.scale
+        read = Signal(_READ)
+        asks = Signal()  # the job's scale is still to be asked for
+        room, in_flight = self._activations(m, read)
+        self._control(m, read, asks, room, in_flight)
+        self._beats(m, read)
+        self._scale(m, asks)
+        return m
+
+    def _control(self, m: Module, read, asks: Signal, room: Value, in_flight: Value) -> None:
+        """Take the jobs one by one and say when to read."""
+        job, reciprocal = self.i_job.payload, self.reciprocal
+        free = ~self.i_results.valid  # side RAM B is
+        restart, last_beat = Signal(), Signal()
+        wait = Signal(range(reciprocal.latency))
+        largest = self.statistics.o_largest
+        m.d.comb += [
+            self.normalise.i.valid.eq(largest.valid),
+            self.normalise.i.payload.value.eq(largest.payload),
+            largest.ready.eq(self.normalise.i.ready),
+            reciprocal.i.payload.eq(self.normalise.o.payload.value),
+        ]
+        with m.FSM(name="job"):
+            with m.State("JOB"):
+                m.d.comb += restart.eq(1)
+                with m.If(self.i_job.valid):
+                    with m.Switch(job.stats):
+                        with m.Case(Stats.FRESH):
+                            m.next = "LARGEST"
+                        with m.Case(Stats.MAXIMUM):
+                            m.next = "MAXIMUM"
+                        with m.Default():
+                            m.d.sync += asks.eq(1)
+                            m.next = "ACTIVATIONS"
+            with m.State("MAXIMUM"):
+                m.d.comb += read.measure.eq(free)
+                with m.If(read.measure & read.last):
+                    m.next = "LARGEST"
+            with m.State("LARGEST"):
+                m.d.comb += restart.eq(1)
+                # Activations in flight still need the reciprocal of before.
+                with m.If(~in_flight):
+                    m.d.comb += self.normalise.o.ready.eq(reciprocal.i.ready)
+                    m.d.comb += reciprocal.i.valid.eq(self.normalise.o.valid)
+                # The first read meets the reciprocal in the pipeline.
+                m.d.sync += wait.eq(reciprocal.latency - _SCALED)
+                with m.If(transfers(reciprocal.i)):
+                    m.d.sync += asks.eq(1)
+                    m.next = "RECIPROCAL"
+            with m.State("RECIPROCAL"):
+                m.d.sync += wait.eq(wait - 1)
+                with m.If(wait == 1):
+                    m.next = "ACTIVATIONS"
+            with m.State("ACTIVATIONS"):
+                m.d.comb += read.quantise.eq(free & room)
+                with m.If(read.quantise & last_beat):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += self.i_job.ready.eq(~asks)
+                with m.If(~asks):
+                    m.next = "JOB"
+        self._count(m, read, restart, last_beat)
+
+    def _count(self, m: Module, read, restart: Signal, last_beat: Signal) -> None:
+        """Count words and beats."""
+        job, parts = self.i_job.payload, self.config.columns // self.config.elements
+        word, weights, beyond = Signal(16), Signal.like(job.vector_q), Signal()
+        part, block = Signal(range(parts)), Signal.like(job.blocks)
+        last_part = part == parts - 1
+        results = self.i_results
+        m.d.comb += [
+            read.first.eq(word == 0),
+            read.last.eq(word + 1 == job.source_words),
+            read.beyond.eq(beyond),
+            read.scratch.eq(job.op == Op.RESIDUAL),
+            last_beat.eq(last_part & (block + 1 == job.blocks)),
+            self.residual_read.address.eq(word),
+            self.scratch_read.address.eq(word),
+            self.vector_a_read.address.eq(results.payload.vector_a),
+            self.vector_b_read.address.eq(Mux(results.valid, results.payload.vector_b, weights)),
+        ]
+        with m.If(read.measure | read.quantise):
+            m.d.sync += [
+                word.eq(word + 1),
+                weights.eq(weights + 1),
+                beyond.eq(beyond | read.last),
+            ]
+        with m.If(read.quantise):
+            m.d.sync += part.eq(Mux(last_part, 0, part + 1))
+            m.d.sync += block.eq(block + last_part)
+        with m.If(restart):
+            m.d.sync += [word.eq(0), weights.eq(job.vector_q), beyond.eq(0), block.eq(0)]
+
+    def _beats(self, m: Module, read) -> None:
+        """Give results or, where there are none, the source to the statistics."""
+        results, beat = self.i_results, self.statistics.i
+        before, gathers, reads = Signal.like(results.payload), Signal(), Signal(_READ)
+        m.d.sync += [before.eq(results.payload), gathers.eq(results.valid), reads.eq(read)]
+        m.d.comb += [
+            results.ready.eq(1),
+            beat.valid.eq(gathers | reads.measure | reads.quantise),
+            beat.payload.unit.eq(before.unit),
+            beat.payload.first.eq(Mux(gathers, before.first, reads.first)),
+            beat.payload.last.eq(Mux(gathers, before.last, reads.last)),
+            beat.payload.largest.eq(gathers | reads.measure),
+            beat.payload.sums.eq(gathers),
+        ]
+        for index in range(self.config.elements):
+            residual, scratch = self.residual_read.data[index], self.scratch_read.data[index]
+            source = Mux(reads.scratch, scratch, residual)
+            m.d.comb += [
+                beat.payload.values[index].eq(Mux(gathers, before.values[index], source)),
+                beat.payload.second[index].eq(before.second[index]),
+                beat.payload.w1[index].eq(self.vector_a_read.data[index]),
+                beat.payload.w12[index].eq(self.vector_b_read.data[index]),
+            ]
+
+    def _activations(self, m: Module, read) -> tuple[Value, Value]:
+        """Quantise the products; return whether a read may begin and whether any is in flight."""
+        m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
+        connect_stream(m, queue.o, self.o_activations)
+        room = Signal(range(_QUEUE + 1), init=_QUEUE)
+        m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
+
+        # Bit k is up k + 1 clocks after a read.
+        quantises, beyond = Signal(_SCALED), Signal(_SCALED - 2)
+        m.d.sync += quantises.eq(Cat(read.quantise, quantises))
+        m.d.sync += beyond.eq(Cat(read.beyond, beyond))
+        places = Signal.like(self.normalise.o.payload.places)
+        with m.If(transfers(self.normalise.o)):
+            m.d.sync += places.eq(self.normalise.o.payload.places)
+        m.d.comb += [self.reciprocal.o.ready.eq(1), queue.i.valid.eq(quantises[-1])]
+        for index in range(self.config.elements):
+            cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}")
+            scaled = Signal(signed(RECIPROCAL_SHIFT + 8), name=f"scaled_{index}")
+            product = self.statistics.products[index] << places
+            m.d.sync += cut.eq(product[LARGEST_BITS - MAXIMUM_BITS :])
+            with m.If(beyond[-1]):
+                m.d.sync += cut.eq(0)
+            m.d.sync += scaled.eq(cut * self.reciprocal.o.payload)
+            rounded = (scaled >> RECIPROCAL_SHIFT) + scaled[RECIPROCAL_SHIFT - 1]
+            m.d.comb += queue.i.payload[index].eq(rounded)
+        return room != 0, quantises.any()
+
+    def _scale(self, m: Module, asks: Signal) -> None:
+        """Ask for the scale when the largest product is known, and for a FRESH job the sums."""
+        job, sums, request = self.i_job.payload, self.statistics.o_sums, self.scale.i
+        m.submodules.scales = scales = Queue(self.layouts.scale, 2)
+        connect_stream(m, self.scale.o, scales.i)
+        connect_stream(m, scales.o, self.o_scale)
+        largest = self.normalise.o
+        mantissa, exponent = Signal(SCALE_BITS), Signal.like(request.payload.exponent)
+        with m.If(transfers(largest)):
+            m.d.sync += mantissa.eq(largest.payload.value[-SCALE_BITS:])
+            m.d.sync += exponent.eq(LARGEST_BITS - SCALE_BITS - largest.payload.places)
+
+        fresh = job.stats == Stats.FRESH
+        m.d.comb += [
+            request.valid.eq(asks & (sums.valid | ~fresh)),
+            sums.ready.eq(transfers(request) & fresh),
+            request.payload.fresh.eq(fresh),
+            request.payload.sums.eq(sums.payload),
+            request.payload.mantissa.eq(mantissa),
+            request.payload.exponent.eq(exponent),
+        ]
+        for name in JOB_FIELDS:
+            m.d.comb += request.payload[name].eq(job[name])
+        with m.If(transfers(request)):
+            m.d.sync += asks.eq(0)

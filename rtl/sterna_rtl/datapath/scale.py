@@ -1,0 +1,207 @@
+"""Output scale of a segment, computed beside its activations."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import DENOMINATOR_BITS, SCALE_BITS
+from sterna_rtl.arith.normalise import Normalise
+from sterna_rtl.arith.rsqrt import InverseRoot
+from sterna_rtl.datapath.statistics import SUMS
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import can_load, transfers
+
+__all__ = ["JOB_FIELDS", "Scale", "request_layout"]
+
+JOB_FIELDS = "eps_mantissa", "eps_exponent", "eps_constant", "scale_mantissa", "scale_exponent"
+"""What a scale needs of the header."""
+
+_PRODUCT_BITS = 2 * SCALE_BITS
+_TERM_SHIFT = 15
+"""Most places by which the eps term's product moves up; it always moves that far, and then down."""
+
+
+def request_layout(config: ChipConfig) -> StructLayout:
+    """Return the layout of a request for a scale.
+
+    `fresh` says that the sums are new, otherwise the last root serves again. `mantissa` (of
+    `SCALE_BITS`) and `exponent` are the largest product's; the other fields are the header's.
+    """
+    job = Layouts(config).quantizer_job.members
+    return StructLayout(
+        {
+            "fresh": 1,
+            "sums": SUMS,
+            "mantissa": SCALE_BITS,
+            "exponent": signed(6),
+            **{name: job[name] for name in JOB_FIELDS},
+        }
+    )
+
+
+class Scale(Component):
+    """Compute ``largest * constant / sqrt(sum1 + eps * sum2 + eps_constant)``.
+
+    Every product is cut to 16 bits (`sterna.golden.scale`). One multiplier, one shifter and one
+    inverse root take turns. The shifter moves to the left; turned round, it also moves the
+    eps term to the right.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i : stream.Interface
+        Requests (`request_layout`). Mantissas of largest product and constant are normalised or 0.
+    o : stream.Interface
+        Scales.
+    latency, fresh_latency : int
+        Clocks from a request to its scale, with the last root and with new sums.
+
+    Latency
+        6 clocks; with new sums 32.
+
+    Throughput
+        One request at a time; the next is accepted when the scale waits at the output.
+
+    Backpressure
+        Holds one scale and computes the next.
+    """
+
+    latency = 6
+    fresh_latency = 32
+
+    def __init__(self, config: ChipConfig) -> None:
+        layouts = Layouts(config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(request_layout(config))),
+                "o": Out(stream.Signature(layouts.scale)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.shifter = shifter = Normalise(DENOMINATOR_BITS)
+        m.submodules.inverse_root = inverse_root = InverseRoot(SCALE_BITS)
+        request = self.i.payload
+        eps_exponent = Signal.like(request.eps_exponent)
+        largest = Signal(SCALE_BITS)
+        constant = Signal(SCALE_BITS)
+        exponent = Signal(signed(10))
+        denominator = Signal(DENOMINATOR_BITS)
+        places = Signal.like(shifter.i.payload.places)
+        root, root_exponent = Signal(SCALE_BITS), Signal(signed(7))
+        a, b = Signal(SCALE_BITS), Signal(SCALE_BITS)
+        product = Signal(_PRODUCT_BITS)
+        m.d.sync += product.eq(a * b)
+        # Two normalised mantissas: their product has its uppermost bit in one of two places.
+        upper = product[-1]
+        mantissa = Mux(upper, product[SCALE_BITS:], product[SCALE_BITS - 1 : -1])
+        m.d.comb += [shifter.o.ready.eq(1), inverse_root.o.ready.eq(1)]
+        moved = shifter.o.payload
+
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        with m.FSM(name="scale"):
+            with m.State("REQUEST"):
+                m.d.comb += [
+                    self.i.ready.eq(1),
+                    shifter.i.valid.eq(self.i.valid & request.fresh),
+                    shifter.i.payload.value.eq(request.sums.sum2),
+                ]
+                m.d.sync += [
+                    eps_exponent.eq(request.eps_exponent),
+                    largest.eq(request.mantissa),
+                    constant.eq(request.scale_mantissa),
+                    exponent.eq(request.exponent + request.scale_exponent),
+                    b.eq(request.eps_mantissa),
+                    denominator.eq(request.sums.sum1 + request.eps_constant),
+                ]
+                with m.If(self.i.valid):
+                    m.next = "LARGEST"
+                    with m.If(request.fresh):
+                        m.next = "SECOND SUM"
+            with m.State("SECOND SUM"):
+                m.d.sync += a.eq(moved.value[-SCALE_BITS:])
+                m.d.sync += places.eq(_term_places(moved.places, eps_exponent))
+                with m.If(shifter.o.valid):
+                    m.next = "EPS PRODUCT"
+            with m.State("EPS PRODUCT"):
+                m.next = "TERM"
+            with m.State("TERM"):
+                term = Cat(C(0, _TERM_SHIFT), product, C(0, DENOMINATOR_BITS))[:DENOMINATOR_BITS]
+                m.d.comb += [
+                    shifter.i.valid.eq(1),
+                    shifter.i.payload.value.eq(term[::-1]),
+                    shifter.i.payload.given.eq(1),
+                    shifter.i.payload.places.eq(places),
+                ]
+                m.next = "DENOMINATOR"
+            with m.State("DENOMINATOR"):
+                with m.If(shifter.o.valid):
+                    m.d.sync += denominator.eq(denominator + moved.value[::-1])
+                    m.next = "NORMALISE"
+            with m.State("NORMALISE"):
+                m.d.comb += [
+                    shifter.i.valid.eq(1),
+                    shifter.i.payload.value.eq(denominator),
+                    shifter.i.payload.even.eq(1),
+                ]
+                m.next = "INVERSE ROOT"
+            with m.State("INVERSE ROOT"):
+                m.d.comb += inverse_root.i.valid.eq(shifter.o.valid)
+                m.d.comb += inverse_root.i.payload.eq(moved.value[-_PRODUCT_BITS:])
+                with m.If(shifter.o.valid):
+                    m.d.sync += root_exponent.eq((moved.places >> 1) - _ROOT_EXPONENT)
+                    m.next = "ROOT"
+            with m.State("ROOT"):
+                m.d.sync += root.eq(Mux(denominator == 0, 0, inverse_root.o.payload))
+                with m.If(inverse_root.o.valid):
+                    m.next = "LARGEST"
+            with m.State("LARGEST"):
+                m.d.sync += [a.eq(largest), b.eq(root), exponent.eq(exponent + root_exponent)]
+                m.next = "LARGEST PRODUCT"
+            with m.State("LARGEST PRODUCT"):
+                m.next = "CONSTANT"
+            with m.State("CONSTANT"):
+                m.d.sync += [a.eq(mantissa), b.eq(constant)]
+                m.d.sync += exponent.eq(exponent + (SCALE_BITS - 1) + upper)
+                m.next = "CONSTANT PRODUCT"
+            with m.State("CONSTANT PRODUCT"):
+                m.d.sync += exponent.eq(-(exponent + (SCALE_BITS - 1)))
+                m.next = "RESULT"
+            with m.State("RESULT"):
+                with m.If(can_load(self.o)):
+                    shift = exponent - upper
+                    m.d.sync += self.o.payload.mantissa.eq(mantissa)
+                    m.d.sync += self.o.payload.shift.eq(_clamp(shift, 63))
+                    with m.If(~product[-2:].any()):
+                        m.d.sync += self.o.payload.shift.eq(0)
+                    m.d.sync += self.o.valid.eq(1)
+                    m.next = "REQUEST"
+        return m
+
+
+_ROOT_EXPONENT = 31 + (DENOMINATOR_BITS - 32) // 2
+"""The root's exponent is half the places by which the denominator moved up, less this."""
+
+
+def _term_places(places: Value, eps_exponent: Value) -> Value:
+    """Return by how many places the eps term's product moves down again.
+
+    The second sum is ``mantissa * 2**(DENOMINATOR_BITS - SCALE_BITS - places)``.
+    """
+    exponent = DENOMINATOR_BITS - SCALE_BITS - places + eps_exponent
+    return _clamp(_TERM_SHIFT - exponent, 63)
+
+
+def _clamp(value: Value, limit: int) -> Value:
+    """Return a signed value limited to 0 and `limit`, which is a power of two less one."""
+    bits = limit.bit_length()
+    return Mux(value < 0, 0, Mux(value[bits:].any(), limit, value[:bits]))

@@ -1,0 +1,132 @@
+"""TapeReader: the tape in on-chip RAM, walked from end to end and round again."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.memory import WritePort
+from sterna_rtl.lib.ram import Ram
+
+__all__ = ["TapeReader"]
+
+
+class TapeReader(Component):
+    """Own the tape and read it in order, without end.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    bank_words : int
+        Words of a bank, a power of two; by default the deepest shape of an ECP5 block RAM that
+        still has the ninth bit of each byte (2048 x 9).
+
+    Attributes
+    ----------
+    length : Signal, in
+        Words in use, 1 to `tape_words`. May change while `restart` is up or nothing has been read.
+    enable : Signal, in
+        Low: no further word is read; those in flight still come out.
+    restart : Signal, in
+        Go back to word 0 and drop what is in flight, even a word on `o` that waits.
+    write : WritePort
+        Loads the tape. A word must not be written while it may be read.
+    o : stream.Interface
+        Tape words. Registered.
+
+    Latency
+        From `enable` to the first word: 2 clocks, 3 if the tape has several banks.
+
+    Throughput
+        1 word per clock. `o.ready` reaches the enables of all stages, through one gate each.
+
+    Resources
+        6144 words of 430 bits are 144 block RAMs of ECP5, as many as the bits need. Each bank has
+        a register of its own, which a block RAM can take in; if there are several banks, a
+        multiplexer and another register follow.
+    """
+
+    def __init__(self, config: ChipConfig, bank_words: int = 2048) -> None:
+        if bank_words < 1 or bank_words & (bank_words - 1):
+            raise ValueError(f"bank_words must be a power of two, not {bank_words}")
+        self.config = config
+        self.bank_words = bank_words
+        self._bank_bits = exact_log2(bank_words)
+        depth, word = config.tape_words, Layouts(config).word
+        super().__init__(
+            {
+                "length": In(range(depth + 1)),
+                "enable": In(1),
+                "restart": In(1),
+                "write": In(WritePort(depth, word)),
+                "o": Out(stream.Signature(word)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Clocks from `enable` to the first word."""
+        return 2 + (self.config.tape_words > self.bank_words)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        # Stage 0 is the RAMs' output, stage 1 the banks' registers, stage 2 behind the multiplexer.
+        valid = [Signal(name=f"valid_{stage}") for stage in range(self.latency)]
+        load = [Signal(name=f"load_{stage}") for stage in range(self.latency)]
+        for stage, (holds, loads) in enumerate(zip(valid, load, strict=True)):
+            # A stage moves on if it or any after it has a gap: no ripple from stage to stage.
+            m.d.comb += loads.eq(self.o.ready | ~Cat(valid[stage:]).all())
+            with m.If(loads):
+                m.d.sync += holds.eq(valid[stage - 1] if stage else self.enable)
+        m.d.comb += self.o.valid.eq(valid[-1])
+
+        address = Signal.like(self.write.address)
+        with m.If(load[0] & self.enable):
+            m.d.sync += address.eq(address + 1)
+            with m.If(address == self.length - 1):
+                m.d.sync += address.eq(0)
+
+        banks = self._banks(m, address, load)
+        if len(banks) == 1:
+            m.d.comb += self.o.payload.eq(banks[0])
+        else:
+            number = [address[self._bank_bits :]]
+            for stage in (0, 1):
+                number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
+                with m.If(load[stage]):
+                    m.d.sync += number[-1].eq(number[-2])
+            word = Signal.like(self.o.payload, reset_less=True)
+            m.d.comb += self.o.payload.eq(word)
+            with m.If(load[2]), m.Switch(number[-1]):
+                for index, bank in enumerate(banks):
+                    with m.Case(index):
+                        m.d.sync += word.eq(bank)
+
+        with m.If(self.restart):
+            m.d.sync += [address.eq(0), *(holds.eq(0) for holds in valid)]
+        return m
+
+    def _banks(self, m: Module, address: Signal, load: list[Signal]) -> list[Signal]:
+        """Build the RAMs; return the register behind each."""
+        words = []
+        for index, first in enumerate(range(0, self.config.tape_words, self.bank_words)):
+            depth = min(self.bank_words, self.config.tape_words - first)
+            m.submodules[f"bank_{index}"] = bank = Ram(depth, self.o.payload.shape())
+            word = Signal.like(self.o.payload, name=f"word_{index}", reset_less=True)
+            m.d.comb += [
+                bank.write.enable.eq(
+                    self.write.enable & (self.write.address[self._bank_bits :] == index)
+                ),
+                bank.write.address.eq(self.write.address),
+                bank.write.data.eq(self.write.data),
+                bank.read.address.eq(address),
+                bank.read_enable.eq(load[0]),
+            ]
+            with m.If(load[1]):
+                m.d.sync += word.eq(bank.read.data)
+            words.append(word)
+        return words

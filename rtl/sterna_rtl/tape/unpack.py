@@ -1,0 +1,97 @@
+"""Unpacker: tape words to a "not zero" and a sign for each lane."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import can_load
+
+__all__ = ["Unpacker"]
+
+
+def _two_bits(code: Value) -> tuple[list[Value], list[Value]]:
+    return [code[0]], [code[1]]
+
+
+def _table(index: Value, entries: list[bool]) -> Value:
+    """One bit of `entries` per value of `index`: one LUT4 for four bits."""
+    return C(sum(entry << n for n, entry in enumerate(entries)), len(entries)).bit_select(index, 1)
+
+
+def _five_thirds(code: Value) -> tuple[list[Value], list[Value]]:
+    """Three "not zero" tables of the pattern; signs relative to that of the first trit.
+
+    See `sterna.spec.trits`: the pattern was chosen so that bits 0 and 1 say whether trits 1 and 2
+    have the sign of the first trit that is not zero. A zero trit gets any sign.
+    """
+    pattern, sign = code[:4], code[4]
+    nonzero = [
+        _table(pattern, [bool(trits and trits[n]) for trits in FIVE_THIRDS_PATTERNS])
+        for n in range(3)
+    ]
+    return nonzero, [sign, sign ^ ~pattern[0], sign ^ ~pattern[1]]
+
+
+_DECODERS = {Packing.TWO_BITS: _two_bits, Packing.FIVE_THIRDS: _five_thirds}
+
+
+class Unpacker(Component):
+    """Decode one tape word per clock, in the packing of the configuration.
+
+    A code that the packer never writes decodes without notice: 0b10 of two bits to a zero,
+    patterns 9 and 13 of five bits to three zeros. Trits beyond the last lane are dropped.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i : stream.Interface
+        Tape words. `i.ready` follows `o.ready`.
+    o : stream.Interface
+        `Layouts.weights`, registered. A zero trit may carry any sign.
+
+    Latency
+        1 clock.
+
+    Throughput
+        1 word per clock.
+
+    Resources
+        Five LUT4 per three lanes with five bits for three trits, none with two bits; a register
+        of two bits per lane.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        layouts = Layouts(config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(layouts.word)),
+                "o": Out(stream.Signature(layouts.weights)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        packing, lanes = self.config.packing, self.config.lanes
+        nonzero, negative = [], []
+        for start in range(0, self.config.word_bits, packing.bits):
+            group = _DECODERS[packing](self.i.payload[start : start + packing.bits])
+            nonzero += group[0]
+            negative += group[1]
+        weights = Signal(self.o.payload.shape(), reset_less=True)
+        m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(weights)]
+        with m.If(self.i.ready):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid),
+                weights.nonzero.eq(Cat(nonzero[:lanes])),
+                weights.negative.eq(Cat(negative[:lanes])),
+            ]
+        return m

@@ -1,0 +1,134 @@
+"""The demo: a trained model talks on the compiled chip, and every number is checked.
+
+`make demo` runs it. Text appears as the chip draws it. Then the golden model draws the same number
+of tokens from the same seed, and tokens, state and event counters of both are compared; the
+clocks are compared with the cycle expectation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.errors import SternaError
+from sterna.model import container
+from sterna.model.convert import convert
+from sterna.model.layout import lay_out
+from sterna.model.model import Model
+from sterna.model.tokenizer import Tokenizer
+from sterna.spec.chip import REFERENCE
+from sterna_sim.cycles import expected_clocks
+from sterna_sim.device import SimDevice
+from sterna_sim.tools import BUILD
+
+__all__ = ["main"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CHECKPOINT = _ROOT / "models" / "stand-in"
+_TEXT = _ROOT / "models" / "text" / "books.txt"
+
+
+def demo_model() -> Model:
+    """Return the demo's model, converted on first use."""
+    path = BUILD / "demo.sterna"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        container.save(convert(_CHECKPOINT, _TEXT), path)
+    return container.load(path)
+
+
+def compare(chip: SimDevice, golden: GoldenDevice) -> list[str]:
+    """Say where states and event counters of the two differ."""
+    differences = []
+    if not np.array_equal(chip.state, golden.state):
+        layer, element = np.argwhere(chip.state != golden.state)[0]
+        differences.append(
+            f"state of layer {layer}, element {element}: {chip.state[layer, element]} on the chip, "
+            f"{golden.state[layer, element]} in the golden model"
+        )
+    counters = chip.counters()
+    for name, value in golden.counters().items():
+        if counters[name] != value:
+            differences.append(f"{name}: {counters[name]} on the chip, {value} in the golden model")
+    return differences
+
+
+def main() -> None:
+    """Run the demo; exit status 1 if anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompt", default="Once upon a time there was a little girl")
+    parser.add_argument("-n", type=int, default=200, help="tokens to draw")
+    parser.add_argument("--temperature", type=float, default=0.7)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    try:
+        sys.exit(_run(options))
+    except SternaError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+def _run(options: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    with console.status("converting the model"):
+        model = demo_model()
+    with console.status("compiling the chip (about a minute the first time)"):
+        chip = SimDevice(model)
+    config = chip.chip.config
+    console.print(
+        f"chip: R = {config.rows}, C = {config.columns}, E = {config.elements}, "
+        f"{config.packing.name}, configuration {config.digest}; cycle-accurate simulation (rtl)"
+    )
+    console.print(
+        f"model: {model.meta['source']}, {model.shape.ternary_weights:,} ternary weights, "
+        f"{len(chip.image.tape):,} tape words\n"
+    )
+    tokenizer = Tokenizer.of(model)
+    assert tokenizer is not None
+    prompt = tokenizer.encode(options.prompt)
+    sampling = Sampling(options.temperature, options.seed, tuple(model.meta["eos"]))
+    stream = tokenizer.stream(prompt)
+    console.print(options.prompt, style="bold", end="")
+    drawn, start = [], time.perf_counter()
+    for token in chip.generate(prompt, options.n, sampling):
+        drawn.append(token)
+        print(stream.push(token), end="", flush=True)
+    print(stream.finish(), "\n")
+    seconds = time.perf_counter() - start
+
+    counters = chip.counters()
+    tokens, clocks = counters["tokens"], counters["clocks"]
+    per_token = clocks / tokens
+    use = model.shape.ternary_weights * tokens / (config.lanes * clocks)
+    console.print(f"{tokens} tokens, {tokens / seconds:.1f} tokens/s of wall time")
+    console.print(f"{per_token:.1f} clocks per token, {use:.1%} of the lanes busy (rtl)")
+    expected = expected_clocks(lay_out(model, config), config)
+    console.print(f"cycle expectation: {expected:.0f} clocks per token")
+
+    golden = GoldenDevice(model)
+    with console.status("the golden model draws the same tokens"):
+        wanted = list(golden.generate(prompt, options.n, sampling))
+    differences = compare(chip, golden)
+    if wanted != drawn:
+        place = next(i for i, pair in enumerate(zip(wanted, drawn)) if pair[0] != pair[1])
+        differences.insert(0, f"token {place}: {drawn[place]} on the chip, {wanted[place]} in golden")
+    chip.close()
+    if differences:
+        console.print("different from the golden model:", *differences, sep="\n  ", style="red")
+        return 1
+    if abs(per_token / expected - 1) > 0.02:
+        console.print("clocks are off the cycle expectation by more than 2 %", style="red")
+        return 1
+    console.print("tokens, state, segments and saturations: identical to the golden model")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Verification kit: one bench per unit, two simulators, planted bugs, one formal contract."""
+
+from .bench import Case, Memory, UnitBench
+from .bugs import check_planted_bug, check_planted_bugs, edited
+from .cocotb_runner import run_cocotb, to_verilog
+from .formal import FormalError, StreamContract, check_contract, prove
+from .player import CheckError
+from .pysim import run_pysim
+from .stalls import ALL_STALLS, Stalls
+from .suite import bench_tests
+
+__all__ = [
+    "ALL_STALLS",
+    "Case",
+    "CheckError",
+    "FormalError",
+    "Memory",
+    "Stalls",
+    "StreamContract",
+    "UnitBench",
+    "bench_tests",
+    "check_contract",
+    "check_planted_bug",
+    "check_planted_bugs",
+    "edited",
+    "prove",
+    "run_cocotb",
+    "run_pysim",
+    "to_verilog",
+]

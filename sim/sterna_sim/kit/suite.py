@@ -1,0 +1,39 @@
+"""The three tests that every bench gets, ready for pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .bench import UnitBench
+from .bugs import check_planted_bug
+from .cocotb_runner import run_cocotb
+from .pysim import run_pysim
+
+__all__ = ["bench_tests"]
+
+
+def bench_tests(bench: UnitBench) -> tuple[Callable, Callable, Callable]:
+    """Return the tests of a bench: pysim, cocotb, planted bugs.
+
+    In a test module::
+
+        test_pysim, test_cocotb, test_planted_bugs = bench_tests(QueueBench())
+    """
+    if not bench.bugs:
+        raise ValueError(f"bench {bench.name} has no planted bug: a test that can't fail")
+
+    @pytest.mark.parametrize("config", list(bench.configs))
+    def test_pysim(config: str) -> None:
+        run_pysim(bench, config)
+
+    @pytest.mark.parametrize("config", list(bench.cocotb_configs))
+    def test_cocotb(config: str) -> None:
+        run_cocotb(bench, config)
+
+    @pytest.mark.parametrize("bug", list(bench.bugs))
+    def test_planted_bugs(bug: str) -> None:
+        check_planted_bug(bench, bug)
+
+    return test_pysim, test_cocotb, test_planted_bugs

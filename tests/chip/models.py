@@ -1,0 +1,59 @@
+"""Models and configurations of the whole-chip tests."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+
+from sterna.model.convert import convert
+from sterna.model.layout import fit
+from sterna.model.model import Model
+from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.trits import Packing
+from sterna_sim.demo import demo_model
+from tests.tiny import tiny_model
+
+__all__ = ["CONFIGS", "MODELS", "config_for", "model_of"]
+
+_FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+
+MODELS = ("stand-in", "fixture-a", "odd")
+
+CONFIGS = {
+    "reference": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
+    "one-lane": {"rows": 1, "columns": 1, "elements": 1, "packing": Packing.TWO_BITS},
+    "odd-columns": {"rows": 2, "columns": 24, "elements": 4, "packing": Packing.FIVE_THIRDS},
+    "one-element": {"rows": 4, "columns": 16, "elements": 1, "packing": Packing.TWO_BITS},
+    "cut": {
+        "rows": 1,
+        "columns": 8,
+        "elements": 8,
+        "packing": Packing.FIVE_THIRDS,
+        "psum_words": 24,
+    },
+}
+"""Lanes of the configurations tested; `cut` has matrices cut into segments."""
+
+
+@cache
+def model_of(name: str) -> Model:
+    """Model by name; `odd` has dimensions that no lane count divides and every variant."""
+    if name == "stand-in":
+        return demo_model()
+    if name == "fixture-a":
+        return convert(_FIXTURES / "A")
+    return tiny_model(
+        vocab=101, hidden=51, layers=2, intermediate=91,
+        expand_ratio=2.0, use_lower_bound=False, tied=True, eps=1e-3,
+    )  # fmt: skip
+
+
+@cache
+def config_for(name: str) -> ChipConfig:
+    """Smallest configuration that holds the small models; the reference one holds all."""
+    if name == "reference":
+        return REFERENCE
+    fits = [fit(model_of(model), **CONFIGS[name]) for model in MODELS[1:]]
+    sizes = [field.name for field in fields(ChipConfig) if field.name not in CONFIGS[name]]
+    return replace(fits[0], **{size: max(getattr(c, size) for c in fits) for size in sizes})

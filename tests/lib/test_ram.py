@@ -1,0 +1,45 @@
+"""Ram: a word can be read on the clock after its write; ECP5 block RAM with no logic around it."""
+
+import random
+import re
+import subprocess
+
+from amaranth.back import rtlil
+from amaranth.sim import Simulator
+
+from sterna_rtl.lib.ram import Ram
+from sterna_sim.tools import tool_environment
+
+
+def test_reads_what_was_written():
+    words, rng = [None] * 5, random.Random(1)
+    dut = Ram(len(words), 8)
+
+    async def drive(ctx):
+        expected = None
+        for _ in range(300):
+            write, enable = rng.randrange(2), rng.randrange(2)
+            read_at, write_at = rng.sample(range(len(words)), 2)
+            value = rng.randrange(256)
+            ctx.set(dut.write.enable, write)
+            ctx.set(dut.write.address, write_at)
+            ctx.set(dut.write.data, value)
+            ctx.set(dut.read.address, read_at)
+            ctx.set(dut.read_enable, enable)
+            await ctx.tick()
+            expected = words[read_at] if enable else expected
+            words[write_at] = value if write else words[write_at]
+            assert expected is None or ctx.get(dut.read.data) == expected
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(drive)
+    simulator.run()
+
+
+def test_becomes_block_ram(tmp_path):
+    (tmp_path / "ram.il").write_text(rtlil.convert(Ram(2048, 36), name="ram", emit_src=False))
+    script = "read_rtlil ram.il; synth_ecp5 -top ram; tee -q -o cells.txt stat"
+    subprocess.run(["yosys", "-q", "-p", script], cwd=tmp_path, env=tool_environment(), check=True)
+    cells = re.findall(r"^ +(\d+) +([A-Z]\w+)$", (tmp_path / "cells.txt").read_text(), re.M)
+    assert cells == [("4", "DP16KD")]
