@@ -1,13 +1,83 @@
-"""The cycle expectation: clocks of one token from the tape's shape and the units' latencies."""
+# amaranth: UnusedElaboratable=no
+"""The cycle expectation: clocks of one token, from the tape and the latencies that the units state.
+
+A few recurrences follow each segment through quantizer, engine and epilogue; nothing of it was
+fitted to a run of the chip. `make demo` and the tests compare it with the chip's counters.
+"""
 
 from __future__ import annotations
 
+from amaranth.utils import ceil_log2
+
 from sterna.model.layout import Image
 from sterna.spec.chip import ChipConfig
+from sterna.spec.program import Op, Stats
+from sterna.spec.tape import header_words
+from sterna_rtl.datapath.engine import TernaryEngine
+from sterna_rtl.datapath.epilogue import Epilogue
+from sterna_rtl.datapath.quantizer import Quantizer
 
 __all__ = ["expected_clocks"]
 
+EMBEDDING = 8
+"""Clocks from a token to the first word of its row."""
 
-def expected_clocks(image: Image, config: ChipConfig) -> float:
-    """Clocks from a token's embedding request to the token drawn after it."""
-    raise NotImplementedError
+GENERATOR = 2
+"""Clocks from a token drawn to the next pass."""
+
+NEXT_SEGMENT = 3
+"""Clocks from an epilogue's last write to its next first beat."""
+
+KEEP = 7
+"""Clocks from a job that keeps its statistics to its first activations."""
+
+FILL = 2
+"""Clocks from the last activations of a block to its first word."""
+
+
+def expected_clocks(image: Image, config: ChipConfig) -> int:
+    """Clocks from a token that enters the embedding unit to the next one.
+
+    Parameters
+    ----------
+    image : Image
+        A model laid out for `config`.
+    config : ChipConfig
+    """
+    engine, epilogue, quantizer = TernaryEngine(config), Epilogue(config), Quantizer(config)
+    headers = header_words(config.word_bits)
+    regroup = int(config.rows != config.elements)
+    load = config.columns // config.elements
+    words_free = 0  # the engine may take the next word
+    shadow_free = 0  # the shadow register may take the next block
+    source_free = 0  # the quantizer may begin the next job
+    written = 0  # the last result of the segment before is in its bank
+    for segment in image.segments:
+        header = segment.header
+        beats = -(-header.rows // config.elements)
+        if header.op is Op.EMBED:
+            written = EMBEDDING + beats - 1 + epilogue.writes[Op.EMBED]
+            continue
+        if header.stats is Stats.FRESH:
+            ready = written + quantizer.barrier
+        elif header.stats is Stats.MAXIMUM:
+            ready = source_free + header.source_words + quantizer.barrier + 1
+        else:
+            ready = source_free + KEEP
+        tape_free = words_free + headers
+        for _ in range(header.blocks):
+            loaded = max(ready, shadow_free) + load - 1
+            ready = loaded + 1
+            start = max(loaded + FILL, tape_free)
+            shadow_free = start
+            tape_free = start + max(header.groups, 4 if header.blocks > 1 else 0)
+        source_free = loaded
+        words_free = start + header.groups
+        last_sum = words_free - 1 + engine.latency + regroup
+        first_sum = start + engine.latency + regroup
+        first_beat = max(first_sum, written + NEXT_SEGMENT)
+        last_beat = max(last_sum, first_beat + beats - 1)
+        written = last_beat + epilogue.writes[header.op]
+    lanes = min(config.rows, config.elements)
+    sampler = 5 + ceil_log2(lanes) + config.elements // lanes
+    return written + sampler + GENERATOR

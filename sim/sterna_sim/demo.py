@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from sterna.model.convert import convert
 from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
-from sterna.spec.chip import REFERENCE
 from sterna_sim.cycles import expected_clocks
 from sterna_sim.device import SimDevice
 from sterna_sim.tools import BUILD
@@ -117,8 +117,9 @@ def _run(options: argparse.Namespace) -> int:
         wanted = list(golden.generate(prompt, options.n, sampling))
     differences = compare(chip, golden)
     if wanted != drawn:
-        place = next(i for i, pair in enumerate(zip(wanted, drawn)) if pair[0] != pair[1])
-        differences.insert(0, f"token {place}: {drawn[place]} on the chip, {wanted[place]} in golden")
+        pairs = enumerate(zip_longest(drawn, wanted))
+        place, (own, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        differences.insert(0, f"token {place}: {own} on the chip, {other} in the golden model")
     chip.close()
     if differences:
         console.print("different from the golden model:", *differences, sep="\n  ", style="red")

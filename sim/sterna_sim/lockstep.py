@@ -60,7 +60,8 @@ class Difference:
     def __str__(self) -> str:
         return (
             f"token {self.token}, segment {self.segment} ({self.name}), {self.unit}: "
-            f"{self.probe}[{self.row}] is {self.chip} on the chip, {self.golden} in the golden model"
+            f"{self.probe}[{self.row}] is {self.chip} on the chip, "
+            f"{self.golden} in the golden model"
         )
 
 

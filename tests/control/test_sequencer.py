@@ -16,7 +16,13 @@ CONFIGS = {
     # header in one word, in several, and a matrix cut into segments
     "wide": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
     "narrow": {"rows": 1, "columns": 8, "elements": 8, "packing": Packing.TWO_BITS},
-    "cut": {"rows": 2, "columns": 24, "elements": 4, "packing": Packing.FIVE_THIRDS, "psum_words": 6},
+    "cut": {
+        "rows": 2,
+        "columns": 24,
+        "elements": 4,
+        "packing": Packing.FIVE_THIRDS,
+        "psum_words": 6,
+    },
 }
 
 
@@ -62,7 +68,9 @@ class SequencerBench(UnitBench):
     cocotb_configs = ("wide", "cut")
     bugs = {
         "a word lost at the end of a block": lambda config: edited(
-            Sequencer, "last_group = group + 1 == current.groups", "last_group = group + 2 == current.groups"
+            Sequencer,
+            "last_group = group + 1 == current.groups",
+            "last_group = group + 2 == current.groups",
         )(config),
         "embedding's job to the engine too": lambda config: edited(
             Sequencer, '"engine": (self.o_engine, self.layouts.engine_job, ~embeds)',

@@ -1,0 +1,111 @@
+"""Banks: every word through every port, and whose address a shared port follows."""
+
+from amaranth.lib.data import ArrayLayout
+
+from sterna_rtl.control.banks import Banks
+from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
+from tests.control.chips import chip
+from tests.control.clocked import Clocked
+
+READERS = {
+    "residual": ("epilogue_residual_read", "quantizer_residual_read"),
+    "scratch": ("epilogue_scratch_read", "quantizer_scratch_read"),
+    "state": ("epilogue_state_read", "loader_state_read"),
+    "vector_a": ("quantizer_vector_a_read", "epilogue_vector_read", "embedding_vector_read"),
+    "vector_b": ("quantizer_vector_b_read",),
+}
+WRITERS = {
+    "residual": ("epilogue_residual_write",),
+    "scratch": ("epilogue_scratch_write",),
+    "state": ("epilogue_state_write", "loader_state"),
+    "vector_a": ("loader_vector_a",),
+    "vector_b": ("loader_vector_b",),
+}
+SELECTS = ("host", "embedding_reads", "epilogue_reads")
+
+
+def followed(ram, port, item):
+    """Port whose address the data on `port` belongs to."""
+    if ram == "state":
+        return READERS[ram][item["host"]]
+    if ram == "vector_a":
+        return READERS[ram][2 if item["embedding_reads"] else item["epilogue_reads"]]
+    return port
+
+
+def random_word(rng, shape):
+    assert isinstance(shape, ArrayLayout)
+    bits, signed = shape.elem_shape.width, shape.elem_shape.signed
+    low = -(1 << bits - 1) if signed else 0
+    return [int(value) for value in rng.integers(low, low + (1 << bits), shape.length)]
+
+
+def broken(old, new):
+    return lambda config: Clocked(edited(Banks, old, new)(config))
+
+
+class BanksBench(UnitBench):
+    """An item is one clock of all ports. First every word is written, then reads are compared."""
+
+    name = "banks"
+    stalls = (Stalls(), Stalls("random", "random"))
+    configs = {f"E-{elements}": chip(elements=elements) for elements in (8, 1, 2)}
+    bugs = {
+        "quantizer reads what it should not": broken('f"epilogue_{name}_write"', '"epilogue_residual_write"'),
+        "writes always": broken("ram.write.enable.eq(enable)", "ram.write.enable.eq(1)"),
+        "loader never writes the state": broken("enable | other.enable", "enable"),
+        "loader's data at the epilogue's address": broken(
+            "Mux(other.enable, other.address, address)", "address"
+        ),
+        "host not looked at": broken("(self.host, self", "(0, self"),
+        "embedding's side RAM to the epilogue": broken(
+            "(self.embedding_reads, self.embedding_vector_read)",
+            "(self.embedding_reads & ~self.epilogue_reads, self.embedding_vector_read)",
+        ),
+        "lower bounds at the quantizer's address": broken("(self.epilogue_reads, self", "(0, self"),
+    }  # fmt: skip
+    bug_configs = ("E-8",)
+
+    def dut(self, config):
+        return Clocked(Banks(config))
+
+    def cases(self, config, rng):
+        rams = Banks(config).rams
+        words = {name: {} for name in rams}
+        items, results = [], []
+        fill = max(depth for depth, _ in rams.values())
+        for clock in range(fill + 150):
+            item = {name: int(rng.integers(2)) for name in SELECTS} | {"shown": int(clock >= fill)}
+            for ram, (depth, shape) in rams.items():
+                self._reads_and_writes(item, ram, depth, shape, clock if clock < fill else None, rng)
+            if item["shown"]:
+                results.append(
+                    {
+                        f"{port}__data": words[ram][item[f"{followed(ram, port, item)}__address"]]
+                        for ram, ports in READERS.items()
+                        for port in ports
+                    }
+                )
+            for ram, ports in WRITERS.items():
+                for port in ports:
+                    if item[f"{port}__enable"]:
+                        words[ram][item[f"{port}__address"]] = item[f"{port}__data"]
+            items.append(item)
+        yield Case({"i": items}, {"o": results}, clocks=len(items) + 2)
+
+    def _reads_and_writes(self, item, ram, depth, shape, fill, rng):
+        """One clock of a RAM's ports. At most one of them writes, and no word that is read."""
+        read = [int(address) for address in rng.integers(depth, size=len(READERS[ram]))]
+        item |= {f"{p}__address": a for p, a in zip(READERS[ram], read, strict=True)}
+        writer = int(rng.integers(len(WRITERS[ram])))
+        for number, port in enumerate(WRITERS[ram]):
+            address = fill % depth if fill is not None else int(rng.integers(depth))
+            writes = fill is not None or (rng.random() < 0.6 and address not in read)
+            item |= {
+                f"{port}__enable": int(writes and number == writer),
+                f"{port}__address": address,
+                f"{port}__data": random_word(rng, shape),
+            }
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(BanksBench())
