@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The cycle expectation: clocks of one token, from the tape and the latencies that the units state.
 
 A few recurrences follow each segment through quantizer, engine and epilogue; nothing of it was
@@ -7,6 +6,9 @@ fitted to a run of the chip. `make demo` and the tests compare it with the chip'
 
 from __future__ import annotations
 
+from functools import cache
+
+from amaranth.hdl import Fragment
 from amaranth.utils import ceil_log2
 
 from sterna.model.layout import Image
@@ -35,6 +37,15 @@ FILL = 2
 """Clocks from the last activations of a block to its first word."""
 
 
+@cache
+def _units(config: ChipConfig) -> tuple[TernaryEngine, Epilogue, Quantizer]:
+    """Units that state their latencies, elaborated: Amaranth warns of units that never are."""
+    units = TernaryEngine(config), Epilogue(config), Quantizer(config)
+    for unit in units:
+        Fragment.get(unit, None)
+    return units
+
+
 def expected_clocks(image: Image, config: ChipConfig) -> int:
     """Clocks from a token that enters the embedding unit to the next one.
 
@@ -44,7 +55,7 @@ def expected_clocks(image: Image, config: ChipConfig) -> int:
         A model laid out for `config`.
     config : ChipConfig
     """
-    engine, epilogue, quantizer = TernaryEngine(config), Epilogue(config), Quantizer(config)
+    engine, epilogue, quantizer = _units(config)
     headers = header_words(config.word_bits)
     regroup = int(config.rows != config.elements)
     load = config.columns // config.elements

@@ -12,8 +12,9 @@ from tests.arith.streamed import Streamed
 def corners(value_bits, result_bits, shift):
     """Values around the ends of both ranges, halves included."""
     limit, end = 1 << (value_bits - 1), 1 << (result_bits - 1)
-    around = [0, -limit, limit - 1] + [((2 * s * end + half) << shift) >> 1
-                                       for s in (1, -1) for half in (-3, -2, -1, 0, 1)]
+    around = [0, -limit, limit - 1] + [
+        ((2 * s * end + half) << shift) >> 1 for s in (1, -1) for half in (-3, -2, -1, 0, 1)
+    ]
     values = (np.array(around)[:, None] + np.arange(-1, 2)).ravel()
     return values[(values >= -limit) & (values < limit)]
 
@@ -55,7 +56,10 @@ class RoundShiftBench(UnitBench):
                 values = np.append(values, corners(value_bits, result_bits, shift))
             rounded = round_shift(values.astype(object), shift).astype(np.int64)
             outputs = [
-                {"result": int(saturate(value, result_bits)[0]), "clamped": saturate(value, result_bits)[1]}
+                {
+                    "result": int(saturate(value, result_bits)[0]),
+                    "clamped": saturate(value, result_bits)[1],
+                }
                 for value in rounded
             ]
             clocks = len(values) + RoundShift.latency + 1

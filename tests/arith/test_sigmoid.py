@@ -33,13 +33,18 @@ class SigmoidBench(UnitBench):
     name = "sigmoid"
     configs = {"samples": 24}
     cocotb_configs = ()
+    stalls = (Stalls(), Stalls("random", "random"))
     bugs = {
         name: lambda _, old=old, new=new: streamed(edited(Sigmoid, old, new))
         for name, old, new in (
             ("no clamp", "| beyond.replicate(_MAGNITUDE_BITS)", ""),
             ("rounds down", "C(1 << (_REST_BITS - 1), _REST_BITS)", "C(0, _REST_BITS)"),
             ("sign too early", "negative[2]", "negative[1]"),
-            ("1 less one bit", "negative[1].replicate(16)) + negative[1]", "negative[1].replicate(16))"),
+            (
+                "1 less one bit",
+                "negative[1].replicate(16)) + negative[1]",
+                "negative[1].replicate(16))",
+            ),
         )
     }
 

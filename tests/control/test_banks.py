@@ -50,8 +50,11 @@ class BanksBench(UnitBench):
     name = "banks"
     stalls = (Stalls(), Stalls("random", "random"))
     configs = {f"E-{elements}": chip(elements=elements) for elements in (8, 1, 2)}
+    cocotb_configs = ("E-1", "E-2")
     bugs = {
-        "quantizer reads what it should not": broken('f"epilogue_{name}_write"', '"epilogue_residual_write"'),
+        "products go to the residual's bank": broken(
+            'f"epilogue_{name}_write"', '"epilogue_residual_write"'
+        ),
         "writes always": broken("ram.write.enable.eq(enable)", "ram.write.enable.eq(1)"),
         "loader never writes the state": broken("enable | other.enable", "enable"),
         "loader's data at the epilogue's address": broken(
@@ -63,7 +66,7 @@ class BanksBench(UnitBench):
             "(self.embedding_reads & ~self.epilogue_reads, self.embedding_vector_read)",
         ),
         "lower bounds at the quantizer's address": broken("(self.epilogue_reads, self", "(0, self"),
-    }  # fmt: skip
+    }
     bug_configs = ("E-8",)
 
     def dut(self, config):
@@ -77,7 +80,9 @@ class BanksBench(UnitBench):
         for clock in range(fill + 150):
             item = {name: int(rng.integers(2)) for name in SELECTS} | {"shown": int(clock >= fill)}
             for ram, (depth, shape) in rams.items():
-                self._reads_and_writes(item, ram, depth, shape, clock if clock < fill else None, rng)
+                self._reads_and_writes(
+                    item, ram, depth, shape, clock if clock < fill else None, rng
+                )
             if item["shown"]:
                 results.append(
                     {

@@ -5,11 +5,12 @@ import pytest
 from amaranth.sim import Simulator
 
 from sterna.model.layout import fit, lay_out
+from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
 from sterna.spec.trits import Packing
 from sterna_rtl.control.sequencer import Sequencer
 from sterna_rtl.layouts import Layouts
-from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from tests.tiny import tiny_model
 
 CONFIGS = {
@@ -161,3 +162,21 @@ def test_short_tape_is_noticed():
     faults, segment = run_broken(config, tape)
     assert faults
     assert segment == 1
+
+
+def test_contract():
+    """Jobs and words wait unchanged, on any tape: a hostile one too."""
+    config = ChipConfig(
+        rows=1, columns=150, elements=1, packing=Packing.TWO_BITS, tape_words=2,
+        vector_a_words=2, vector_b_words=2, embedding_words=2, residual_words=2,
+        scratch_words=2, state_words=2, psum_words=1, max_columns=1, max_vocab=2,
+    )  # fmt: skip
+    contract = StreamContract(combinational=True, depth=16, covers=1)
+    bugs = {
+        "word replaced while it waits": lambda: edited(
+            Sequencer,
+            "m.d.comb += self.o.payload.eq(self.i.payload)",
+            "m.d.comb += self.o.payload.eq(self.i.payload ^ pending)",
+        )(config),
+    }
+    check_contract(lambda: Sequencer(config), contract, bugs)

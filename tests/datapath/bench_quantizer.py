@@ -11,9 +11,9 @@ from sterna.spec.fixed import PRE_BITS, RESIDUAL_BITS, SCALE_BITS, SCRATCH_BITS,
 from sterna.spec.program import Op, Stats
 from sterna.spec.trits import Packing
 from sterna_rtl.datapath.quantizer import Quantizer
-from sterna_sim.kit import Case, Memory, UnitBench
+from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 
-__all__ = ["QuantizerBench", "chip", "random_constants", "random_vector"]
+__all__ = ["QuantizerBench", "WideBench", "chip", "random_constants", "random_vector"]
 
 SLOTS = 8
 """Vectors in each side RAM."""
@@ -97,12 +97,17 @@ class Player:
         self.free_slots = [slot for slot in range(SLOTS) if slot != self.slot]
 
     def _fill(self, ram: str, length: int) -> int:
-        """Fill a slot of a side RAM, zeros after the vector; return the slot."""
+        """Fill a slot of a side RAM; return the slot."""
         slot = self.free_slots.pop()
         part = self._vector(ram, slot)
-        part[:] = 0
+        self._clear(part, length)
         part[:length] = random_vector(self.rng, VECTOR_BITS, length)
         return slot
+
+    def _clear(self, part: np.ndarray, length: int) -> None:
+        """Put zeros after a vector to the end of its last word, and anything behind it."""
+        part[:] = self.rng.integers(-(1 << 15), 1 << 15, len(part))
+        part[: self._words(length) * self.config.elements] = 0
 
     def _vector(self, ram: str, slot: int) -> np.ndarray:
         size = len(self.weights[ram]) // SLOTS
@@ -122,7 +127,7 @@ class Player:
         bits = SCRATCH_BITS if bank == "scratch" else RESIDUAL_BITS
         values[:length] = random_vector(rng, bits, length)
         second[:length] = random_vector(rng, PRE_BITS, length)
-        self.banks[bank][:] = 0
+        self._clear(self.banks[bank], length)
         self.banks[bank][: len(values)] = values
         slot1, slot12, unit = self._fill("a", length), self._fill("b", length), rng.random() < 0.2
         for word in range(words):
@@ -214,15 +219,53 @@ class QuantizerBench(UnitBench):
     name = "quantizer"
     configs = {
         "6-2": chip(6, 2),
-        "64-8": chip(64, 8),
         "1-1": chip(1, 1),
-        "3-1": chip(3, 1),
-        "4-4": chip(4, 4),
-        "48-16": chip(48, 16, words=5),
     }
     bug_configs = ("6-2",)
     drain = 60
     not_stalled = {"i_job": "accepted when the job is done, so never ready without one"}
+
+    bugs = {
+        name: lambda config, old=old, new=new: edited(Quantizer, old, new)(config)
+        for name, old, new in (
+            ("reads while results come", "read.quantise.eq(free & room)", "read.quantise.eq(room)"),
+            ("no credits", "return room != 0,", "return C(1),"),
+            ("a short queue", "activations, _QUEUE)", "activations, _QUEUE - 2)"),
+            (
+                "reciprocal of the next job",
+                "return room != 0, quantises.any()",
+                "return room != 0, C(0)",
+            ),
+            ("reciprocal too late", "wait.eq(reciprocal.latency - _SCALED)", "wait.eq(2)"),
+            ("a slow barrier", "with m.If(wait == 1):", "with m.If(wait == 0):"),
+            ("the other bank", "job.op == Op.RESIDUAL", "job.op != Op.RESIDUAL"),
+            ("no zeros beyond the source", "with m.If(beyond[-1]):", "with m.If(0):"),
+            (
+                "beyond one word late",
+                "beyond.eq(beyond | read.last)",
+                "beyond.eq(beyond | (word == job.source_words))",
+            ),
+            ("a block too few", "block + 1 == job.blocks", "block + 2 == job.blocks"),
+            (
+                "first word not restarted",
+                "[word.eq(0), weights.eq(job.vector_q)",
+                "[weights.eq(job.vector_q)",
+            ),
+            ("rounds down", "+ scaled[RECIPROCAL_SHIFT - 1]", ""),
+            (
+                "unsigned products",
+                "self.statistics.products[index], places",
+                "abs(self.statistics.products[index]), places",
+            ),
+            (
+                "places of the next vector",
+                "with m.If(transfers(self.normalise.o)):\n            m.d.sync += places",
+                "with m.If(self.normalise.o.valid):\n            m.d.sync += places",
+            ),
+            ("sums taken by any job", "transfers(request) & fresh", "transfers(request)"),
+            ("job ends unasked", "self.i_job.ready.eq(~asks)", "self.i_job.ready.eq(1)"),
+        )
+    }
 
     def dut(self, config):
         return Quantizer(config)
@@ -230,13 +273,13 @@ class QuantizerBench(UnitBench):
     def cases(self, config, rng):
         player = Player(config, rng)
         longest = config.residual_words * config.elements
-        for length in (longest, 1, *rng.integers(1, longest + 1, 3)):
+        for length in (longest, 1, longest, *rng.integers(1, longest + 1, 3)):
             yield from self._program(player, int(length))
         yield from self._timing(player, longest)
 
     def _program(self, player: Player, length: int):
         """A vector with jobs that keep the one before, as a cut matrix has them, and its own."""
-        for _ in range(player.rng.integers(3)):
+        for _ in range(player.rng.integers(1, 3)):
             player.job(Stats.KEEP)
         player.gather(length)
         player.fresh(blocks=None)
@@ -258,3 +301,15 @@ class QuantizerBench(UnitBench):
         yield player.case("maximum", clocks=1 + words + barrier + beats - 1)
         player.job(Stats.KEEP, blocks=blocks)
         yield player.case("keep", clocks=1 + 7 + beats - 1)
+
+
+class WideBench(QuantizerBench):
+    """The same for more and wider words."""
+
+    configs = {
+        "64-8": chip(64, 8),
+        "3-1": chip(3, 1),
+        "4-4": chip(4, 4),
+        "48-16": chip(48, 16, words=5),
+    }
+    stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))

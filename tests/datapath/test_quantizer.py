@@ -2,7 +2,24 @@
 
 # amaranth: UnusedElaboratable=no
 
-from sterna_sim.kit import bench_tests
-from tests.datapath.bench_quantizer import QuantizerBench
+from sterna_rtl.datapath.quantizer import Quantizer
+from sterna_sim.kit import StreamContract, bench_tests, check_contract, edited
+from tests.datapath.bench_quantizer import QuantizerBench, WideBench, chip
 
-test_pysim, test_cocotb, test_planted_bugs = bench_tests(QuantizerBench())
+test_pysim, _, test_planted_bugs = bench_tests(QuantizerBench())
+test_pysim_wide, test_cocotb, _ = bench_tests(WideBench())
+
+
+def test_contract():
+    """Outputs hold."""
+    config = chip(1, 1, words=2)
+    reads = "residual_read", "scratch_read", "vector_a_read", "vector_b_read"
+    contract = StreamContract(
+        free=tuple(f"{name}__data" for name in reads), depth=14, induction=2, covers=1
+    )
+    bug = (
+        "connect_stream(m, queue.o, self.o_activations)",
+        "m.d.comb += [self.o_activations.valid.eq(queue.i.valid), queue.o.ready.eq(1)]",
+    )
+    bugs = {"no queue": lambda: edited(Quantizer, *bug)(config)}
+    check_contract(lambda: Quantizer(config), contract, bugs)

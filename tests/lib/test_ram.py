@@ -37,9 +37,19 @@ def test_reads_what_was_written():
     simulator.run()
 
 
-def test_becomes_block_ram(tmp_path):
-    (tmp_path / "ram.il").write_text(rtlil.convert(Ram(2048, 36), name="ram", emit_src=False))
+def cells(ram, folder):
+    (folder / "ram.il").write_text(rtlil.convert(ram, name="ram", emit_src=False))
     script = "read_rtlil ram.il; synth_ecp5 -top ram; tee -q -o cells.txt stat"
-    subprocess.run(["yosys", "-q", "-p", script], cwd=tmp_path, env=tool_environment(), check=True)
-    cells = re.findall(r"^ +(\d+) +([A-Z]\w+)$", (tmp_path / "cells.txt").read_text(), re.M)
-    assert cells == [("4", "DP16KD")]
+    subprocess.run(["yosys", "-q", "-p", script], cwd=folder, env=tool_environment(), check=True)
+    text = (folder / "cells.txt").read_text()
+    return {name: int(n) for n, name in re.findall(r"^ +(\d+) +([A-Z]\w+)$", text, re.M)}
+
+
+def test_becomes_block_ram(tmp_path):
+    assert cells(Ram(2048, 36), tmp_path) == {"DP16KD": 4}
+
+
+def test_small_one_stays_out_of_block_ram(tmp_path):
+    found = cells(Ram(96, 16), tmp_path)
+    assert "DP16KD" not in found
+    assert found["TRELLIS_DPR16X4"] == 4 * 96 // 16

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sterna.cli.options import check_output
 from sterna.model import container
 from sterna.model.convert import convert
 
@@ -22,10 +23,12 @@ def convert_command(
     ] = None,
 ) -> None:
     """Convert a Hugging Face checkpoint of a MatMul-free model (hgrn_bit)."""
+    check_output(output)
     console = Console(stderr=True)
     with console.status("") as status:
         model = convert(checkpoint, calibrate, lambda stage: status.update(stage))
         status.update(f"writing {output}")
         container.save(model, output)
     weights = model.shape.ternary_weights
-    console.print(f"{output}: {weights:,} ternary weights, {output.stat().st_size:,} bytes")
+    size = output.stat().st_size
+    console.print(f"{output}: {weights:,} ternary weights, {size:,} bytes", soft_wrap=True)

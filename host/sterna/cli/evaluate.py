@@ -17,6 +17,7 @@ from sterna.evaluate import evaluate
 from sterna.model.checkpoint import Checkpoint
 from sterna.model.convert import read_text
 from sterna.model.float64 import Float64Model
+from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 
 __all__ = ["evaluate_command"]
@@ -28,7 +29,7 @@ def evaluate_command(
     reference: Annotated[
         Path | None, typer.Option(help="checkpoint directory to compare with in float64")
     ] = None,
-    limit: Annotated[int, typer.Option(help="tokens of the text to use, 0: all")] = 4096,
+    limit: Annotated[int, typer.Option(min=0, help="tokens of the text to use, 0: all")] = 4096,
     device: DeviceOption = "golden",
     json: JsonOption = False,
 ) -> None:
@@ -40,7 +41,7 @@ def evaluate_command(
     tokens = tokenizer.encode(read_text(text))[: limit or None]
     if len(tokens) < 2:
         raise InputError(f"{text} has {len(tokens)} tokens; at least 2 are needed")
-    floats = Float64Model.from_checkpoint(Checkpoint(reference)) if reference else None
+    floats = _reference(reference, loaded) if reference else None
     opened = open_device(device, loaded)
     try:
         with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -56,3 +57,14 @@ def evaluate_command(
     for name, value in asdict(quality).items():
         if value is not None:
             print(f"{name:22} {value:.6g}" if isinstance(value, float) else f"{name:22} {value}")
+
+
+def _reference(directory: Path, model: Model) -> Float64Model:
+    """Open the float64 reference of a model."""
+    checkpoint = Checkpoint(directory)
+    if checkpoint.config.shape != model.shape:
+        raise InputError(
+            f"{directory} is {checkpoint.config.shape} and the model is {model.shape}; give the "
+            "checkpoint that the model was made from"
+        )
+    return Float64Model.from_checkpoint(checkpoint)

@@ -25,7 +25,8 @@ def generate_command(
     """Go on from a prompt; there is no limit to the length of a text."""
     loaded = load_model(model)
     ids = prompt_tokens(loaded, prompt, tokens)
-    sampling = Sampling(temperature, seed, tuple(loaded.meta["eos"]))
+    sampling = Sampling(temperature, seed, tuple(loaded.meta.get("eos", ())))
+    sampling.chip_temperature(loaded)  # refused before anything is printed
     tokenizer = Tokenizer.of(loaded)
     opened = open_device(device, loaded)
     try:

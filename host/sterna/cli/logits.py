@@ -9,7 +9,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from sterna.cli.options import DeviceOption, ModelOption, load_model, parse_tokens
+from sterna.cli.options import (
+    DeviceOption,
+    ModelOption,
+    check_output,
+    load_model,
+    parse_tokens,
+)
 from sterna.device.device import open_device
 from sterna.errors import InputError
 
@@ -23,19 +29,23 @@ def logits_command(
     device: DeviceOption = "golden",
 ) -> None:
     """Write float32 logits [T, V], one row after each token."""
+    check_output(output)
     loaded = load_model(model)
+    ids = parse_tokens(loaded, tokens)
     opened = open_device(device, loaded)
     try:
-        integers = opened.logits(parse_tokens(tokens))
+        integers = opened.logits(ids)
     finally:
         opened.close()
     logits = (integers * 2.0 ** -loaded.steps[-1].fraction).astype(np.float32)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file:
-            np.save(file, logits)
-        partial.replace(output)
+        try:
+            with partial.open("wb") as file:
+                np.save(file, logits)
+            partial.replace(output)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(f"cannot write {output}: {error.strerror}") from error
     print(f"{output}: float32 {list(logits.shape)}")

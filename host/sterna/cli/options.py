@@ -10,12 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
+from sterna.device.device import check_tokens
 from sterna.errors import InputError
 from sterna.model import container
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 
-__all__ = ["DeviceOption", "JsonOption", "ModelOption", "load_model", "print_json", "prompt_tokens"]
+__all__ = [
+    "DeviceOption",
+    "JsonOption",
+    "ModelOption",
+    "check_output",
+    "load_model",
+    "parse_tokens",
+    "print_json",
+    "prompt_tokens",
+]
 
 ModelOption = Annotated[Path, typer.Option("--model", help="a .sterna file, see `sterna convert`")]
 DeviceOption = Annotated[str, typer.Option("--device", help="golden or sim")]
@@ -27,12 +37,22 @@ def load_model(path: Path) -> Model:
     return container.load(path)
 
 
-def parse_tokens(text: str) -> list[int]:
-    """Token ids separated by commas or spaces."""
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written before the work for it begins."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is there and not a file")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no directory {path.parent}")
+
+
+def parse_tokens(model: Model, text: str) -> list[int]:
+    """Token ids separated by commas or spaces, at least one, all of which the model has."""
     try:
-        return [int(part) for part in text.replace(",", " ").split()]
+        ids = [int(part) for part in text.replace(",", " ").split()]
     except ValueError:
         raise InputError(f"tokens must be numbers separated by commas, not {text!r}") from None
+    check_tokens(ids, model)
+    return ids
 
 
 def prompt_tokens(model: Model, text: str | None, tokens: str | None) -> list[int]:
@@ -40,11 +60,18 @@ def prompt_tokens(model: Model, text: str | None, tokens: str | None) -> list[in
     if (text is None) == (tokens is None):
         raise InputError("give either a prompt or --tokens")
     if tokens is not None:
-        return parse_tokens(tokens)
+        return parse_tokens(model, tokens)
     tokenizer = Tokenizer.of(model)
     if tokenizer is None:
         raise InputError("the model has no tokenizer; give token ids with --tokens")
-    return tokenizer.encode(text or "")
+    text = text or ""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the prompt is not UTF-8 text: {error}") from error
+    ids = tokenizer.encode(text)
+    check_tokens(ids, model)
+    return ids
 
 
 def print_json(values: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from sterna.errors import InputError
 from sterna.model.model import Model
 
-__all__ = ["Device", "Sampling", "open_device"]
+__all__ = ["Device", "Sampling", "check_tokens", "open_device"]
 
 GROUP = "sterna.devices"
 """Entry points by which other packages add devices: `name = module:function of a model`."""
@@ -40,11 +40,12 @@ class Sampling:
         """Temperature in units of the logits' last place, as the chip's register wants it."""
         if not self.temperature >= 0:
             raise InputError(f"temperature must be 0 or more, not {self.temperature}")
-        units = round(self.temperature * 2.0 ** model.steps[-1].fraction)
-        if units > 0xFFFF:
-            most = 0xFFFF * 2.0 ** -model.steps[-1].fraction
-            raise InputError(f"temperature must be at most {most:g}, not {self.temperature}")
-        return max(units, 1) if self.temperature > 0 else 0
+        unit = 2.0 ** -model.steps[-1].fraction
+        if self.temperature > 0xFFFF * unit:
+            raise InputError(
+                f"temperature must be at most {0xFFFF * unit:g}, not {self.temperature}"
+            )
+        return max(round(self.temperature / unit), 1) if self.temperature > 0 else 0
 
     def chip_seed(self) -> int:
         """Seed spread over 64 bits by SplitMix64 (Steele et al. 2014); never 0."""
@@ -101,10 +102,14 @@ def open_device(name: str, model: Model) -> Device:
     Raises
     ------
     InputError
-        If there is no such device, with those that there are.
+        If there is no such device, with those that there are, or if what it needs is missing.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
+    hint = "; the simulated chip comes with `pip install sterna[sim]`" if name == "sim" else ""
     if name not in known:
-        hint = "; the simulated chip comes with `pip install sterna[sim]`" if name == "sim" else ""
         raise InputError(f"device must be one of {', '.join(sorted(known))}, not {name!r}{hint}")
-    return known[name].load()(model)
+    try:
+        device = known[name].load()
+    except ImportError as error:
+        raise InputError(f"device {name!r} cannot be loaded ({error}){hint}") from error
+    return device(model)

@@ -52,7 +52,8 @@ def pre_activation(
 ) -> np.ndarray:
     """Y = row sum * scale; `mantissa` and `shift` are [T, 1]."""
     product = row_sum * mantissa
-    half = (np.int64(1) << shift) >> 1
+    # Unsigned, as the shift may be 63.
+    half = (np.uint64(1) << shift.astype(np.uint64) >> np.uint64(1)).astype(np.int64)
     return counters.clamp((product + half) >> shift, PRE_BITS)
 
 

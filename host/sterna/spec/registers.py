@@ -17,7 +17,10 @@ __all__ = [
 ]
 
 MAGIC = int.from_bytes(b"TERN", "big")
+"""What MAGIC reads as."""
+
 INTERFACE_VERSION = 1
+"""What VERSION reads as."""
 
 VALID = 1 << 31
 """TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in

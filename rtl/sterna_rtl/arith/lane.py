@@ -41,19 +41,21 @@ CONTROL = StructLayout(
 class Lane(Component):
     """From a row sum and bank words to the new bank words, exactly as `sterna.golden.epilogue`.
 
-    A pipeline without valid bits: the results of an operation come a fixed number of clocks
-    after the sum, and so do the clocks in which it wants its bank words. Each operation takes the
-    shortest way, as a segment never overlaps with another.
+    A pipeline without valid bits: an operation's result comes a fixed number of clocks after the
+    sum, and so must the bank words that it needs. Each operation takes its shortest way: segments
+    never overlap, so different ways may end in the same register. With every ``>>`` rounding:
 
-        EMBED, RESIDUAL                 x' = clamp(x >> residual_shift + y)
-        LOGITS                          y
-        SILU, GATE, PRODUCT   scratch' = clamp(a * b >> out_shift)       (a, b) = (y, sigmoid(y)),
-                                                                 (y, h * sigmoid(h)), (y, scratch)
-        STATE                       h' = clamp(a * b >> out_shift + h - a * h),     a = 1 - f,
-                               1 - f = (1 - lower bound) * (1 - sigmoid(y)),        b = scratch
+        y = clamp(sum * mantissa >> shift)
+        EMBED     x' = y
+        RESIDUAL  x' = clamp((x >> residual_shift) + y)
+        SILU      scratch' = clamp(y * sigmoid(y) >> out_shift)
+        GATE      scratch' = clamp(y * (h * sigmoid(h) >> 16) >> out_shift)
+        PRODUCT   scratch' = clamp(y * scratch >> out_shift)
+        STATE     r = 1 - f = (1 - bound) - ((1 - bound) * sigmoid(y) >> 16), where 1 is 2**16
+                  h' = clamp((h * (1 - r) >> 16) + (r * scratch >> out_shift))
 
-    (every ``>>`` rounds). The recurrence multiplies by 1 - f twice instead of by f and by 1 - f:
-    ``f * h = h - (1 - f) * h`` is exact before it is rounded.
+    The recurrence multiplies h by r and takes the product from h, which is the same before it is
+    rounded: both of its products share one operand.
 
     Parameters
     ----------
@@ -179,7 +181,7 @@ class Lane(Component):
         return m
 
     def _residual(self, m: Module) -> None:
-        """X' = x + y, with x at its new binary point."""
+        """Add y to x, which moves to its new binary point first."""
         x = Signal(signed(RESIDUAL_BITS))  # y-3
         m.d.sync += x.eq(Mux(self.control.operation.embed, 0, self.residual))
         # One bit wider than x, so that nothing is clamped before the sum.
@@ -194,9 +196,9 @@ class Lane(Component):
     def _mixed(self, m: Module, h: Signal, sigmoid: Signal) -> Signal:
         """Return h * sigmoid(h) for GATE (y+4) and 1 - f for STATE (y+7), 16 fraction bits.
 
-        Both are a product with the sigmoid, rounded; one adder does for both:
-        1 - f = (1 - bound) - (1 - bound) * sigmoid, where the product's complement is its negative less
-        one, which turns the rounding of halves round.
+        Both are a product with the sigmoid, rounded, and one adder does for both. For 1 - f the
+        product is taken from 1 - bound: its complement is its negative less one, which turns the
+        rounding of halves round, so that the same half is added.
         """
         state = self.control.operation.state
         bound = Signal(VECTOR_BITS)  # STATE y+5
@@ -214,10 +216,10 @@ class Lane(Component):
         return mixed
 
     def _state(self, m: Module, rest: Signal, h: Signal, h_late: Signal, new: Signal) -> None:
-        """H' = f * h + (1 - f) * c, given 1 - f, h (both y+8), h a clock later and the last term.
+        """Compute h' from 1 - f and h (y+8), h once more (y+9) and the product with c (y+12).
 
-        The last term was clamped to 18 bits. That does not change h': f * h has 16 bits, so that
-        the sum is beyond 16 bits with the same sign either way.
+        That product was clamped to 18 bits, which does not change h': as f * h has only 16, the
+        sum is beyond 16 bits with the same sign either way.
         """
         product = Signal(signed(33))  # y+9
         m.d.sync += product.eq(rest * h)

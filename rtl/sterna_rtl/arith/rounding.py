@@ -14,9 +14,9 @@ def _limit(sign: Value, bits: int) -> Value:
 
 
 def saturate(value: Value, bits: int) -> tuple[Value, Value]:
-    """Clamp a signed value to ``+-(2**(bits-1) - 1)``; return the result and whether it was clamped.
+    """Clamp to ``+-(2**(bits-1) - 1)``; return the result and whether it was clamped.
 
-    Combinational. `value` has more than `bits` bits.
+    Combinational. `value` is signed and has more than `bits` bits.
     """
     sign = value[-1]
     beyond = (value[bits - 1 : -1] ^ sign.replicate(len(value) - bits)).any()
@@ -26,9 +26,9 @@ def saturate(value: Value, bits: int) -> tuple[Value, Value]:
 
 
 def _shift(value: Value, amount: Value, unit: int, bits: int) -> tuple[Value, Value]:
-    """Shift right by ``amount * unit`` and keep `bits` bits; return these and whether others are lost.
+    """Shift right by ``amount * unit``; return the lower `bits` bits and whether others are lost.
 
-    The upper one of the bits kept is the sign in any case.
+    The highest of the bits returned is the sign in any case.
     """
     sign = value[-1]
     bits = min(bits, len(value))

@@ -15,9 +15,10 @@ class InverseRoot(Component):
     """Compute ``floor(2**(2 * bits - 1) / sqrt(m))``, at most ``2**bits - 1``.
 
     The root q is the largest number with ``q**2 * m <= 2**(4 * bits - 2)``. From the uppermost down
-    each bit is set if the remainder ``2**(4 * bits - 2) - q**2 * m`` stays positive: setting
-    bit k takes ``2**k * (2 * q * m + 2**k * m)`` off it. Multiplications by powers of two apart, a
-    step is two additions and a subtraction; the remainder is kept divided by ``2**k``.
+    each bit is set if the remainder ``2**(4 * bits - 2) - q**2 * m`` stays positive: bit k takes
+    ``2**k * (2 * q + 2**k) * m`` off it. The remainder is kept divided by ``2**k``, so that a step
+    subtracts ``trial = (2 * q + 2**k) * m``. The next trial is three times ``2**(k - 1) * m`` more
+    if the bit is set, else once less: both are computed beside the subtraction.
 
     Parameters
     ----------
@@ -53,10 +54,10 @@ class InverseRoot(Component):
         bits = self.bits
         number = self.i.payload
         root = Signal(bits)
-        # The bit on trial is k. While 2 q m grows, the remainder stays below four times q m.
-        remainder = Signal(3 * bits + 2)  # (2**(4 * bits - 2) - q**2 * m) / 2**k
-        twice = Signal(3 * bits + 1)  # 2 q m
-        weight = Signal(3 * bits - 2)  # 2**k m
+        # Bounds: q < 2**bits, m < 2**(2 * bits), and the remainder is below the next trial but one.
+        remainder = Signal(3 * bits + 2)
+        trial = Signal(3 * bits + 1)
+        once, thrice = Signal(3 * bits - 3), Signal(3 * bits - 1)  # 2**(k - 1) * m
         steps = Signal(range(bits))
         m.d.comb += [
             self.i.ready.eq((steps == 0) & can_load(self.o)),
@@ -66,22 +67,25 @@ class InverseRoot(Component):
             m.d.sync += self.o.valid.eq(0)
 
         with m.If(transfers(self.i)):
+            # The uppermost bit is set, the next one is on trial.
+            whole = number << bits
             m.d.sync += [
                 root.eq(1),
-                remainder.eq((1 << 3 * bits) - (number << bits)),
-                twice.eq(number << bits),
-                weight.eq(number << (bits - 2)),
+                remainder.eq((1 << 3 * bits) - whole),
+                trial.eq(whole + (whole >> 2)),
+                once.eq(whole >> 3),
+                thrice.eq((whole >> 3) + (whole >> 2)),
                 steps.eq(bits - 1),
             ]
         with m.If(steps != 0):
-            half = (twice + weight)[: len(twice)]  # 2 q m + 2**k m
-            rest = remainder - half
+            rest = remainder - trial
             fits = ~rest[-1]
             m.d.sync += [
                 root.eq(Cat(fits, root)),
                 remainder.eq(Mux(fits, rest, remainder) << 1),
-                twice.eq(Mux(fits, half + weight, twice)),
-                weight.eq(weight >> 1),
+                trial.eq(Mux(fits, trial + thrice, trial - once)),
+                once.eq(once >> 1),
+                thrice.eq(thrice >> 1),
                 steps.eq(steps - 1),
                 self.o.valid.eq(steps == 1),
             ]

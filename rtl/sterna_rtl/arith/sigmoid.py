@@ -25,8 +25,9 @@ _ENTRY = StructLayout({"base": 16, "rise": 11})
 class Sigmoid(Component):
     """Sigmoid of a fixed-point number, equal to `sterna.golden.sigmoid`.
 
-    The magnitude, clamped to 8, selects a segment of the table, in which the product of rise and position
-    is rounded to nearest; the sigmoid of a negative number is 1 less that of its magnitude.
+    The magnitude, clamped to 8, selects a segment of the table, in which the product of rise and
+    position is rounded to nearest; the sigmoid of a negative number is 1 less that of its
+    magnitude.
 
     Attributes
     ----------

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.hdl import ShapeLike
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
+from sterna_rtl.lib.ram import Ram
 
 __all__ = ["Banks"]
 
@@ -25,16 +25,29 @@ class Banks(Component):
     | vector_a | loader | embedding, epilogue (lower bounds), quantizer (first norm weights) |
     | vector_b | loader | quantizer (folded norm weights) |
 
-    Residual and scratch have a read port for each reader. State and side RAM A have one: the loader
-    gets the state while `host` is up; side RAM A follows the embedding while `embedding_reads` is
-    up, else the epilogue while `epilogue_reads` is up, else the quantizer. The three never need it
-    in the same clock: the embedding reads when nothing else is in flight, and the epilogue reads
-    lower bounds (STATE) only after the statistics that began with the segment before STATE's
-    predecessor have ended.
+    Residual and scratch have a read port for each reader, by a copy of the RAM. State and side RAM
+    A have one: the loader gets the state while `host` is up; side RAM A follows the embedding while
+    `embedding_reads` is up, else the epilogue while `epilogue_reads` is up, else the quantizer. The
+    three never need it in the same clock: the embedding reads when nothing else is in flight, and
+    the epilogue reads lower bounds (STATE) only after the statistics that began with the segment
+    before STATE's predecessor have ended.
 
     Parameters
     ----------
     config : ChipConfig
+
+    Attributes
+    ----------
+    <unit>_<ram>_read : ReadPort
+    <unit>_<ram>_write, loader_<ram> : WritePort
+    host : Signal, in
+        The chip is idle: the loader may read the state.
+    embedding_reads, epilogue_reads : Signal, in
+        Side RAM A is theirs on this clock.
+
+    Latency
+        1 clock from each address to its data; the conditions count on the clock of the address. As
+        in `Ram`, a word that is read and written on the same clock must not be used.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -74,44 +87,56 @@ class Banks(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        rams = {}
-        for name, (depth, shape) in self.rams.items():
-            rams[name] = Memory(shape=shape, depth=max(depth, 2), init=[])
-            m.submodules[name] = rams[name]
-
-        def writes(name: str, *ports) -> None:
-            port = rams[name].write_port()
-            address, data, enable = ports[-1].address, ports[-1].data, ports[-1].enable
-            for other in ports[:-1]:
-                address = Mux(other.enable, other.address, address)
-                data = Mux(other.enable, Value.cast(other.data), Value.cast(data))
-                enable = enable | other.enable
-            m.d.comb += [port.addr.eq(address), Value.cast(port.data).eq(data), port.en.eq(enable)]
-
-        def reads(name: str, default, *others) -> None:
-            """One read port that follows `default` unless one of the others' conditions holds."""
-            port = rams[name].read_port()
-            address = default.address
-            m.d.comb += default.data.eq(port.data)
-            for condition, other in others:
-                address = Mux(condition, other.address, address)
-                m.d.comb += other.data.eq(port.data)
-            m.d.comb += port.addr.eq(address)
-
-        writes("residual", self.epilogue_residual_write)
-        writes("scratch", self.epilogue_scratch_write)
-        writes("state", self.epilogue_state_write, self.loader_state)
-        writes("vector_a", self.loader_vector_a)
-        writes("vector_b", self.loader_vector_b)
         for name in ("residual", "scratch"):
-            reads(name, getattr(self, f"epilogue_{name}_read"))
-            reads(name, getattr(self, f"quantizer_{name}_read"))
-        reads("state", self.epilogue_state_read, (self.host, self.loader_state_read))
-        reads(
-            "vector_a",
+            for reader in ("epilogue", "quantizer"):
+                ram = self._ram(m, name, f"{reader}_{name}")
+                self._writes(m, ram, getattr(self, f"epilogue_{name}_write"))
+                self._reads(m, ram, getattr(self, f"{reader}_{name}_read"))
+
+        state = self._ram(m, "state")
+        self._writes(m, state, self.epilogue_state_write, self.loader_state)
+        self._reads(m, state, self.epilogue_state_read, (self.host, self.loader_state_read))
+
+        vector_a = self._ram(m, "vector_a")
+        self._writes(m, vector_a, self.loader_vector_a)
+        self._reads(
+            m,
+            vector_a,
             self.quantizer_vector_a_read,
             (self.epilogue_reads, self.epilogue_vector_read),
             (self.embedding_reads, self.embedding_vector_read),
         )
-        reads("vector_b", self.quantizer_vector_b_read)
+
+        vector_b = self._ram(m, "vector_b")
+        self._writes(m, vector_b, self.loader_vector_b)
+        self._reads(m, vector_b, self.quantizer_vector_b_read)
         return m
+
+    def _ram(self, m: Module, name: str, submodule: str | None = None) -> Ram:
+        m.submodules[submodule or name] = ram = Ram(*self.rams[name])
+        return ram
+
+    def _writes(self, m: Module, ram: Ram, default, *others) -> None:
+        """Let the RAM follow `default` unless one of the others writes."""
+        address, data, enable = default.address, Value.cast(default.data), default.enable
+        for other in others:
+            address = Mux(other.enable, other.address, address)
+            data = Mux(other.enable, Value.cast(other.data), data)
+            enable = enable | other.enable
+        m.d.comb += [
+            ram.write.address.eq(address),
+            Value.cast(ram.write.data).eq(data),
+            ram.write.enable.eq(enable),
+        ]
+
+    def _reads(self, m: Module, ram: Ram, default, *others) -> None:
+        """Let the RAM follow `default` unless one of the others' conditions holds, the last first.
+
+        All of them see the data.
+        """
+        address = default.address
+        m.d.comb += default.data.eq(ram.read.data)
+        for condition, other in others:
+            address = Mux(condition, other.address, address)
+            m.d.comb += other.data.eq(ram.read.data)
+        m.d.comb += ram.read.address.eq(address)

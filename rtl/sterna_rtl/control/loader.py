@@ -23,7 +23,7 @@ class Loader(Component):
     """Write words to any RAM and read words of the state bank, piece by piece.
 
     The address counts up after the last piece of each word. Pieces are shifted through one register
-    as wide as the widest word. Reading needs two clocks a piece.
+    as wide as the widest word; in the last one, bits beyond the word's width are dropped.
 
     Parameters
     ----------
@@ -36,11 +36,18 @@ class Loader(Component):
     position : Signal, out
         Next word.
     i : stream.Interface
-        A piece to write, or with `read` a request for the state bank's next piece.
+        A piece to write, or with `read` a request for the state bank's next piece, which waits
+        until the answer before has gone.
     o : stream.Interface
-        Pieces read.
+        Pieces read. Registered.
     tape, vector_a, vector_b, embedding, state : WritePort
     state_read : ReadPort
+
+    Latency
+        1 clock from the last piece of a word to its write, 2 from a request to its answer.
+
+    Throughput
+        A piece to write per clock, a piece read every 3 clocks.
     """
 
     def __init__(self, config: ChipConfig) -> None:

@@ -27,10 +27,15 @@ class LogitTap(Component):
     Attributes
     ----------
     i, o : stream.Interface
-        Beats of E logits; combinational from one to the other.
+        Beats of E logits; combinational from one to the other. The ones of `mask` are in its lowest
+        lanes.
     o_logit : stream.Interface
-        Logits that exist, in order.
+        Logits that exist, in order. Registered.
     keep : Signal, in
+        May change only while no beat waits.
+
+    Throughput
+        A beat per clock without `keep`; with it, one in n + 1 clocks if it holds n logits.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -47,21 +52,22 @@ class LogitTap(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        values = Signal(self.elements * PRE_BITS)
-        left = Signal(
-            self.elements
-        )  # a one for each logit that the host has not read, lowest first
-        room = ~self.keep | ~left.any()
+        values = Signal(self.elements * PRE_BITS, reset_less=True)
+        left = Signal(self.elements)  # a one for each logit that the host has not read
+        any_left = left[0]
+        room = ~self.keep | ~any_left
         m.d.comb += [
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & room),
             self.i.ready.eq(self.o.ready & room),
-            self.o_logit.valid.eq(left[0]),
+            self.o_logit.valid.eq(any_left),
             self.o_logit.payload.eq(values[:PRE_BITS].as_signed()),
         ]
         with m.If(transfers(self.o_logit)):
             m.d.sync += [left.eq(left >> 1), values.eq(values >> PRE_BITS)]
+        # Whether or not the beat passes on this clock: this keeps the register's input small.
+        with m.If(~any_left):
+            m.d.sync += values.eq(Value.cast(self.i.payload.values))
         with m.If(transfers(self.o) & self.keep):
             m.d.sync += left.eq(self.i.payload.mask)
-            m.d.sync += values.eq(Value.cast(self.i.payload.values))
         return m

@@ -32,12 +32,38 @@ class Registers(Component):
     """Decode register reads and writes; see `sterna.spec.registers` for their meaning.
 
     A write to TOKEN or DATA waits while its target has no room, and so does every request behind
-    it. A read answers after one to three clocks. An address that is no register reads as 0; writing
-    it does nothing.
+    it. An address that is no register reads as 0; writing it does nothing.
 
     Parameters
     ----------
     config : ChipConfig
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Requests, and an answer for each read. `o` is registered.
+    reset, abort, load_seed, clear_counters : Signal, out
+        CONTROL: up for the one clock on which it is written.
+    tape_length, temperature, seed, count, stop, keep_logits : out
+        Settings, as they were written last; all 0 after reset.
+    busy, faults, fault_segment, counters : in
+        What STATUS and the counters show.
+    o_token : stream.Interface
+        TOKEN. Follows `i` on the same clock, as `o_piece` does.
+    i_generated, i_logit : stream.Interface
+        GENERATED and LOGIT; a read takes an item if there is one.
+    memory, memory_address : Signal, out
+        The loader's next position, taken on clocks with `set_position`: MEMORY begins at word 0.
+    position : Signal, in
+        What ADDRESS shows.
+    o_piece, i_piece : stream.Interface
+        DATA: pieces to write and requests to read, and the pieces read.
+
+    Latency
+        1 clock from a read to its answer; for DATA 1 clock more than the loader takes.
+
+    Throughput
+        A write per clock, a read every 2 clocks.
     """
 
     def __init__(self, config: ChipConfig) -> None:

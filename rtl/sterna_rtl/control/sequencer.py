@@ -35,8 +35,9 @@ class Sequencer(Component):
     segment pass, the jobs of the next already wait in each unit's queue. A segment costs one clock
     for each of its words and of its header's words; a token two more, at its first headers.
 
-    A word that should be a header and is not one stops the sequencer until it is reset: nothing
-    that follows can be trusted. A wrong checksum is noted and the pass goes on.
+    A word that should be a header and is not one stops the sequencer, after the words of the
+    segment before it, until it is reset: nothing that follows can be trusted. A wrong checksum is
+    noted and the pass goes on.
 
     Parameters
     ----------
@@ -95,8 +96,6 @@ class Sequencer(Component):
                     with m.If(collected == count - 1):
                         m.d.sync += [collected.eq(0), pending.eq(1)]
                         m.next = "WORDS"
-                with m.If(bad_header):
-                    m.next = "FAULT"
             with m.State("WORDS"):
                 m.d.comb += words.eq(current.blocks != 0)
                 m.d.comb += advance.eq(done | ~words)
@@ -104,15 +103,14 @@ class Sequencer(Component):
                     m.next = "HEADER"
                     with m.If(header.last):
                         m.next = "LAST WORDS"
-                with m.If(bad_header):
-                    m.next = "FAULT"
+                    # Words of the segment before are good, and one may be waiting: they pass first.
+                    with m.If(bad_header | self.faults.header):
+                        m.next = "FAULT"
             with m.State("LAST WORDS"):
                 m.d.comb += words.eq(1)
                 with m.If(done):
                     m.d.sync += current.eq(0)
                     m.next = "HEADER"
-                with m.If(bad_header):
-                    m.next = "FAULT"
             with m.State("FAULT"):
                 pass
 

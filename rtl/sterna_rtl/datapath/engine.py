@@ -157,7 +157,8 @@ class TernaryEngine(Component):
         Sums of R rows, `groups` beats per job, registered.
     busy, starved, waiting, blocked : Signal, out
         For the counters, at most one at a time: a word was taken; none was there; one was there
-        but no job or no activations; one was there but its sums would have no room.
+        but no job, no activations or (in short blocks) no partial sums yet; one was there but its
+        sums would have no room.
 
     Latency
         `latency` clocks from a word of the last block to its sums on `o`; two clocks from the last
@@ -214,7 +215,8 @@ class TernaryEngine(Component):
 
     def _control(self, m: Module, activations: _Activations, tags: list[View]) -> Signal:
         """Count words, blocks and jobs; take a word whenever all is there. Return `promised`."""
-        ahead, job = Signal(_JOB), Signal(_JOB, init={"blocks": -1})
+        job = Signal(_JOB, init={"blocks": -1})
+        ahead = Signal(_JOB)
         has_ahead = Signal()
         m.d.comb += self.i_job.ready.eq(~has_ahead)
         with m.If(transfers(self.i_job)):
@@ -225,7 +227,8 @@ class TernaryEngine(Component):
                 ahead.short.eq(self.i_job.payload.groups < _HAZARD),
             ]
 
-        active, later_block = Signal(), Signal()
+        active = Signal()
+        later_block = Signal()
         words = Signal.like(job.words)
         more_blocks, last_word = ~job.blocks[-1], words[-1]
 
@@ -247,8 +250,9 @@ class TernaryEngine(Component):
         ]
 
         # A short block begins when no word of the one before is closer than the hazard.
-        settled = ~job.short | ~(active | Cat(tag.word for tag in tags[1 : _HAZARD - 1]).any())
-        next_ready = Mux(more_blocks, settled, has_ahead)
+        settled = Signal()
+        m.d.sync += settled.eq(~Cat(tag.word for tag in tags[: _HAZARD - 2]).any())
+        next_ready = Mux(more_blocks, ~job.short | (~active & settled), has_ahead)
         swap = activations.swap
         m.d.comb += swap.eq(activations.full & next_ready & (~active | (take & last_word)))
         with m.If(take):
@@ -286,7 +290,8 @@ class TernaryEngine(Component):
         with m.If(reads.word):
             m.d.sync += group.eq(Mux(reads.end, 0, group + 1))
 
-        before, result = Signal(sums, reset_less=True), Signal(sums, reset_less=True)
+        before = Signal(sums, reset_less=True)
+        result = Signal(sums, reset_less=True)
         m.d.sync += before.eq(0)
         with m.If(tags[levels].add):
             m.d.sync += before.eq(partial.read.data)

@@ -22,10 +22,10 @@ __all__ = ["Epilogue"]
 class Epilogue(Component):
     """Finish the row sums of each segment as its operation says; the arithmetic is in `Lane`.
 
-    A segment takes ``ceil(rows / E)`` beats and drops what follows up to `last` (EMBED: the beats of the
-    embedding instead, with the row's scale). It begins when the one before has been written, so that
-    nothing is read before it is written. Elements beyond `rows` in the last word come as zero sums and
-    are written as zeros.
+    A segment takes ``ceil(rows / E)`` beats of sums and drops what follows up to `last`; EMBED
+    takes beats of the embedding instead, with the row's scale. It begins when the one before has
+    been written, so that nothing is read before it is written. Elements beyond `rows` in the last
+    word come as zero sums and are written as zeros.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class Epilogue(Component):
     vector_reads : Signal, out
         A segment with lower bounds is in flight: `vector_read` needs its RAM.
     o_results : stream.Interface
-        What gathering operations write, on the clock on which they write it. Must be always ready: the
-        pipeline can't wait, and what isn't accepted at once is lost.
+        What gathering operations write, on the clock on which they write it. Must be always ready:
+        the pipeline can't wait, and what isn't accepted at once is lost.
     o_logits : stream.Interface
         May stall.
     segment : Signal, out
@@ -58,10 +58,9 @@ class Epilogue(Component):
         From the first beat of a segment to its last write.
 
     Latency
-        From a beat's transfer to its write and result, if row sums have up to 18 bits (one clock more if
-        they are wider): EMBED, RESIDUAL 7 clocks; PRODUCT 10; GATE 14; SILU 16; STATE 19. LOGITS: 6 to
-        `o_logits`. From the last write to the first beat of the next segment: 3, if its job and
-        scale wait.
+        From a beat to its write and result: EMBED, RESIDUAL 7 clocks; PRODUCT 10; GATE 14;
+        SILU 16; STATE 19; LOGITS 6 to `o_logits`. One more if row sums are wider than 18 bits.
+        From the last write to the first beat of the next segment: 3, if its job and scale wait.
 
     Throughput
         One beat per clock.
@@ -130,16 +129,19 @@ class Epilogue(Component):
 
     def _lanes(self, m: Module) -> None:
         """Connect the lanes to beats and banks."""
-        job, operation, embedding = self.control.job, self.control.operation, self.i_embedding.payload
+        embed, embedding = self.control.operation.embed, self.i_embedding.payload
         control = Signal(CONTROL)
-        m.d.comb += [control.operation.eq(operation), control.shift.eq(self.control.shift)]
+        m.d.comb += [
+            control.operation.eq(self.control.operation),
+            control.shift.eq(self.control.shift),
+        ]
         for name in ("bounded", "sigmoid_shift", "out_shift", "residual_shift"):
-            m.d.comb += control[name].eq(job[name])
+            m.d.comb += control[name].eq(self.control.job[name])
         for index, lane in enumerate(self.lanes):
             sums = self.i_sums.payload.sums[index]
             m.d.comb += [
-                lane.sum.eq(Mux(operation.embed, embedding.elements[index], sums)),
-                lane.mantissa.eq(Mux(operation.embed, embedding.scale, self.control.mantissa)),
+                lane.sum.eq(Mux(embed, embedding.elements[index], sums)),
+                lane.mantissa.eq(Mux(embed, embedding.scale, self.control.mantissa)),
                 lane.control.eq(control),
                 lane.residual.eq(self.residual_read.data[index]),
                 lane.scratch.eq(self.scratch_read.data[index]),
@@ -191,6 +193,7 @@ class Epilogue(Component):
         self._count_words(m, payload.vector_a, job.vector_a, valid)
         self._count_words(m, payload.vector_b, job.vector_b, valid)
         m.d.comb += [payload.first.eq(control.first), payload.unit.eq(operation.product)]
+        # A choice behind the lanes' registers: one more register would cost each barrier a clock.
         for index, lane in enumerate(self.lanes):
             value, second = payload.values[index], payload.second[index]
             m.d.comb += [value.eq(lane.new_residual), second.eq(lane.new_residual)]
@@ -200,7 +203,7 @@ class Epilogue(Component):
                 m.d.comb += [value.eq(lane.new_scratch), second.eq(0)]
 
     def _logits(self, m: Module) -> Value:
-        """Queue the logits; return whether there is room for one more beat in pipeline and queue."""
+        """Queue the logits; return whether there is room for one more beat on its way."""
         control, clock = self.control, self.writes[Op.LOGITS]
         # For a beat on every clock: its way to the output, and a clock to give the room back.
         depth = clock + 2
@@ -234,7 +237,7 @@ class Epilogue(Component):
         with m.If(control.written):
             m.d.sync += [self.busy.eq(0), self.vector_reads.eq(0)]
 
-        y_valid = control.valid[self.writes[Op.LOGITS]]
+        y_valid = control.valid[self.lanes[0].y_latency]
         of_y, of_results = Signal(len(self.lanes)), Signal(len(self.lanes))
         for index, lane in enumerate(self.lanes):
             m.d.sync += of_y[index].eq(lane.y_clamped & y_valid)

@@ -12,7 +12,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import ACTIVATION_MAX, SCALE_BITS
 from sterna.spec.program import Op, Stats
 from sterna_rtl.arith.divide import Divide
-from sterna_rtl.arith.normalise import Normalise
+from sterna_rtl.arith.normalise import Normalise, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
 from sterna_rtl.datapath.statistics import LARGEST_BITS, Statistics
 from sterna_rtl.layouts import Layouts
@@ -75,8 +75,8 @@ class Quantizer(Component):
 
     Latency
         `barrier` is 18 clocks for E = 1 and E = 2 and grows by one with every further doubling: 20
-        for E = 8. KEEP: 7 clocks from job to activations. MAXIMUM: one clock per word and
-        `barrier` + 1.
+        for E = 8. From a job to its first activations: KEEP 7 clocks, FRESH 12 if its statistics
+        wait, MAXIMUM one per word and `barrier`.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -247,7 +247,7 @@ class Quantizer(Component):
         for index in range(self.config.elements):
             cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}")
             scaled = Signal(signed(RECIPROCAL_SHIFT + 8), name=f"scaled_{index}")
-            product = self.statistics.products[index] << places
+            product = shift_left(self.statistics.products[index], places)
             m.d.sync += cut.eq(product[LARGEST_BITS - MAXIMUM_BITS :])
             with m.If(beyond[-1]):
                 m.d.sync += cut.eq(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
@@ -15,13 +16,14 @@ from sterna_rtl.arith.xorshift import next_draw
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import connect_stream
 
 __all__ = ["Sampler"]
 
 _TEMPERATURE_BITS = 16
 _SCORE_BITS = GUMBEL_BITS + _TEMPERATURE_BITS
 _SCORE_LATENCY = 3
+_FLAGS = StructLayout({"valid": 1, "first": 1, "last": 1})
 _LOWEST = -1 << (_SCORE_BITS - 1)
 """Below every score."""
 
@@ -64,6 +66,9 @@ class Sampler(Component):
 
     Backpressure
         A pass waits until the token before it has been taken and the noise has begun anew.
+
+    Resources
+        Three multipliers for each of ``min(R, E)`` lanes.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -93,34 +98,37 @@ class Sampler(Component):
 
         # A part of a beat goes on its way together with its noise.
         part = Signal(range(parts))
-        issue, first, last = Signal(), Signal(), Signal()
-        begun = Signal()  # a pass has begun, its token has not been found
-        closed = Signal()  # the last part is on its way, or the token has not been taken
-        load, done = Signal(), Signal()  # the seed is taken; the token has been found
+        final_part = part == parts - 1
+        issue, load, done = Signal(), Signal(), Signal()
+        flags = Signal(_FLAGS)
         m.d.sync += load.eq(self.load_seed)
         m.d.comb += [
-            issue.eq(logits.o.valid & noise.o.valid & ~closed & ~load),
-            first.eq(beat.first & (part == 0)),
-            last.eq(beat.last & (part == parts - 1)),
+            flags.valid.eq(issue),
+            flags.first.eq(issue & beat.first & (part == 0)),
+            flags.last.eq(issue & beat.last & final_part),
             noise.o.ready.eq(issue),
-            logits.o.ready.eq(issue & (part == parts - 1)),
+            logits.o.ready.eq(issue & final_part),
         ]
         with m.If(issue):
-            m.d.sync += [part.eq(part + 1), begun.eq(1), closed.eq(last)]
-        with m.If(done):
-            m.d.sync += begun.eq(0)
-        with m.If(transfers(self.o_token)):
-            m.d.sync += closed.eq(0)
+            m.d.sync += part.eq(part + 1)
 
         scores = self._scores(m, beat, part, noise.o.payload)
         score, lane = _largest(m, scores)
-        flags = Cat(issue, first, last)
+        finishing = done  # the last part is on its way, or its token has just been found
         for stage in range(_SCORE_LATENCY + exact_log2(lanes)):
-            delayed = Signal(3, name=f"flags_{stage + 1}")
+            delayed = Signal(_FLAGS, name=f"flags_{stage + 1}")
             m.d.sync += delayed.eq(flags)
             flags = delayed
-        self._keep_best(m, score, lane, *flags, done)
+            finishing |= flags.last
+        self._keep_best(m, score, lane, flags, done)
+        m.d.comb += issue.eq(
+            logits.o.valid & noise.o.valid & ~load & ~finishing & ~self.o_token.valid
+        )
 
+        # The noise of a pass that has begun must stay.
+        begun = Signal()
+        with m.If(issue | done):
+            m.d.sync += begun.eq(issue)
         m.d.comb += [
             noise.state.eq(self.state),
             noise.restart.eq(done | (load & ~begun)),
@@ -153,15 +161,15 @@ class Sampler(Component):
             scores.append(score)
         return scores
 
-    def _keep_best(self, m: Module, score, lane, valid, first, last, done: Signal) -> None:
+    def _keep_best(self, m: Module, score, lane, flags, done: Signal) -> None:
         """Compare each part's best with that of the pass; give the token after the last part."""
         best, token = Signal.like(score), Signal(self.token_bits)
         count, position = Signal(self.token_bits), Signal(self.token_bits)
-        m.d.comb += position.eq(Mux(first, 0, count))
-        m.d.sync += done.eq(valid & last)
-        with m.If(valid):
+        m.d.comb += position.eq(Mux(flags.first, 0, count))
+        m.d.sync += done.eq(flags.last)
+        with m.If(flags.valid):
             m.d.sync += count.eq(position + 1)
-            with m.If(first | (score > best)):
+            with m.If(flags.first | (score > best)):
                 m.d.sync += [best.eq(score), token.eq(Cat(lane, position))]
         with m.If(done):
             m.d.sync += [self.o_token.valid.eq(1), self.o_token.payload.eq(token)]

@@ -32,7 +32,8 @@ class SegmentControl(Component):
     i_job, i_scale : stream.Interface
         A scale for each segment but EMBED.
     job : View, out
-        The segment's; like `operation`, `mantissa` and `shift` it keeps still while the segment is in flight.
+        The segment's. It keeps still while the segment is in flight, like `operation`, `mantissa`
+        and `shift`.
     operation : View, out
         `OPERATION`.
     mantissa, shift : Signal, out
@@ -81,7 +82,7 @@ class SegmentControl(Component):
         )
 
     def at(self, stages: Value, clocks: Mapping[Op, int], offset: int = 0) -> Value:
-        """Return the bit of `valid` or `ended` at the operation's clock; 0 for operations without one."""
+        """Return the bit of `valid` or `ended` at the operation's clock; 0 if it has none."""
         return Cat(
             self.operation[op.name.lower()] & stages[clock + offset] for op, clock in clocks.items()
         ).any()

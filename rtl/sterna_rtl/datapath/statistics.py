@@ -93,46 +93,53 @@ class Statistics(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.d.comb += self.i.ready.eq(1)
-        beat = Signal.like(self.i.payload)
-        m.d.sync += beat.eq(self.i.payload)
-        self._find_largest(m, beat)
-        self._sum_up(m, beat)
+        values = [
+            _register(m, self.i.payload.values[index], f"value_{index}")
+            for index in range(self.elements)
+        ]
+        self._find_largest(m, values)
+        self._sum_up(m, values)
         return m
 
-    def _find_largest(self, m: Module, beat) -> None:
-        magnitudes = []
-        for index in range(self.elements):
+    def _find_largest(self, m: Module, values: list[Signal]) -> None:
+        keys = []
+        for index, value in enumerate(values):
+            w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
             product = self.products[index]
-            m.d.sync += product.eq(beat.values[index] * beat.w12[index])
-            magnitudes.append(_register(m, abs(product)[:LARGEST_BITS], f"magnitude_{index}"))
+            m.d.sync += product.eq(value * w12)
+            # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
+            # order as the magnitudes: only the largest has to have its 1 added.
+            sign = product[-1]
+            keys.append(Cat(sign, product[:-1] ^ sign.replicate(LARGEST_BITS)))
 
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
-        pair = _halve(m, magnitudes, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
+        pair = _halve(m, keys, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
         larger = Mux(pair[0] >= pair[-1], pair[0], pair[-1])
-        largest = self.o_largest.payload
-        valid, first, last = self._tags(
-            m, self.i.payload.largest, self.largest_latency - 1, "largest"
-        )
+        largest = Signal(LARGEST_BITS + 1)
+        valid, first, last = self._tags(m, self.i.payload.largest, self.largest_latency - 2)
         with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
             m.d.sync += largest.eq(larger)
-        _offer(m, self.o_largest, valid & last)
+        m.d.sync += self.o_largest.payload.eq(largest[1:] + largest[0])
+        _offer(m, self.o_largest, _register(m, valid & last, "largest_found"))
 
-    def _sum_up(self, m: Module, beat) -> None:
-        unit = _register(m, beat.unit, "unit")
+    def _sum_up(self, m: Module, values: list[Signal]) -> None:
         squares1, squares2 = [], []
-        for index in range(self.elements):
-            value = _register(m, beat.values[index], f"value_{index}")
-            scaled = _register(m, beat.values[index] * beat.w1[index], f"scaled_{index}")
-            rounded = (scaled >> SUM_SHIFT) + scaled[SUM_SHIFT - 1]
-            term = _register(
-                m, Mux(unit, value, rounded)[:SCRATCH_BITS].as_signed(), f"term_{index}"
+        for index, value in enumerate(values):
+            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}")
+            m.d.sync += w1.eq(self.i.payload.w1[index])
+            with m.If(self.i.payload.unit):
+                m.d.sync += w1.eq(1 << SUM_SHIFT)
+            scaled = _register(m, value * w1, f"scaled_{index}")
+            rounded = ((scaled >> SUM_SHIFT) + scaled[SUM_SHIFT - 1])[:SCRATCH_BITS].as_signed()
+            second = self.i.payload.second[index]
+            for clock in range(3):
+                second = _register(m, second, f"second_{index}_{clock}")
+            squares1.append(
+                _square(m, _register(m, rounded, f"rounded_{index}"), f"square1_{index}")
             )
-            second = _register(m, beat.second[index], f"second_{index}")
-            second = _register(m, second, f"late_second_{index}")
-            squares1.append(_square(m, term, f"square1_{index}"))
             squares2.append(_square(m, second, f"square2_{index}"))
 
-        valid, first, last = self._tags(m, self.i.payload.sums, self.sums_latency - 1, "sums")
+        valid, first, last = self._tags(m, self.i.payload.sums, self.sums_latency - 1)
         for name, squares in ("sum1", squares1), ("sum2", squares2):
             (total,) = _halve(m, squares, lambda a, b: a + b, f"{name}_part", until=1)
             accumulator = self.o_sums.payload[name]
@@ -140,11 +147,11 @@ class Statistics(Component):
                 m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
         _offer(m, self.o_sums, valid & last)
 
-    def _tags(self, m: Module, counts: Value, clocks: int, name: str) -> tuple[Value, ...]:
+    def _tags(self, m: Module, counts: Value, clocks: int) -> tuple[Value, ...]:
         """Return whether the beat of some clocks ago counts, and its `first` and `last`."""
         tags = Cat(counts & self.i.valid, self.i.payload.first, self.i.payload.last)
         for clock in range(clocks):
-            tags = _register(m, tags, f"{name}_tags_{clock}")
+            tags = _register(m, tags, f"tags_{clock}")
         return tuple(tags)
 
 

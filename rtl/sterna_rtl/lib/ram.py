@@ -1,4 +1,4 @@
-"""A block RAM with one read and one write port."""
+"""A RAM with one read and one write port, in block RAM or, if it is small, in LUTs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from amaranth.lib.wiring import Component, In
 from .memory import ReadPort, WritePort
 
 __all__ = ["Ram"]
+
+LUTRAM_WORDS = 128
+"""RAMs up to this depth are kept out of block RAM, which the tape needs to the last one."""
 
 
 class Ram(Component):
@@ -52,8 +55,11 @@ class Ram(Component):
         m = Module()
         # Yosys honours the attribute where it merges a register into an asynchronous port; to
         # Amaranth's own synchronous port it would give the old word on a collision, at any cost.
+        attrs: dict[str, int | str] = {"no_rw_check": 1}
+        if self.depth <= LUTRAM_WORDS:
+            attrs["ram_style"] = "distributed"
         m.submodules.words = words = Memory(
-            shape=self.shape, depth=max(self.depth, 2), init=[], attrs={"no_rw_check": 1}
+            shape=self.shape, depth=max(self.depth, 2), init=[], attrs=attrs
         )
         write, read = words.write_port(), words.read_port(domain="comb")
         data = Signal(self.shape, reset_less=True)

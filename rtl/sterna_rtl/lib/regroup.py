@@ -62,7 +62,8 @@ class Regroup(Component):
     def _gather(self, m: Module, parts: int) -> None:
         """Fill the output register part by part."""
         rows = self.config.rows
-        part, beat = Signal(range(parts)), Signal(self.o.payload.shape(), reset_less=True)
+        part = Signal(range(parts))
+        beat = Signal(self.o.payload.shape(), reset_less=True)
         full = (part == parts - 1) | self.i.payload.last
         m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(beat)]
         with m.If(self.i.ready):
@@ -80,7 +81,8 @@ class Regroup(Component):
 
     def _split(self, m: Module, parts: int) -> None:
         """Take the input's parts one by one; it waits until the final one."""
-        part, beat = Signal(range(parts)), Signal(self.o.payload.shape(), reset_less=True)
+        part = Signal(range(parts))
+        beat = Signal(self.o.payload.shape(), reset_less=True)
         final = part == parts - 1
         sums = Value.cast(self.i.payload.sums)
         m.d.comb += [self.i.ready.eq(can_load(self.o) & final), self.o.payload.eq(beat)]

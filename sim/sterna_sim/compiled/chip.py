@@ -14,7 +14,7 @@ from sterna.spec.registers import LAST, REGISTERS, VALID, Control, Counter, Memo
 from sterna_sim.compiled.build import build
 from sterna_sim.compiled.probes import PROBES
 
-__all__ = ["CompiledChip"]
+__all__ = ["CompiledChip", "ram_pieces"]
 
 _PATIENCE = 1 << 24
 """Clocks after which a chip that gives no answer is said to hang."""
@@ -90,9 +90,9 @@ class CompiledChip:
         self.write("TAPE_LENGTH", 0)
         self.command(Control.RESET)
         self.write_words(Memory.TAPE, image.tape)
-        self.write_words(Memory.VECTOR_A, _pieces(image.vector_a))
-        self.write_words(Memory.VECTOR_B, _pieces(image.vector_b))
-        self.write_words(Memory.EMBEDDING, _pieces(image.embedding))
+        self.write_words(Memory.VECTOR_A, ram_pieces(image.vector_a))
+        self.write_words(Memory.VECTOR_B, ram_pieces(image.vector_b))
+        self.write_words(Memory.EMBEDDING, ram_pieces(image.embedding))
         self.write("TAPE_LENGTH", len(image.tape))
         self.command(Control.RESET)
         self.command(Control.CLEAR_COUNTERS)
@@ -103,7 +103,7 @@ class CompiledChip:
         elements = self.config.elements
         padded = np.zeros((layers, -(-width // elements) * elements), dtype=np.int16)
         padded[:, :width] = state
-        self.write_words(Memory.STATE, _pieces(padded.reshape(-1, elements)))
+        self.write_words(Memory.STATE, ram_pieces(padded.reshape(-1, elements)))
 
     def read_state(self, layers: int, width: int) -> np.ndarray:
         """Read the recurrent state, int64 [layers, width]."""
@@ -183,7 +183,7 @@ class CompiledChip:
         return result
 
 
-def _pieces(words: np.ndarray) -> np.ndarray:
+def ram_pieces(words: np.ndarray) -> np.ndarray:
     """RAM words of small integers [words, E] as uint32 [words, pieces]."""
     raw = np.ascontiguousarray(words).view(np.uint8)
     padded = np.zeros((len(raw), -(-raw.shape[1] // 4) * 4), dtype=np.uint8)

@@ -37,8 +37,6 @@ _FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
     "-Wno-style",
-    "-CFLAGS",
-    "-O1",
     *VERILATOR_MAKEFLAGS,
 )
 

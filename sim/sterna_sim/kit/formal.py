@@ -126,7 +126,7 @@ class _Specification(Elaboratable):
 
     def _keeps(self, m: Module, name: str, interface: Any) -> tuple[Value, Signal]:
         """Return "as on the last clock if it waited then" and whether it waited."""
-        payload = Value.cast(interface.payload)
+        payload = Value.cast(interface.payload).as_unsigned()
         waited = Signal(name=f"{name}_waited", reset_less=True)
         held = Signal(len(payload), name=f"{name}_held", reset_less=True)
         m.d.sync += waited.eq(interface.valid & ~interface.ready & ~self.reset)

@@ -1,0 +1,73 @@
+"""Normalise: every position of the leading bit, even and given shifts."""
+
+# amaranth: UnusedElaboratable=no
+
+from sterna.spec.fixed import normalise
+from sterna_rtl.arith.normalise import Normalise
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
+
+BUGS = {
+    "upper half": ("Mux(high_zero, low, high)", "Mux(low_zero, high, low)"),
+    "never even": ("request.even & ~request.given", "0"),
+    "given made even": ("request.even & ~request.given", "request.even"),
+    "output not held": ("with m.If(can_load(self.o)):", "with m.If(1):"),
+}
+
+
+class NormaliseBench(UnitBench):
+    """Equal to Python's shifts, a number on every clock."""
+
+    name = "normalise"
+    configs = {"13-to-7": (13, 7), "2-to-1": (2, 1), "32-to-17": (32, 17), "52-to-52": (52, 52)}
+    cocotb_configs = ()
+    stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))
+    bugs = {
+        name: lambda config, bug=bug: edited(Normalise, *bug)(*config) for name, bug in BUGS.items()
+    }
+    bug_configs = ("13-to-7",)
+
+    def dut(self, config):
+        return Normalise(*config)
+
+    def cases(self, config, rng):
+        width, keep = config
+        most = (1 << (width - 1).bit_length()) - 1
+        requests, results = [], []
+        for count in range(width + 1):
+            for _ in range(4):
+                value = int(rng.integers(1 << count)) | 1 << count >> 1
+                even, given, places = rng.integers(2), rng.integers(2), rng.integers(most + 1)
+                # The places of 0 have no meaning unless they are given.
+                given |= count == 0
+                requests.append({"value": value, "even": even, "given": given, "places": places})
+                if not given:
+                    places = width - value.bit_length()
+                    places -= places % 2 and even
+                shifted = (value << int(places)) % (1 << width) >> (width - keep)
+                results.append({"value": shifted, "places": places})
+        yield Case({"i": requests}, {"o": results}, clocks=len(requests) + 2)
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(NormaliseBench())
+
+
+def test_same_as_golden():
+    """The mantissa is the upper end of the shifted number, the exponent counts from there."""
+    for value in (1, 5, 0xFFFF, 0x10000, 0x12345678, 0xFFFFFFFF):
+        places = 32 - value.bit_length()
+        shifted = (value << places) % (1 << 32)
+        assert normalise(value, 17) == (shifted >> 15, 15 - places)
+
+
+def test_contract():
+    """Outputs hold, one for every input."""
+    bugs = {"output not held": lambda: edited(Normalise, *BUGS["output not held"])(5)}
+    check_contract(lambda: Normalise(5), StreamContract(items_in=1, depth=8), bugs)

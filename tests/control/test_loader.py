@@ -1,0 +1,227 @@
+"""Loader: words of every RAM in pieces, states read back, positions, and the stream contract."""
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.registers import Memory
+from sterna.spec.trits import Packing
+from sterna_rtl.control.loader import ADDRESS_BITS, PIECE, Loader
+from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import Memory as Ram
+from sterna_sim.kit.ports import Codec
+from tests.control.chips import chip
+from tests.control.wrap import join
+
+COMMAND = StructLayout(
+    {"set": 1, "memory": Memory, "address": ADDRESS_BITS, "read": 1, "data": PIECE}
+)
+RAMS = tuple(memory.name.lower() for memory in Memory)
+
+
+class Commanded(Component):
+    """The loader with its positions and its pieces in one stream, as the registers give them."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        members = loader.signature.members
+        rest = {name: members[name] for name in members if name.startswith((*RAMS, "position"))}
+        super().__init__(
+            {"command": In(stream.Signature(COMMAND)), "o": Out(stream.Signature(PIECE)), **rest}
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.loader = loader = self.loader
+        command = self.command.payload
+        m.d.comb += [
+            loader.set_position.eq(self.command.valid & command.set),
+            loader.memory.eq(command.memory),
+            loader.address.eq(command.address),
+            loader.i.valid.eq(self.command.valid & ~command.set),
+            loader.i.payload.read.eq(command.read),
+            loader.i.payload.data.eq(command.data),
+            self.command.ready.eq(command.set | loader.i.ready),
+        ]
+        join(m, self, loader)
+        return m
+
+
+def broken(old, new):
+    return lambda config: Commanded(edited(Loader, old, new)(config))
+
+
+def pieces(word, width):
+    """Split a word, lowest piece first."""
+    return [word >> start & (1 << PIECE) - 1 for start in range(0, width, PIECE)]
+
+
+class Host:
+    """Gives commands and knows what the RAMs hold after them and what is read.
+
+    Parameters
+    ----------
+    loader : Loader
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, loader, rng):
+        self.rng = rng
+        self.codecs = {memory: Codec(shape) for memory, (_, shape) in loader.words.items()}
+        self.rams = {memory: [0] * depth for memory, (depth, _) in loader.words.items()}
+        self.commands, self.answers = [], []
+        self.memory, self.position = Memory.TAPE, 0
+
+    def _give(self, **command):
+        # What a command does not need is anything.
+        rest = {
+            "set": 0,
+            "memory": int(self.rng.integers(len(Memory))),
+            "address": int(self.rng.integers(1 << ADDRESS_BITS)),
+            "read": int(self.rng.integers(2)),
+            "data": int(self.rng.integers(1 << PIECE)),
+        }
+        self.commands.append({**rest, **command})
+
+    def go_to(self, memory, position):
+        self._give(set=1, memory=memory, address=position)
+        self.memory, self.position = memory, position
+
+    def write(self, word, count=None):
+        """Write the first `count` pieces of a word; bits beyond its width are anything."""
+        width = self.codecs[self.memory].width
+        parts = pieces(word | int(self.rng.integers(1 << PIECE)) << width, width)
+        for part in parts[:count]:
+            self._give(read=0, data=part)
+        if count is None:
+            self.rams[self.memory][self.position] = word
+            self.position += 1
+
+    def write_words(self, count):
+        width = self.codecs[self.memory].width
+        for _ in range(count):
+            self.write(int.from_bytes(self.rng.bytes(-(-width // 8)), "little") & (1 << width) - 1)
+
+    def read_word(self, count=None):
+        """Read the first `count` pieces of a word of the state."""
+        word = self.rams[Memory.STATE][self.position]
+        for part in pieces(word, self.codecs[Memory.STATE].width)[:count]:
+            self._give(read=1)
+            self.answers.append(part)
+        self.position += count is None
+
+    def case(self, name, clocks=None):
+        """What the commands so far must lead to; forgets them."""
+        memories = []
+        for memory, words in self.rams.items():
+            port = memory.name.lower()
+            items = [self.codecs[memory].unpack(word) for word in words]
+            memories.append(
+                Ram(
+                    [self.codecs[memory].unpack(0)] * len(words),
+                    reads=[("state_read__address", "state_read__data")]
+                    if memory is Memory.STATE
+                    else [],
+                    writes=[tuple(f"{port}__{part}" for part in ("enable", "address", "data"))],
+                    expected=items,
+                    name=port,
+                )
+            )
+        case = Case(
+            {"command": self.commands},
+            {"o": self.answers},
+            finals={"position": self.position},
+            memories=memories,
+            clocks=clocks,
+            name=name,
+        )
+        self.commands, self.answers = [], []
+        self.rams = {memory: [0] * len(words) for memory, words in self.rams.items()}
+        return case
+
+
+class LoaderBench(UnitBench):
+    """Whole RAMs, then words here and there with positions in between."""
+
+    name = "loader"
+    configs = {
+        # Tape words of 430, 10, 40, 32 and 5 bits.
+        "R-4-C-64-E-8": chip(rows=4, columns=64, elements=8),
+        "E-1": chip(columns=5, elements=1, packing=Packing.TWO_BITS),
+        "E-4": chip(rows=2, columns=12, elements=4),
+        "two-pieces": chip(rows=1, columns=16, elements=4, packing=Packing.TWO_BITS),
+        "R-2-E-1": chip(rows=2, columns=1, elements=1),
+    }
+    cocotb_configs = ("E-1", "E-4")
+    bugs = {
+        "pieces from the top": broken(
+            "Cat(data, self.i.payload.data)[PIECE:]", "Cat(self.i.payload.data, data)[:longest]"
+        ),
+        "part of a word survives a new position": broken(", piece.eq(0)]", "]"),
+        "written one word too far": broken(
+            "write_address.eq(self.position)", "write_address.eq(self.position + 1)"
+        ),
+        "a word of the new RAM": broken(
+            "port.enable.eq(write & (memory == option))",
+            "port.enable.eq(write & (Mux(self.set_position, self.memory, memory) == option))",
+        ),
+        "reads the piece after": broken("asked.eq(piece)", "asked.eq(piece + 1)"),
+        "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
+        "reads before the answer has gone": broken("| ~self.o.valid)", "| 1)"),
+        "a read fills the word": broken("with m.If(self.i.payload.read):", "with m.If(0):"),
+        "one piece too many": broken("piece == count - 1", "piece == count"),
+        "position not counted": broken("self.position + last_piece", "self.position"),
+    }
+    not_stalled = {"command": "reads wait for the answer before"}
+
+    def dut(self, config):
+        return Commanded(Loader(config))
+
+    def cases(self, config, rng):
+        loader = Loader(config)
+        host = Host(loader, rng)
+        for memory in Memory:
+            host.go_to(memory, 0)
+            host.write_words(len(host.rams[memory]))
+        yield host.case("all", clocks=len(host.commands))
+
+        # The answer to a read comes two clocks after it, and the next read a clock later.
+        host.go_to(Memory.STATE, 1)
+        host.write_words(6)
+        written = len(host.commands)
+        host.go_to(Memory.STATE, 1)
+        for _ in range(6):
+            host.read_word()
+        yield host.case("state", clocks=written + 3 * (len(host.answers) + 1))
+
+        for _ in range(30):
+            memory = Memory(rng.integers(len(Memory)))
+            words = len(host.rams[memory])
+            host.go_to(memory, int(rng.integers(words)))
+            host.write_words(int(rng.integers(1, min(3, words - host.position) + 1)))
+            size = len(pieces(0, host.codecs[memory].width))
+            begun = host.position < words and int(rng.integers(size))
+            if begun:
+                host.write(0, begun)
+            if memory is Memory.STATE and not begun:
+                host.go_to(memory, int(rng.integers(words)))
+                host.read_word()
+                size = len(pieces(0, host.codecs[memory].width))
+                if host.position < words and size > 1:
+                    host.read_word(int(rng.integers(1, size)))
+        host.go_to(Memory.STATE, 0)
+        host.read_word()
+        yield host.case("here and there")
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(LoaderBench())
+
+
+def test_contract():
+    """One answer for each read at most, and held, whatever the position does meanwhile."""
+    config = chip(columns=4, elements=4)
+    free = ("memory", "address", "set_position", "state_read__data")
+    held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
+    bugs = {"answer not held": lambda: edited(Loader, *held)(config)}
+    check_contract(lambda: Loader(config), StreamContract(items_in=1, free=free), bugs)

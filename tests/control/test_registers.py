@@ -1,0 +1,329 @@
+"""Registers: every register of the map, its strobes and streams, and the stream contract."""
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.fixed import PRE_BITS
+from sterna.spec.registers import (
+    INTERFACE_VERSION,
+    LAST,
+    MAGIC,
+    REGISTERS,
+    VALID,
+    Control,
+    Counter,
+    Memory,
+    Status,
+)
+from sterna_rtl.control.registers import REQUEST, STOPS, Registers
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.stream import connect_stream
+from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from tests.control.chips import chip
+from tests.control.wrap import join
+
+STREAMS = {"GENERATED": "i_generated", "LOGIT": "i_logit"}
+COMMANDS = tuple(command.name.lower() for command in Control)
+STROBES = StructLayout(
+    {**dict.fromkeys(COMMANDS, 1), "set_position": 1, "memory": Memory, "address": 24}
+)
+
+
+class Observed(Component):
+    """The registers with their strobes as a stream: an item for each clock that has one.
+
+    A read with `waits` is held back until the stream behind its register has an item, so that it
+    finds one whatever the stalls.
+    """
+
+    def __init__(self, registers: Registers) -> None:
+        self.registers = registers
+        hidden = {"i", "set_position", "memory", "memory_address", *COMMANDS}
+        members = registers.signature.members
+        super().__init__(
+            {
+                "request": In(stream.Signature(StructLayout({"request": REQUEST, "waits": 1}))),
+                "strobes": Out(stream.Signature(STROBES)),
+                **{name: members[name] for name in members if name not in hidden},
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.registers = registers = self.registers
+        m.submodules.queue = queue = Queue(STROBES, 128)
+        join(m, self, registers)
+        connect_stream(m, queue.o, self.strobes)
+
+        request = self.request.payload
+        held = Signal()
+        for name, port in STREAMS.items():
+            with m.If(request.waits & (request.request.address == REGISTERS[name].address)):
+                m.d.comb += held.eq(~getattr(self, port).valid)
+        m.d.comb += [
+            registers.i.payload.eq(request.request),
+            registers.i.valid.eq(self.request.valid & ~held),
+            self.request.ready.eq(registers.i.ready & ~held),
+        ]
+
+        item = queue.i.payload
+        m.d.comb += [getattr(item, name).eq(getattr(registers, name)) for name in COMMANDS]
+        m.d.comb += item.set_position.eq(registers.set_position)
+        with m.If(registers.set_position):
+            m.d.comb += [
+                item.memory.eq(registers.memory),
+                item.address.eq(registers.memory_address),
+            ]
+        m.d.comb += queue.i.valid.eq(item.as_value().any())
+        return m
+
+
+def broken(old, new):
+    return lambda config: Observed(edited(Registers, old, new)(config))
+
+
+class Host:
+    """Makes requests and knows what follows from each.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, config, rng):
+        self.config, self.rng = config, rng
+        bits = config.token_bits
+        self.masks = {
+            "TAPE_LENGTH": (1 << 24) - 1,
+            "TEMPERATURE": 0xFFFF,
+            "SEED_LOW": 0xFFFFFFFF,
+            "SEED_HIGH": 0xFFFFFFFF,
+            "COUNT": 0xFFFF,
+            "LOGITS": 1,
+            "MEMORY": 7,
+            **{f"STOP_{number}": VALID | (1 << bits) - 1 for number in range(STOPS)},
+        }
+        digest = int(config.digest, 16)
+        self.values = {
+            **dict.fromkeys(self.masks, 0),
+            "MAGIC": MAGIC,
+            "VERSION": INTERFACE_VERSION,
+            "DIGEST_LOW": digest & 0xFFFFFFFF,
+            "DIGEST_HIGH": digest >> 32,
+            # Registers that are only written.
+            "CONTROL": 0,
+            "TOKEN": 0,
+        }
+        self.begin()
+
+    def begin(self):
+        """Begin a case: other inputs, empty streams."""
+        number = lambda bits: int(self.rng.integers(1 << bits))
+        self.constants = {
+            "busy": number(1),
+            "faults": number(2),
+            "fault_segment": number(16),
+            "position": number(24),
+            **{f"counters__{counter}": number(32) for counter in Counter},
+        }
+        faults = self.constants["faults"]
+        self.values |= {
+            "STATUS": self.constants["busy"] << Status.BUSY
+            | (faults & 1) << Status.HEADER_FAULT
+            | (faults >> 1) << Status.CHECKSUM_FAULT
+            | self.constants["fault_segment"] << 16,
+            "ADDRESS": self.constants["position"],
+            **{f"COUNTER_{c.name}": self.constants[f"counters__{c.value}"] for c in Counter},
+        }
+        self.requests = []
+        inputs = ("i_generated", "i_logit", "i_piece")
+        outputs = ("o", "o_token", "o_piece", "strobes")
+        self.inputs = {port: [] for port in inputs}
+        self.outputs = {port: [] for port in outputs}
+
+    def _request(self, write, address, data, waits):
+        request = {"write": write, "address": address, "data": data}
+        self.requests.append({"request": request, "waits": waits})
+
+    def read(self, name, empty=False):
+        """Read a register; a stream behind it holds an item unless it is said to be empty."""
+        data = int(self.rng.integers(1 << 32))
+        self._request(0, REGISTERS[name].address, data, not empty)
+        if name in STREAMS:
+            value = 0 if empty else self._next(name)
+        elif name == "DATA":
+            value = int(self.rng.integers(1 << 32))
+            self.outputs["o_piece"].append({"read": 1, "data": data})
+            self.inputs["i_piece"].append(value)
+        else:
+            value = self.values[name]
+        self.outputs["o"].append(value)
+
+    def _next(self, name):
+        """What a register shows of a new item of its stream."""
+        if name == "GENERATED":
+            token = int(self.rng.integers(1 << self.config.token_bits))
+            last = int(self.rng.integers(2))
+            self.inputs["i_generated"].append({"token": token, "last": last})
+            return VALID | LAST * last | token
+        logit = int(self.rng.integers(-(1 << PRE_BITS - 1), 1 << PRE_BITS - 1))
+        self.inputs["i_logit"].append(logit)
+        return VALID | logit & (1 << PRE_BITS) - 1
+
+    def write(self, name, data):
+        """Write a register."""
+        self._request(1, REGISTERS[name].address, data, 0)
+        strobes = {**dict.fromkeys(STROBES.members, 0), "set_position": 1}
+        if name == "CONTROL":
+            strobes |= {command.name.lower(): data >> command & 1 for command in Control}
+            strobes["set_position"] = 0
+            if data % (1 << len(Control)):
+                self.outputs["strobes"].append(strobes)
+        elif name == "MEMORY":
+            self.outputs["strobes"].append({**strobes, "memory": data & 7, "address": 0})
+        elif name == "ADDRESS":
+            memory = self.values["MEMORY"]
+            address = data % (1 << 24)
+            self.outputs["strobes"].append({**strobes, "memory": memory, "address": address})
+        elif name == "TOKEN":
+            token = data % (1 << self.config.token_bits)
+            self.outputs["o_token"].append({"token": token, "draw": data >> 31})
+        elif name == "DATA":
+            self.outputs["o_piece"].append({"read": 0, "data": data})
+        if name in self.masks:
+            self.values[name] = data & self.masks[name]
+
+    def stray(self):
+        """Read or write an address that is no register."""
+        address = int(self.rng.integers(len(REGISTERS), 1 << 8))
+        write = int(self.rng.integers(2))
+        self._request(write, address, int(self.rng.integers(1 << 32)), 0)
+        if not write:
+            self.outputs["o"].append(0)
+
+    def case(self, name, clocks=None):
+        """What the requests since `begin` must lead to."""
+        values = self.values
+        stops = [values[f"STOP_{number}"] for number in range(STOPS)]
+        token = (1 << self.config.token_bits) - 1
+        return Case(
+            {"request": self.requests, **self.inputs},
+            self.outputs,
+            self.constants,
+            finals={
+                "tape_length": values["TAPE_LENGTH"],
+                "temperature": values["TEMPERATURE"],
+                "seed": values["SEED_HIGH"] << 32 | values["SEED_LOW"],
+                "count": values["COUNT"],
+                "keep_logits": values["LOGITS"],
+                "stop": [{"token": stop & token, "valid": stop >> 31} for stop in stops],
+            },
+            clocks=clocks,
+            name=name,
+        )
+
+
+class RegistersBench(UnitBench):
+    """All registers of `REGISTERS`, whatever they are: read, written, read again."""
+
+    name = "registers"
+    configs = {f"vocab-{vocab}": chip(vocab=vocab) for vocab in (61, 2)}
+    bugs = {
+        "one register for two settings": broken('"COUNT": self.count', '"COUNT": self.temperature'),
+        "halves of the seed swapped": broken(
+            '"SEED_LOW": self.seed[:32]', '"SEED_LOW": self.seed[32:]'
+        ),
+        "commands on reads": broken("write & request.data[command]", "request.data[command]"),
+        "token lost when there is no room": broken("done.eq(self.o_token.ready)", "done.eq(1)"),
+        "piece lost when there is no room": broken("done.eq(self.o_piece.ready)", "done.eq(1)"),
+        "piece asked for twice": broken("write | (read & ~asked)", "write | read"),
+        "piece not waited for": broken("done.eq(transfers(self.i_piece))", "done.eq(asked)"),
+        "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
+        "next answer too early": broken("& ~request.write & ~self.o.valid", "& ~request.write"),
+        "the last token is not marked": broken("token.last << 30 |", ""),
+        "logit without its mark": broken("C(0, 15), C(1, 1)", "C(0, 16)"),
+        "reads take tokens of other registers": broken(
+            "m.d.comb += self.i_generated.ready.eq(read)", "pass"
+        ),
+        "stop tokens always in use": broken("stop.valid.eq(request.data[31])", "stop.valid.eq(1)"),
+        "a new RAM from word 1 on": broken(
+            "self.memory_address.eq(0)", "self.memory_address.eq(1)"
+        ),
+        "RAM forgotten": broken("m.d.sync += memory.eq(request.data)", "pass"),
+        "counters in another order": broken("self.counters[counter]", "self.counters[counter ^ 1]"),
+    }
+    bug_configs = ("vocab-61",)
+    not_stalled = {
+        "request": "ready is up for what it can do, not without a request",
+        "i_piece": "it is asked for so late that it mostly waits; see the bug about it",
+    }
+
+    def dut(self, config):
+        return Observed(Registers(config))
+
+    def cases(self, config, rng):
+        host = Host(config, rng)
+        names = list(REGISTERS)
+        for name in names:
+            host.read(name)
+        for name in names:
+            host.write(name, int(rng.integers(1 << 32)) | 1 << 31)
+        for name in names:
+            host.read(name)
+        yield host.case("every register")
+
+        host.begin()
+        for _ in range(100):
+            name = names[rng.integers(len(names))]
+            if rng.random() < 0.1:
+                host.stray()
+            elif rng.random() < 0.5:
+                host.write(name, int(rng.integers(1 << 32)))
+            else:
+                host.read(name)
+        yield host.case("here and there")
+
+        host.begin()
+        for _ in range(17):
+            for name in (*STREAMS, "DATA"):
+                host.read(name)
+        yield host.case("full streams")
+
+        host.begin()
+        for _ in range(8):
+            for name in STREAMS:
+                host.read(name, empty=True)
+                host.read("TEMPERATURE")
+        yield host.case("empty streams", clocks=2 * len(host.requests) + 1)
+
+        host.begin()
+        for value in range(16):
+            host.write("TOKEN", value)
+            host.write("COUNT", value)
+            host.write("DATA", value)
+        yield host.case("one write per clock", clocks=len(host.requests))
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(RegistersBench())
+
+
+def test_all_registers_differ():
+    """No two registers have one address, and all of them can be addressed."""
+    addresses = [register.address for register in REGISTERS.values()]
+    assert len(set(addresses)) == len(addresses)
+    assert max(addresses) < 1 << REQUEST["address"].width
+
+
+def test_contract():
+    """An answer only to a request, held until it is taken; requests on their way are held too."""
+    free = ("busy", "faults", "fault_segment", "position")
+    contract = StreamContract(
+        items_in=1, combinational=True, free=(*free, *(f"counters__{c.value}" for c in Counter))
+    )
+    held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
+    config = chip(vocab=2)
+    bugs = {"answer not held": lambda: edited(Registers, *held)(config)}
+    check_contract(lambda: Registers(config), contract, bugs)

@@ -1,0 +1,163 @@
+"""Embedding: rows and scales of the golden fetch, one word a clock, and the stream contract."""
+
+from dataclasses import replace
+
+import numpy as np
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.golden import embedding as golden
+from sterna.spec.chip import REFERENCE
+from sterna_rtl.datapath.embedding import Embedding
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.memory import ReadPort
+from sterna_rtl.lib.stream import connect_stream
+from sterna_sim.kit import (
+    Case,
+    Memory,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
+
+OVERHEAD = 5  # clocks of each row beside those of its words
+PIPELINE = 4  # from a word's address to the word
+
+
+def chip(elements, embedding_words, vector_a_words=32, max_vocab=64):
+    return replace(
+        REFERENCE,
+        columns=8 * elements,
+        elements=elements,
+        embedding_words=embedding_words,
+        vector_a_words=vector_a_words,
+        max_vocab=max_vocab,
+    )
+
+
+class Loaded(Component):
+    """The unit with its RAM's writes behind a stream, and scales only when it asks for them."""
+
+    def __init__(self, config, unit=Embedding):
+        self.unit = unit(config)
+        layouts = Layouts(config)
+        self.write = StructLayout(
+            {"address": range(config.embedding_words), "data": layouts.activations}
+        )
+        super().__init__(
+            {
+                "i_write": In(stream.Signature(self.write)),
+                "i_token": In(stream.Signature(layouts.token)),
+                "i_job": In(stream.Signature(layouts.embedding_job)),
+                "o": Out(stream.Signature(layouts.embedding)),
+                "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        connect_stream(m, self.i_token, unit.i_token)
+        connect_stream(m, self.i_job, unit.i_job)
+        connect_stream(m, unit.o, self.o)
+        asked = Signal()
+        m.d.sync += asked.eq(unit.reads)
+        scales = Value.cast(self.vector_read.data)
+        m.d.comb += [
+            unit.write.enable.eq(self.i_write.valid),
+            unit.write.address.eq(self.i_write.payload.address),
+            unit.write.data.eq(self.i_write.payload.data),
+            self.i_write.ready.eq(1),
+            self.vector_read.address.eq(unit.vector_read.address),
+            Value.cast(unit.vector_read.data).eq(Mux(asked, scales, ~scales)),
+        ]
+        return m
+
+
+def broken(old, new):
+    return lambda config: Loaded(config, edited(Embedding, old, new))
+
+
+class EmbeddingBench(UnitBench):
+    """Load the RAM, then fetch rows of several lengths from it."""
+
+    name = "embedding"
+    configs = {
+        "8-elements": chip(8, 100, vector_a_words=9),
+        "1-element": chip(1, 40),
+        "two-banks": chip(2, 2060, vector_a_words=1040, max_vocab=2060),
+        "4-elements": chip(4, 64),
+    }
+    bug_configs = ("8-elements", "two-banks")
+    bugs = {
+        "scale of lane 0": broken("scales[token[:lane_bits]]", "scales[0]"),
+        "scales from word 0": broken("job.vector_q + token[lane_bits:]", "token[lane_bits:]"),
+        "scale too late": broken("self.reads.eq(1)", "self.reads.eq(0)"),
+        "row not multiplied": broken("token * job.source_words", "token << 2"),
+        "one word too few": broken("last.eq(left == 1)", "last.eq(left == 2)"),
+        "more words than room": broken("begin.eq(used != _QUEUE)", "begin.eq(1)"),
+        "token without its job": broken("i_token.valid & self.i_job.valid", "i_token.valid"),
+        "all writes to one bank": broken("written = self.", "written = 0 * self."),
+        "banks mixed": broken("number == index", "number <= index"),
+    }
+    not_stalled = {
+        "i_token": "taken only together with a job",
+        "i_job": "taken only together with a token",
+    }
+
+    def dut(self, config):
+        return Loaded(config)
+
+    def cases(self, config, rng):
+        elements, words = config.elements, config.embedding_words
+        ram = rng.integers(-128, 128, (words, elements))
+        side = rng.integers(0, 1 << 16, (config.vector_a_words, elements))
+        first = max(0, words - 100)  # of a deep RAM the end of one bank and the next
+        writes = [{"address": n, "data": ram[n]} for n in range(first, words)]
+        yield Case({"i_write": writes}, memories=[self.side_ram(side)], name="load")
+        for source_words, vector_q in ((1, 0), (3, 2), (17, 1)):
+            rows = ram[: words // source_words * source_words].reshape(-1, source_words * elements)
+            scales = side[vector_q:].ravel()
+            count = min(len(rows), len(scales), config.max_vocab)
+            lowest = -(-first // source_words)
+            tokens = [count - 1, lowest, *rng.integers(lowest, count, 3), count - 1]
+            values, scale = golden.row(rows, scales, np.array(tokens))
+            items = [
+                {
+                    "elements": row[at : at + elements],
+                    "scale": mantissa,
+                    "last": at + elements == len(row),
+                }
+                for row, (mantissa,) in zip(values, scale, strict=True)
+                for at in range(0, len(row), elements)
+            ]
+            job = {"source_words": source_words, "vector_q": vector_q}
+            yield Case(
+                {"i_token": tokens, "i_job": [job] * len(tokens)},
+                {"o": items},
+                memories=[self.side_ram(side)],
+                clocks=len(tokens) * (OVERHEAD + source_words) + PIPELINE,
+                name=f"{source_words}-words",
+            )
+
+    @staticmethod
+    def side_ram(words):
+        return Memory(words, [("vector_read__address", "vector_read__data")], name="side RAM A")
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(EmbeddingBench())
+
+
+def test_contract():
+    """Two words of one element; the RAMs may give anything."""
+    config = chip(1, 2, vector_a_words=2, max_vocab=2)
+    contract = StreamContract(free=("vector_read__data",), depth=16, induction=8, covers=1)
+    bug = broken(
+        "connect_stream(m, queue.o, self.o)",
+        "connect_stream(m, queue.o, self.o); m.d.comb += self.o.payload.eq(queue.i.payload)",
+    )
+    check_contract(lambda: Loaded(config), contract, {"payload not held": lambda: bug(config)})

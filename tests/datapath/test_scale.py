@@ -1,0 +1,104 @@
+"""Scale: equal to the golden functions for sums of all sizes and all constants."""
+
+# amaranth: UnusedElaboratable=no
+
+from sterna.golden import scale
+from sterna.spec.fixed import SCALE_BITS, SUM_BITS, normalise
+from sterna_rtl.datapath.scale import Scale
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
+from tests.datapath.bench_quantizer import chip, random_constants
+
+CONFIG = chip(2, 2)
+
+
+def random_sum(rng):
+    """Return a sum of any size; the smallest, 0 and the largest more often than others."""
+    bits = int(rng.choice([0, 1, 2, SUM_BITS, *rng.integers(0, SUM_BITS + 1, 6)]))
+    value = int(rng.integers(1 << bits)) | (1 << bits >> 1)
+    return (1 << bits) - 1 if rng.random() < 0.1 else value
+
+
+class Requests:
+    """Requests and their scales; remembers the root as the unit does."""
+
+    def __init__(self):
+        self.root = 0, 0
+
+    def add(self, rng, fresh):
+        constants = random_constants(rng)
+        sums = {"sum1": random_sum(rng), "sum2": random_sum(rng)}
+        if rng.random() < 0.1:
+            sums = {"sum1": 0, "sum2": 0}
+        largest = int(rng.integers(1 << int(rng.integers(33))))
+        mantissa, exponent = normalise(largest, SCALE_BITS)
+        if fresh:
+            eps = constants["eps_mantissa"], constants["eps_exponent"]
+            total = scale.denominator(*sums.values(), eps, constants["eps_constant"])
+            self.root = scale.inverse_root(total)
+        constant = constants["scale_mantissa"], constants["scale_exponent"]
+        mantissa_out, shift = scale.output_scale(largest, self.root, constant)
+        request = {
+            "fresh": fresh,
+            "sums": sums,
+            "mantissa": mantissa,
+            "exponent": exponent,
+            **constants,
+        }
+        return request, {"mantissa": mantissa_out, "shift": shift}
+
+
+class ScaleBench(UnitBench):
+    """Requests of both kinds, many at a time and one."""
+
+    name = "scale"
+    cocotb_configs = ("default",)
+    stalls = (
+        Stalls(),
+        Stalls("random", "random"),
+        Stalls("long", "long"),
+        Stalls(outputs="3-in-4"),
+        Stalls(outputs="late"),
+    )
+    bugs = {
+        name: lambda _, old=old, new=new: edited(Scale, old, new)(CONFIG)
+        for name, old, new in (
+            ("odd exponent of the root", "payload.even.eq(1)", "payload.even.eq(0)"),
+            ("no root of 0", "Mux(denominator == 0, 0, inverse", "Mux(0, 0, inverse"),
+            ("products of 15 bits", "Mux(upper, product", "Mux(0, product"),
+            ("shift of 0", "with m.If(~product[-2:].any()):", "with m.If(0):"),
+            ("eps term not turned back", "moved.value[::-1]", "moved.value"),
+            ("eps term up too far", "Mux(value < 0, 0,", "Mux(0, 0,"),
+            ("shift not clamped", "Mux(value[bits:].any(), limit, value[:bits])", "value[:bits]"),
+            ("constant forgotten", "sums.sum1 + request.eps_constant", "sums.sum1"),
+            ("output overwritten", "with m.If(can_load(self.o)):", "with m.If(1):"),
+        )
+    }
+
+    def dut(self, config):
+        return Scale(CONFIG)
+
+    def cases(self, config, rng):
+        requests = Requests()
+        pairs = [requests.add(rng, fresh) for fresh in (0, 1, *rng.integers(2, size=120))]
+        inputs, outputs = zip(*pairs, strict=True)
+        yield Case({"i": inputs}, {"o": outputs}, name="many")
+        for fresh, latency in (0, 6), (1, 32):
+            request, result = requests.add(rng, fresh)
+            yield Case({"i": [request]}, {"o": [result]}, clocks=1 + latency, name=f"{fresh=}")
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(ScaleBench())
+
+
+def test_contract():
+    """Outputs hold."""
+    bugs = {"output not held": lambda: edited(Scale, "m.If(transfers(self.o))", "m.If(1)")(CONFIG)}
+    check_contract(lambda: Scale(CONFIG), StreamContract(depth=12, covers=1), bugs)

@@ -1,0 +1,201 @@
+"""Whatever is wrong with what the command gets: one sentence, exit status 2, nothing written."""
+
+import os
+import sys
+
+import pytest
+
+from sterna.device.device import Sampling
+from sterna.errors import InputError
+from sterna.model import container
+from tests.synthetic import write_checkpoint
+
+
+@pytest.mark.parametrize("command", ["info", "generate", "logits", "eval"])
+def test_model_files(sterna, command, numbers, tmp_path):
+    rest = {
+        "info": [],
+        "generate": ["--tokens", "5"],
+        "logits": ["--tokens", "5", "-o", tmp_path / "logits.npy"],
+        "eval": ["--text", __file__],
+    }[command]
+    sterna(command, *rest, "--model", tmp_path / "missing").refused("missing", "No such file")
+    sterna(command, *rest, "--model", tmp_path).refused("Is a directory")
+    sterna(command, *rest, "--model", __file__).refused("not a complete safetensors file")
+    sterna(command, *rest, "--model", numbers.checkpoint / "model.safetensors").refused(
+        "not a Sterna model", "sterna convert"
+    )
+    sterna(command, *rest).usage_error("--model")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", [0, 7, 9, 300, -1, "cut", "longer", "empty"])
+def test_damaged_model(sterna, place, numbers, tmp_path):
+    damaged, content = tmp_path / "damaged.sterna", bytearray(numbers.model.read_bytes())
+    if place == "cut":
+        del content[-100:]
+    elif place == "longer":
+        content += b"\0"
+    elif place == "empty":
+        content.clear()
+    else:
+        content[place] ^= 4
+    damaged.write_bytes(content)
+    sterna("info", "--model", damaged).refused(str(damaged))
+
+
+@pytest.mark.parametrize(
+    "tokens, words",
+    [
+        ("61", ["tokens must be 0 to 60, not 61"]),
+        ("5,-1", ["not -1"]),
+        ("99999999999999999999999", ["0 to 60"]),
+        ("", ["at least one token"]),
+        (" , ", ["at least one token"]),
+        ("five", ["numbers separated by commas", "'five'"]),
+        ("1.5", ["'1.5'"]),
+    ],
+)
+def test_tokens(sterna, tokens, words, numbers, tmp_path):
+    output = tmp_path / "logits.npy"
+    for command in (["generate"], ["logits", "-o", output]):
+        sterna(*command, "--model", numbers.model, f"--tokens={tokens}").refused(*words)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("token", [-1, 260, 1 << 32, 1 << 80])
+def test_tokens_that_no_tokenizer_knows(sterna, token, text):
+    result = sterna("generate", "--model", text.model, f"--tokens={token}")
+    result.refused(f"tokens must be 0 to 259, not {token}")
+
+
+def test_prompts(sterna, text, numbers):
+    sterna("generate", "--model", text.model).refused("prompt or --tokens")
+    sterna("generate", "a", "--tokens", "5", "--model", text.model).refused("prompt or --tokens")
+    sterna("generate", "a", "--model", numbers.model).refused("no tokenizer", "--tokens")
+    sterna("generate", "a\udcff", "--model", text.model).refused("not UTF-8")
+
+
+def test_empty_prompt_without_bos(sterna, text, tmp_path):
+    """With BOS an empty prompt is one token; without, it is none."""
+    assert sterna("generate", "", "--model", text.model, "-n", 2).status == 0
+    model = container.load(text.model)
+    tokenizer = model.tokenizer.replace('{"SpecialToken": {"id": "<s>", "type_id": 0}}, ', "")
+    container.save(
+        type(model)(
+            **{**vars(model), "tokenizer": tokenizer, "meta": {**model.meta, "add_bos": False}}
+        ),
+        tmp_path / "m.sterna",
+    )
+    sterna("generate", "", "--model", tmp_path / "m.sterna").refused("at least one token")
+
+
+@pytest.mark.parametrize(
+    "temperature, words",
+    [
+        ("-1", ["must be 0 or more", "-1"]),
+        ("nan", ["must be 0 or more", "nan"]),
+        ("-inf", ["must be 0 or more"]),
+        ("inf", ["must be at most", "inf"]),
+        ("1e9", ["must be at most"]),
+    ],
+)
+def test_temperature(sterna, temperature, words, text):
+    sterna("generate", "a", "--model", text.model, f"--temperature={temperature}").refused(*words)
+
+
+def test_numbers_out_of_range(sterna, text):
+    generate = ("generate", "a", "--model", text.model)
+    for count in ("0", "-5", "many"):
+        sterna(*generate, "-n", count).usage_error("-n")
+    sterna(*generate, "--temperature", "hot").usage_error("--temperature")
+    sterna(*generate, "--seed", "1.5").usage_error("--seed")
+    sterna(*generate, "--sed", "1").usage_error("--sed")
+    sterna("eval", "--model", text.model, "--text", __file__, "--limit", -1).usage_error("--limit")
+    sterna("generat").usage_error("generat")
+
+
+@pytest.mark.parametrize("command", ["generate", "logits", "eval"])
+def test_device(sterna, command, text, tmp_path):
+    rest = {
+        "generate": ["--tokens", "5"],
+        "logits": ["--tokens", "5", "-o", tmp_path / "logits.npy"],
+        "eval": ["--text", __file__, "--limit", "5"],
+    }[command]
+    result = sterna(command, *rest, "--model", text.model, "--device", "abacus")
+    result.refused("device must be one of golden", "'abacus'")
+    assert os.listdir(tmp_path) == []
+
+
+def test_device_whose_package_is_missing(sterna, text, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sterna_sim.device", None)
+    result = sterna("generate", "a", "--model", text.model, "--device", "sim")
+    result.refused("'sim' cannot be loaded", "pip install sterna[sim]")
+
+
+@pytest.mark.parametrize("command", ["convert", "logits"])
+def test_outputs(sterna, command, numbers, tmp_path):
+    rest = {
+        "convert": [numbers.checkpoint],
+        "logits": ["--model", numbers.model, "--tokens", "5"],
+    }[command]
+    (tmp_path / "file").touch()
+    for output, words in (
+        (tmp_path / "none" / "x", ["there is no directory"]),
+        (tmp_path / "file" / "x", ["there is no directory"]),
+        (tmp_path, ["not a file"]),
+        ("/dev/full", ["not a file"]),
+        # A directory in which nobody, root included, can make a file.
+        ("/proc/x", ["No such file"]),
+    ):
+        sterna(command, *rest, "-o", output).refused(f"cannot write {output}", *words)
+    sterna(command, *rest).usage_error("--output")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_checkpoints(sterna, numbers, text, tmp_path):
+    output = tmp_path / "m.sterna"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    sterna("convert", tmp_path / "none", "-o", output).refused("not a directory")
+    sterna("convert", numbers.model, "-o", output).refused("not a directory")
+    sterna("convert", empty, "-o", output).refused("no config.json")
+    prose = tmp_path / "prose"
+    prose.write_text("")
+    calibrated = ("-o", output, "--calibrate")
+    sterna("convert", text.checkpoint, *calibrated, tmp_path / "none").refused("cannot read")
+    sterna("convert", text.checkpoint, *calibrated, tmp_path).refused("cannot read")
+    sterna("convert", text.checkpoint, *calibrated, text.model).refused("UTF-8")
+    sterna("convert", numbers.checkpoint, *calibrated, prose).refused("no tokenizer.json")
+    assert sorted(os.listdir(tmp_path)) == ["empty", "prose"]
+
+
+def test_damaged_checkpoint(sterna, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", layers=1)
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    sterna("convert", checkpoint, "-o", tmp_path / "m.sterna").refused("model.safetensors")
+    (checkpoint / "config.json").write_text("{")
+    sterna("convert", checkpoint, "-o", tmp_path / "m.sterna").refused("config.json")
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+def test_texts(sterna, text, numbers, tmp_path):
+    prose = tmp_path / "prose"
+    prose.write_text("Terns")
+    model = ("eval", "--model", text.model, "--text")
+    sterna(*model, tmp_path / "none").refused("cannot read")
+    sterna(*model, text.model).refused("UTF-8")
+    sterna(*model, prose, "--limit", 1).refused("at least 2")
+    sterna(*model, prose, "--reference", tmp_path).refused("no config.json")
+    sterna(*model, prose, "--reference", numbers.checkpoint).refused("vocab=61", "vocab=260")
+    sterna("eval", "--model", numbers.model, "--text", prose).refused("no tokenizer")
+
+
+def test_sampling_is_checked_without_the_command(numbers):
+    model = container.load(numbers.model)
+    for temperature in (-1.0, float("nan"), float("inf"), 1e30):
+        with pytest.raises(InputError, match="temperature must be"):
+            Sampling(temperature).chip_temperature(model)
+    assert Sampling(0.0).chip_temperature(model) == 0
+    assert Sampling(1e-30).chip_temperature(model) == 1

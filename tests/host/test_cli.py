@@ -1,0 +1,190 @@
+"""The command on the golden model: what it prints and writes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sterna.device.golden import GoldenDevice
+from sterna.evaluate import evaluate
+from sterna.golden.step import Golden
+from sterna.model import container
+from sterna.model.checkpoint import Checkpoint
+from sterna.model.convert import convert
+from sterna.model.float64 import Float64Model
+from sterna.model.tokenizer import Tokenizer
+
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+# A shell that starts pytest in the background lets it and its children ignore Ctrl-C.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
+def start(*arguments, first="", **options):
+    """Start the command as a process, after some other Python."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{first}\nfrom sterna.cli import main; main()"]
+        + [str(argument) for argument in arguments],
+        stdout=options.pop("stdout", subprocess.PIPE),
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_convert(sterna, text, tmp_path):
+    """The command writes what the function makes; the same bytes each time."""
+    result = sterna("convert", text.checkpoint, "-o", tmp_path / "again.sterna")
+    assert (result.status, result.out) == (0, "")
+    assert "ternary weights" in result.err
+    assert (tmp_path / "again.sterna").read_bytes() == text.model.read_bytes()
+    container.save(convert(text.checkpoint), tmp_path / "function.sterna")
+    assert (tmp_path / "function.sterna").read_bytes() == text.model.read_bytes()
+
+
+def test_convert_calibrated(sterna, text, tmp_path):
+    prose = tmp_path / "prose.txt"
+    prose.write_text("Terns are seabirds of the family Laridae. " * 5)
+    output = tmp_path / "m.sterna"
+    assert sterna("convert", text.checkpoint, "-o", output, "--calibrate", prose).status == 0
+    assert container.load(output).meta["calibration"] == "prose.txt"
+
+
+@pytest.mark.parametrize("fixture", ["text", "numbers"])
+def test_info(sterna, fixture, request):
+    files = request.getfixturevalue(fixture)
+    model = container.load(files.model)
+    facts = json.loads(sterna("info", "--model", files.model, "--json").out)
+    assert facts["tokenizer"] == (fixture == "text")
+    assert facts["ternary_weights"] == model.shape.ternary_weights
+    assert facts["zero_fraction"].keys() == model.trits.keys()
+    words = sterna("info", "--model", files.model).out
+    assert f"hidden                 {model.shape.hidden}\n" in words
+
+
+def test_logits(sterna, numbers, tmp_path):
+    """The file holds the golden model's logits, bit for bit."""
+    output = tmp_path / "logits.npy"
+    result = sterna("logits", "--model", numbers.model, "--tokens", "5, 9,12", "-o", output)
+    assert (result.status, result.out) == (0, f"{output}: float32 [3, 61]\n")
+    model = container.load(numbers.model)
+    expected = Golden(model).run(np.array([5, 9, 12])) * 2.0 ** -model.steps[-1].fraction
+    found = np.load(output)
+    assert found.dtype == np.float32
+    assert np.array_equal(found, expected)
+    assert os.listdir(tmp_path) == ["logits.npy"]
+
+
+def drawn(sterna, files, *options):
+    result = sterna("generate", "--model", files.model, "--tokens", "5,9", "-n", 20, *options)
+    assert (result.status, result.err) == (0, "")
+    return [int(token) for token in result.out.split()]
+
+
+def test_generate_tokens(sterna, numbers):
+    """The same seed gives the same tokens, another one others."""
+    tokens = drawn(sterna, numbers, "--temperature", 2, "--seed", 1)
+    assert 1 <= len(tokens) <= 20
+    assert all(0 <= token < 61 for token in tokens)
+    assert tokens == drawn(sterna, numbers, "--temperature", 2, "--seed", 1)
+    for seed in (0, 2, -1, 1 << 64 | 5):
+        assert tokens != drawn(sterna, numbers, "--temperature", 2, "--seed", seed)
+
+
+def test_generate_argmax(sterna, numbers):
+    """At temperature 0 each token is the golden model's largest logit, whatever the seed."""
+    golden = Golden(container.load(numbers.model))
+    logits, expected = golden.run(np.array([5, 9]))[-1], []
+    while len(expected) < 20 and expected[-1:] != [2]:
+        expected.append(int(logits.argmax()))
+        logits = golden.run(np.array(expected[-1:]))[-1]
+    for seed in (0, 1):
+        assert drawn(sterna, numbers, "--temperature", 0, "--seed", seed) == expected
+
+
+def test_generate_text(sterna, text):
+    result = sterna("generate", "The tern", "--model", text.model, "-n", 10)
+    assert result.status == 0
+    assert result.out.startswith("The tern")
+    tokens = sterna("generate", "--tokens", "5,9", "--model", text.model, "-n", 10)
+    assert tokens.status == 0
+
+
+def test_eval(sterna, text, tmp_path):
+    prose = tmp_path / "prose.txt"
+    prose.write_text("Terns are seabirds.")
+    options = ("--model", text.model, "--text", prose, "--reference", text.checkpoint)
+    found = json.loads(sterna("eval", *options, "--json").out)
+    model = container.load(text.model)
+    tokens = Tokenizer.of(model).encode(prose.read_text())
+    reference = Float64Model.from_checkpoint(Checkpoint(text.checkpoint))
+    quality = evaluate(GoldenDevice(model), model, tokens, reference)
+    assert found["tokens"] == quality.tokens == 20
+    assert found["perplexity"] == pytest.approx(quality.perplexity)
+    assert found["kl"] == pytest.approx(quality.kl)
+    assert 0 <= found["top1"] <= 1
+    words = sterna("eval", *options, "--limit", 5).out
+    assert "tokens                 5\n" in words
+
+
+def test_interrupt(numbers):
+    """Ctrl-C while tokens are drawn: status 130 and no traceback."""
+    options = ("--tokens", "5", "-n", 1_000_000, "--temperature", 5)
+    process = start("generate", "--model", numbers.model, *options, first=LISTEN)
+    try:
+        assert process.stdout.read(8)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_reader_that_stops(numbers):
+    """As with `| head`: status 1, no word."""
+    options = ("--tokens", "5", "-n", 1_000_000, "--temperature", 5)
+    process = start("generate", "--model", numbers.model, *options)
+    try:
+        process.stdout.read(8)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.stderr.close()
+
+
+def test_full_disk_under_stdout(numbers):
+    with open("/dev/full", "w") as full:
+        process = start("info", "--model", numbers.model, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == "sterna: cannot write the output: No space left on device\n"
+
+
+def test_narrow_terminal(text):
+    """What a terminal cannot show is escaped."""
+    options = ("generate", "Köln", "--model", text.model, "-n", "3")
+    process = start(*options, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith("K\\xf6ln")
+
+
+@pytest.mark.parametrize("command", ["convert", "logits"])
+def test_full_disk(command, numbers, tmp_path):
+    """Files end at 100 bytes: a sentence, and nothing is left of the file."""
+    output = tmp_path / "output"
+    arguments = {
+        "convert": [numbers.checkpoint],
+        "logits": ["--model", numbers.model, "--tokens", "5,9"],
+    }[command]
+    process = start(command, *arguments, "-o", output, first=LIMIT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == f"sterna: cannot write {output}: File too large\n"
+    assert os.listdir(tmp_path) == []

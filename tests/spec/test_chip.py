@@ -1,0 +1,117 @@
+"""Chip configurations: what is refused and how, what derives from them, and their identity."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sterna.errors import InputError
+from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.trits import Packing
+
+NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
+DEPTHS = [name for name in NAMES if name.endswith("_words")]
+
+
+@st.composite
+def configs(draw):
+    rows, elements = (1 << draw(st.integers(0, 6)) for _ in range(2))
+    depths = {name: draw(st.integers(1, 1 << 24)) for name in DEPTHS}
+    depths["psum_words"] = max(depths["psum_words"], -(-elements // rows))
+    return ChipConfig(
+        rows=rows,
+        elements=elements,
+        columns=elements * draw(st.integers(1, 64)),
+        packing=draw(st.sampled_from(Packing)),
+        max_columns=draw(st.integers(1, 1 << 16)),
+        max_vocab=draw(st.integers(1, 1 << 24)),
+        **depths,
+    )
+
+
+@given(configs())
+def test_configurations_come_back_from_their_dictionary(config):
+    values = json.loads(json.dumps(config.to_dict()))
+    assert ChipConfig.from_dict(values) == config
+    assert ChipConfig.from_dict(values).digest == config.digest
+
+
+@given(configs())
+def test_derived_sizes(config):
+    lanes = config.rows * config.columns
+    assert config.lanes == lanes
+    group, bits = {Packing.TWO_BITS: (1, 2), Packing.FIVE_THIRDS: (3, 5)}[config.packing]
+    assert config.word_bits == (lanes + group - 1) // group * bits
+    # The widths hold the largest numbers and one bit less does not.
+    assert 127 * config.max_columns < 1 << config.row_sum_bits - 1 <= 254 * config.max_columns
+    assert config.max_vocab <= 1 << config.token_bits
+    assert config.token_bits == 1 or config.max_vocab > 1 << config.token_bits - 1
+
+
+@given(configs(), st.sampled_from(NAMES))
+def test_digest_tells_any_two_apart(config, name):
+    other = config.to_dict()
+    if name == "packing":
+        other[name] = next(p.name for p in Packing if p is not config.packing)
+    elif name in ("rows", "elements", "columns"):
+        other[name] *= 2
+    else:
+        other[name] = max(1, other[name] - 1)
+    try:
+        changed = ChipConfig.from_dict(other)
+    except InputError:
+        return
+    assert (changed.digest == config.digest) == (changed == config)
+
+
+def test_digest_is_the_hash_of_the_canonical_text():
+    """In any language: keys in order, no spaces, packings by name."""
+    text = json.dumps(REFERENCE.to_dict(), sort_keys=True, separators=(",", ":"))
+    assert '"packing":"FIVE_THIRDS"' in text
+    assert REFERENCE.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "packing"])
+@pytest.mark.parametrize("value", [0, -1, (1 << 24) + 1, 2.0, "8", None])
+def test_numbers_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(InputError, match=f"{name} must be an integer from 1 to 2"):
+        dataclasses.replace(REFERENCE, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": 3}, "rows must be a power of two, not 3"),
+        ({"elements": 12}, "elements must be a power of two, not 12"),
+        ({"columns": 60}, r"columns must be a multiple of elements \(8\), not 60"),
+        ({"rows": 128}, "rows and elements must be at most 64, not 128"),
+        ({"elements": 128, "columns": 128}, "rows and elements must be at most 64, not 128"),
+        ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
+        ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(REFERENCE, **changes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_fields_are_named(name):
+    values = REFERENCE.to_dict()
+    del values[name]
+    with pytest.raises(InputError, match=f"missing or unknown field '{name}'"):
+        ChipConfig.from_dict(values)
+
+
+def test_unknown_fields_are_named():
+    with pytest.raises(InputError, match="missing or unknown field 'colour'"):
+        ChipConfig.from_dict({**REFERENCE.to_dict(), "colour": 1})
+
+
+@pytest.mark.parametrize("packing", ["TWO", "two_bits", "", 1])
+def test_unknown_packings_are_refused(packing):
+    with pytest.raises(InputError, match="packing must be one of TWO_BITS, FIVE_THIRDS, not"):
+        ChipConfig.from_dict({**REFERENCE.to_dict(), "packing": packing})
