@@ -76,6 +76,7 @@ def expected_clocks(image: Image, config: ChipConfig) -> int:
         else:
             ready = source_free + KEEP
         tape_free = words_free + headers
+        loaded = start = 0
         for _ in range(header.blocks):
             loaded = max(ready, shadow_free) + load - 1
             ready = loaded + 1

@@ -11,11 +11,10 @@ from sterna.errors import InputError
 from sterna.model.layout import Image, lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.registers import STOPS
 from sterna_sim.compiled.chip import CompiledChip
 
 __all__ = ["SimDevice"]
-
-_STOPS = 4
 
 
 class SimDevice:
@@ -60,12 +59,12 @@ class SimDevice:
         check_tokens(prompt, self.model)
         if not 0 <= count <= 0xFFFF:
             raise InputError(f"the number of tokens must be 0 to 65535, not {count}")
-        if len(sampling.stop) > _STOPS:
-            raise InputError(f"a chip knows {_STOPS} stop tokens, not {len(sampling.stop)}")
+        if len(sampling.stop) > STOPS:
+            raise InputError(f"a chip knows {STOPS} stop tokens, not {len(sampling.stop)}")
         self.chip.write("TEMPERATURE", sampling.chip_temperature(self.model))
         self.chip.seed(sampling.chip_seed())
         self.chip.write("COUNT", count)
-        for number in range(_STOPS):
+        for number in range(STOPS):
             stop = sampling.stop[number] | 1 << 31 if number < len(sampling.stop) else 0
             self.chip.write(f"STOP_{number}", stop)
         for number, token in enumerate(prompt):

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import Component, Out
 from amaranth.sim import Simulator
 
 from sterna.spec.chip import REFERENCE
+from sterna.spec.registers import STOPS
 from sterna_rtl.control.generator import Generator
-from sterna_rtl.control.registers import STOPS
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 

@@ -11,13 +11,14 @@ from sterna.spec.registers import (
     LAST,
     MAGIC,
     REGISTERS,
+    STOPS,
     VALID,
     Control,
     Counter,
     Memory,
     Status,
 )
-from sterna_rtl.control.registers import REQUEST, STOPS, Registers
+from sterna_rtl.control.registers import REQUEST, Registers
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited

@@ -113,8 +113,6 @@ def product(y: np.ndarray, scratch: np.ndarray, out_shift: int, counters: Counte
     return counters.clamp(round_shift(y * scratch, out_shift), SCRATCH_BITS)
 
 
-def residual(
-    y: np.ndarray, x: np.ndarray | int, residual_shift: int, counters: Counters
-) -> np.ndarray:
+def residual(y: np.ndarray, x: np.ndarray, residual_shift: int, counters: Counters) -> np.ndarray:
     """X + y, the old residual brought to the new binary point first."""
     return counters.clamp(round_shift(x, residual_shift) + y, RESIDUAL_BITS)

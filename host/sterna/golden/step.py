@@ -97,7 +97,7 @@ class Golden:
         second: np.ndarray | None = None
         match step.op:
             case Op.EMBED:
-                bank.x = epilogue.residual(y, 0, 0, self.counters)
+                bank.x = epilogue.residual(y, np.zeros_like(y), 0, self.counters)
                 second = bank.x
             case Op.SILU:
                 bank.scratch = epilogue.silu(y, step.sigmoid_shift, step.out_shift, self.counters)

@@ -12,6 +12,7 @@ the quantizer sees, and those powers are gathered in `_scale` and `_eps`.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -168,9 +169,7 @@ class _Folder:
         factor = self.weight_scale[weight] / ACTIVATION_MAX * columns**0.5
         return to_float_parts(factor * 2.0**shift)
 
-    def _eps(
-        self, first: str, columns: int, fraction: int, second_fraction: int
-    ) -> dict[str, tuple[int, int] | int]:
+    def _eps(self, first: str, columns: int, fraction: int, second_fraction: int) -> dict[str, Any]:
         """Factor and constant of the eps terms of two norms in series.
 
         Parameters

@@ -61,8 +61,11 @@ class ChipConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "packing" and not (isinstance(value, int) and 1 <= value <= 1 << 24):
+            if field.name != "packing" and not (type(value) is int and 1 <= value <= 1 << 24):
                 raise InputError(f"{field.name} must be an integer from 1 to 2**24, not {value!r}")
+        if self.packing not in tuple(Packing):
+            names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
+            raise InputError(f"packing must be one of {names}, not {self.packing!r}")
         object.__setattr__(self, "packing", Packing(self.packing))
         rows, elements = self.rows, self.elements
         for name in ("rows", "elements"):

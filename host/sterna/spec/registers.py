@@ -9,6 +9,7 @@ __all__ = [
     "INTERFACE_VERSION",
     "MAGIC",
     "REGISTERS",
+    "STOPS",
     "Control",
     "Counter",
     "Memory",
@@ -21,6 +22,9 @@ MAGIC = int.from_bytes(b"TERN", "big")
 
 INTERFACE_VERSION = 1
 """What VERSION reads as."""
+
+STOPS = 4
+"""Tokens that may end a generation."""
 
 VALID = 1 << 31
 """TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
@@ -101,7 +105,7 @@ def _registers() -> dict[str, Register]:
         ("SEED_LOW", "rw", "seed of the draw generator, taken by LOAD_SEED; not 0"),
         ("SEED_HIGH", "rw", "upper half"),
         ("COUNT", "rw", "tokens to draw after a TOKEN with bit 31"),
-        *((f"STOP_{n}", "rw", "bit 31: stop after drawing this token") for n in range(4)),
+        *((f"STOP_{n}", "rw", "bit 31: stop after drawing this token") for n in range(STOPS)),
         ("TOKEN", "w", "step this token; bit 31: then draw"),
         ("GENERATED", "r", "next token drawn; bit 31: there was one, bit 30: the last"),
         ("LOGITS", "rw", "1: logits go to LOGIT, and the chip waits until they are read"),

@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna_rtl.control.registers import STOPS
+from sterna.spec.registers import STOPS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers

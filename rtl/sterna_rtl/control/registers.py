@@ -13,6 +13,7 @@ from sterna.spec.registers import (
     INTERFACE_VERSION,
     MAGIC,
     REGISTERS,
+    STOPS,
     Control,
     Counter,
     Memory,
@@ -21,11 +22,9 @@ from sterna.spec.registers import (
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import transfers
 
-__all__ = ["REQUEST", "STOPS", "Registers"]
+__all__ = ["REQUEST", "Registers"]
 
 REQUEST = StructLayout({"write": 1, "address": 8, "data": 32})
-
-STOPS = 4
 
 
 class Registers(Component):
