@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out, connect
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.control.banks import Banks
+from sterna_rtl.control.checker import Checker
 from sterna_rtl.control.counters import Counters
 from sterna_rtl.control.generator import Generator
 from sterna_rtl.control.loader import Loader
@@ -33,18 +34,35 @@ class Chip(Component):
     Parameters
     ----------
     config : ChipConfig
+    clock_hz, uart_divisor : int
+        See `Registers`.
 
     Attributes
     ----------
     i, o : stream.Interface
         Register requests and answers, see `sterna.spec.registers`.
+    refused : Signal, out
+        On the clock that takes a write: it had no effect.
+    clear : Signal, in
+        Reset all but what the RAMs hold.
+    divisor : Signal, out
+        The register UART_DIVISOR.
     """
 
-    def __init__(self, config: ChipConfig) -> None:
+    def __init__(self, config: ChipConfig, **constants: int) -> None:
         self.config = config
-        super().__init__({"i": In(stream.Signature(REQUEST)), "o": Out(stream.Signature(32))})
+        super().__init__(
+            {
+                "i": In(stream.Signature(REQUEST)),
+                "o": Out(stream.Signature(32)),
+                "refused": Out(1),
+                "clear": In(1),
+                "divisor": Out(16),
+            }
+        )
         # Host side: survives a reset by command.
-        self.registers = Registers(config)
+        self.registers = Registers(config, **constants)
+        self.checker = Checker()
         self.loader = Loader(config)
         self.counters = Counters(config)
         self.banks = Banks(config)
@@ -63,9 +81,11 @@ class Chip(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        reset = self.registers.reset
-        for name in ("registers", "loader", "counters", "banks", "reader"):
-            m.submodules[name] = getattr(self, name)
+        reset = self.registers.reset | self.clear
+        m.submodules.banks = self.banks
+        m.submodules.reader = self.reader
+        for name in ("registers", "checker", "loader", "counters"):
+            m.submodules[name] = ResetInserter(self.clear)(getattr(self, name))
         for name in (
             "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",
@@ -79,35 +99,56 @@ class Chip(Component):
         return m
 
     def _host(self, m: Module) -> None:
-        registers, loader, banks = self.registers, self.loader, self.banks
+        registers, checker, loader = self.registers, self.checker, self.loader
         connect_stream(m, self.i, registers.i)
         connect_stream(m, registers.o, self.o)
-        connect_stream(m, registers.o_piece, loader.i)
-        connect_stream(m, loader.o, registers.i_piece)
+        connect_stream(m, registers.o_piece, checker.i)
+        connect_stream(m, checker.o, registers.i_piece)
+        connect_stream(m, checker.o_loader, loader.i)
+        connect_stream(m, loader.o, checker.i_loader)
         m.d.comb += [
+            self.refused.eq(registers.refused),
+            self.divisor.eq(registers.divisor),
+            registers.piece_room.eq(checker.i.ready),
+            checker.start.eq(registers.check),
+            checker.pieces.eq(registers.check_pieces),
+            registers.checking.eq(checker.busy),
+            registers.checksum.eq(checker.checksum),
+            loader.restart.eq(registers.reset),
             loader.memory.eq(registers.memory),
             loader.address.eq(registers.memory_address),
             loader.set_position.eq(registers.set_position),
             registers.position.eq(loader.position),
+            registers.token_room.eq(self.generator.i_token.ready),
+        ]
+        connect(m, loader.tape, self.reader.write)
+        connect(m, loader.tape_read, self.reader.read)
+        connect(m, loader.embedding, self.embedding.write)
+        connect(m, loader.embedding_read, self.embedding.read)
+        banks = self.banks
+        m.d.comb += [
             banks.host.eq(~self.generator.busy),
             banks.embedding_reads.eq(self.embedding.reads),
             banks.epilogue_reads.eq(self.epilogue.vector_reads),
         ]
-        connect(m, loader.tape, self.reader.write)
-        connect(m, loader.embedding, self.embedding.write)
-        connect(m, loader.vector_a, banks.loader_vector_a)
-        connect(m, loader.vector_b, banks.loader_vector_b)
-        connect(m, loader.state, banks.loader_state)
-        connect(m, loader.state_read, banks.loader_state_read)
+        for ram in ("vector_a", "vector_b", "state"):
+            connect(m, getattr(loader, ram), getattr(banks, f"loader_{ram}"))
+            connect(m, getattr(loader, f"{ram}_read"), getattr(banks, f"loader_{ram}_read"))
 
     def _tape(self, m: Module) -> None:
         length = self.registers.tape_length
+        on_chip = Signal()
+        m.d.comb += on_chip.eq(length != 0)
         m.d.comb += [
             self.reader.length.eq(length),
-            self.reader.enable.eq(length != 0),
-            self.reader.restart.eq(self.registers.reset),
+            self.reader.enable.eq(on_chip),
+            self.reader.restart.eq(self.registers.reset | self.clear),
         ]
-        connect_stream(m, self.reader.o, self.sequencer.i)
+        # The reader's register may hold what the loader has read.
+        with m.If(on_chip):
+            connect_stream(m, self.reader.o, self.sequencer.i)
+        with m.Else():
+            connect_stream(m, self.loader.o_word, self.sequencer.i)
         connect_stream(m, self.sequencer.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
         connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)

@@ -57,7 +57,8 @@ def place(folder: Path, seed: int, frequency: float) -> None:
             "nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6",
             "--json", "chip.json", "--write", "placed.json", "--report", "report.json",
             "--textcfg", "chip.config", "--lpf-allow-unconstrained",
-            "--freq", str(frequency), "--seed", str(seed), "--log", "nextpnr.log", "-q",
+            "--router", "router2", "--freq", str(frequency), "--seed", str(seed),
+            "--log", "nextpnr.log", "-q",
         ],
         folder,
     )  # fmt: skip

@@ -11,8 +11,13 @@ READERS = {
     "residual": ("epilogue_residual_read", "quantizer_residual_read"),
     "scratch": ("epilogue_scratch_read", "quantizer_scratch_read"),
     "state": ("epilogue_state_read", "loader_state_read"),
-    "vector_a": ("quantizer_vector_a_read", "epilogue_vector_read", "embedding_vector_read"),
-    "vector_b": ("quantizer_vector_b_read",),
+    "vector_a": (
+        "quantizer_vector_a_read",
+        "epilogue_vector_read",
+        "embedding_vector_read",
+        "loader_vector_a_read",
+    ),
+    "vector_b": ("quantizer_vector_b_read", "loader_vector_b_read"),
 }
 WRITERS = {
     "residual": ("epilogue_residual_write",),
@@ -26,8 +31,10 @@ SELECTS = ("host", "embedding_reads", "epilogue_reads")
 
 def followed(ram, port, item):
     """Port whose address the data on `port` belongs to."""
-    if ram == "state":
+    if ram in ("state", "vector_b"):
         return READERS[ram][item["host"]]
+    if ram == "vector_a" and item["host"]:
+        return READERS[ram][3]
     if ram == "vector_a":
         return READERS[ram][2 if item["embedding_reads"] else item["epilogue_reads"]]
     return port
@@ -60,7 +67,7 @@ class BanksBench(UnitBench):
         "loader's data at the epilogue's address": broken(
             "Mux(other.enable, other.address, address)", "address"
         ),
-        "host not looked at": broken("(self.host, self", "(0, self"),
+        "host not looked at": broken("(self.host, self.loader_state", "(0, self.loader_state"),
         "embedding's side RAM to the epilogue": broken(
             "(self.embedding_reads, self.embedding_vector_read)",
             "(self.embedding_reads & ~self.epilogue_reads, self.embedding_vector_read)",

@@ -3,14 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
+from amaranth.sim import Simulator
 
 from sterna.golden import embedding as golden
 from sterna.spec.chip import REFERENCE
-from sterna_rtl.datapath.embedding import Embedding
+from sterna_rtl.datapath.embedding import _READ_LATENCY, Embedding
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.stream import connect_stream
@@ -161,3 +163,28 @@ def test_contract():
         "connect_stream(m, queue.o, self.o); m.d.comb += self.o.payload.eq(queue.i.payload)",
     )
     check_contract(lambda: Loaded(config), contract, {"payload not held": lambda: bug(config)})
+
+
+@pytest.mark.parametrize("words", [3, 2051])
+def test_any_word_while_idle(words):
+    """Words around the seam of two banks, written and read back."""
+    unit = Embedding(chip(2, words))
+
+    async def bench(ctx):
+        addresses = [n for n in (0, 1, 2, 2047, 2048, 2050) if n < words]
+        ctx.set(unit.write.enable, 1)
+        for address in addresses:
+            ctx.set(unit.write.address, address)
+            ctx.set(unit.write.data, [address % 100, -address % 100])
+            await ctx.tick()
+        ctx.set(unit.write.enable, 0)
+        for address in reversed(addresses):
+            ctx.set(unit.read.address, address)
+            await ctx.tick().repeat(_READ_LATENCY)
+            data = ctx.get(unit.read.data)
+            assert [data[0], data[1]] == [address % 100, -address % 100]
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()

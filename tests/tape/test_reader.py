@@ -6,6 +6,7 @@ import pytest
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.trits import Packing
@@ -133,3 +134,35 @@ def test_contract(bank_words):
 def test_banks_are_whole():
     with pytest.raises(ValueError, match="power of two"):
         TapeReader(REFERENCE, bank_words=1000)
+
+
+@pytest.mark.parametrize("words", [1, BANK, 2 * BANK + 3])
+def test_any_word_while_disabled(words):
+    """Written, read back in any order, then read as a tape from word 0."""
+    config = chip(words)
+    reader = TapeReader(config, BANK)
+
+    async def bench(ctx):
+        tape = [(7 * n + 3) % (1 << config.word_bits) for n in range(words)]
+        ctx.set(reader.write.enable, 1)
+        for address, word in enumerate(tape):
+            ctx.set(reader.write.address, address)
+            ctx.set(reader.write.data, word)
+            await ctx.tick()
+        ctx.set(reader.write.enable, 0)
+        ctx.set(reader.length, words)
+        for address in (words - 1, *range(words), 0):
+            ctx.set(reader.read.address, address)
+            await ctx.tick().repeat(reader.latency)
+            assert ctx.get(reader.read.data) == tape[address]
+            assert not ctx.get(reader.o.valid)
+        ctx.set(reader.enable, 1)
+        ctx.set(reader.o.ready, 1)
+        for word in 2 * tape:
+            (given,) = await ctx.tick().sample(reader.o.payload).until(reader.o.valid)
+            assert given == word
+
+    simulator = Simulator(reader)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()

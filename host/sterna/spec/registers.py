@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
+from sterna.spec.chip import ChipConfig
+
 __all__ = [
+    "CONFIG_REGISTERS",
     "INTERFACE_VERSION",
     "MAGIC",
     "REGISTERS",
     "STOPS",
+    "WAIT_CLOCKS",
     "Control",
     "Counter",
     "Memory",
@@ -20,11 +24,14 @@ __all__ = [
 MAGIC = int.from_bytes(b"TERN", "big")
 """What MAGIC reads as."""
 
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 """What VERSION reads as."""
 
 STOPS = 4
 """Tokens that may end a generation."""
+
+WAIT_CLOCKS = 4096
+"""So long does a write to TOKEN or DATA wait for room; then it is refused and has no effect."""
 
 VALID = 1 << 31
 """TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
@@ -49,6 +56,7 @@ class Status(IntEnum):
     BUSY = 0  #: a token is in flight or waits
     HEADER_FAULT = 1  #: a tape word that should be a header is none; the chip stands until RESET
     CHECKSUM_FAULT = 2  #: a segment's words did not match its checksum
+    CHECKING = 3  #: CHECK is at work
 
 
 class Memory(IntEnum):
@@ -59,6 +67,7 @@ class Memory(IntEnum):
     VECTOR_B = 2
     EMBEDDING = 3
     STATE = 4
+    STREAM = 5  #: no RAM: the tape itself, word by word, while TAPE_LENGTH is 0; only written
 
 
 class Counter(IntEnum):
@@ -92,6 +101,10 @@ class Register:
     meaning: str
 
 
+CONFIG_REGISTERS = {f"CONFIG_{field.name.upper()}": field.name for field in fields(ChipConfig)}
+"""Registers that show the chip's configuration, and their fields; packings by number."""
+
+
 def _registers() -> dict[str, Register]:
     rows = [
         ("MAGIC", "r", "the letters TERN"),
@@ -112,7 +125,12 @@ def _registers() -> dict[str, Register]:
         ("LOGIT", "r", "next logit, 16 bits signed; bit 31: there was one"),
         ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),
         ("ADDRESS", "rw", "its next word; counts up with each whole word"),
-        ("DATA", "rw", "next 32 bits of that word; only STATE can be read, while not BUSY"),
+        ("DATA", "rw", "its next 32 bits; read while TAPE_LENGTH is 0, or STATE while idle"),
+        ("CHECK", "w", "read so many times 32 bits from ADDRESS on, as DATA does, into CHECKSUM"),
+        ("CHECKSUM", "r", "their CRC-32, lowest byte first"),
+        ("CLOCK_HZ", "r", "clocks per second for which the chip was built"),
+        ("UART_DIVISOR", "rw", "clocks per bit of the UART, 4 or more; taken when it is idle"),
+        *((name, "r", f"chip configuration: {name[7:].lower()}") for name in CONFIG_REGISTERS),
         *((f"COUNTER_{c.name}", "r", "see Counter") for c in Counter),
     ]  # fmt: skip
     return {name: Register(address, *rest) for address, (name, *rest) in enumerate(rows)}

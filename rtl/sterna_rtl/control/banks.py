@@ -22,11 +22,11 @@ class Banks(Component):
     | residual | epilogue | epilogue, quantizer |
     | scratch | epilogue | epilogue, quantizer |
     | state | epilogue; loader while the chip is idle | the same |
-    | vector_a | loader | embedding, epilogue (lower bounds), quantizer (first norm weights) |
-    | vector_b | loader | quantizer (folded norm weights) |
+    | vector_a | loader | embedding, epilogue (lower bounds), quantizer (first norms), loader |
+    | vector_b | loader | quantizer (folded norm weights), loader |
 
-    Residual and scratch have a read port for each reader, by a copy of the RAM. State and side RAM
-    A have one: the loader gets the state while `host` is up; side RAM A follows the embedding while
+    Residual and scratch have a read port for each reader, by a copy of the RAM. The others have
+    one: the loader gets them while `host` is up. In a pass side RAM A follows the embedding while
     `embedding_reads` is up, else the epilogue while `epilogue_reads` is up, else the quantizer. The
     three never need it in the same clock: the embedding reads when nothing else is in flight, and
     the epilogue reads lower bounds (STATE) only after the statistics that began with the segment
@@ -41,7 +41,7 @@ class Banks(Component):
     <unit>_<ram>_read : ReadPort
     <unit>_<ram>_write, loader_<ram> : WritePort
     host : Signal, in
-        The chip is idle: the loader may read the state.
+        The chip is idle: the loader may read state and side RAMs.
     embedding_reads, epilogue_reads : Signal, in
         Side RAM A is theirs on this clock.
 
@@ -76,6 +76,8 @@ class Banks(Component):
                 "quantizer_vector_b_read": read["vector_b"],
                 "embedding_vector_read": read["vector_a"],
                 "loader_state_read": read["state"],
+                "loader_vector_a_read": read["vector_a"],
+                "loader_vector_b_read": read["vector_b"],
                 "loader_state": write["state"],
                 "loader_vector_a": write["vector_a"],
                 "loader_vector_b": write["vector_b"],
@@ -105,11 +107,14 @@ class Banks(Component):
             self.quantizer_vector_a_read,
             (self.epilogue_reads, self.epilogue_vector_read),
             (self.embedding_reads, self.embedding_vector_read),
+            (self.host, self.loader_vector_a_read),
         )
 
         vector_b = self._ram(m, "vector_b")
         self._writes(m, vector_b, self.loader_vector_b)
-        self._reads(m, vector_b, self.quantizer_vector_b_read)
+        self._reads(
+            m, vector_b, self.quantizer_vector_b_read, (self.host, self.loader_vector_b_read)
+        )
         return m
 
     def _ram(self, m: Module, name: str, submodule: str | None = None) -> Ram:

@@ -1,4 +1,4 @@
-"""Loader: assembles 32-bit pieces into RAM words, and reads states back the same way."""
+"""Loader: assembles 32-bit pieces into RAM words, and reads words back the same way."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ __all__ = ["Loader"]
 PIECE = 32
 ADDRESS_BITS = 24
 
+READ_CLOCKS = 3
+"""Clocks from an address to its word, for the slowest RAMs: tape and embedding."""
+
 
 class Loader(Component):
-    """Write words to any RAM and read words of the state bank, piece by piece.
+    """Write and read the words of any RAM piece by piece, or pass a tape on as it comes.
 
     The address counts up after the last piece of each word. Pieces are shifted through one register
-    as wide as the widest word; in the last one, bits beyond the word's width are dropped.
+    as wide as the widest word; in the last one, bits beyond the word's width are dropped. The words
+    of STREAM go to `o_word`; read, they are zeros.
 
     Parameters
     ----------
@@ -33,21 +37,28 @@ class Loader(Component):
     ----------
     memory, address : Signal, in
         RAM and next word, taken with `set_position`; this also drops a word that is not complete.
+        Not while a read is in progress, and not on a clock that takes a piece.
+    restart : Signal, in
+        Drop a word of STREAM, even one that waits on `o_word`.
     position : Signal, out
         Next word.
     i : stream.Interface
-        A piece to write, or with `read` a request for the state bank's next piece, which waits
-        until the answer before has gone.
+        A piece to write, or with `read` a request for the next piece, which waits until the answer
+        before has gone. `i.ready` does not depend on `i.valid`.
     o : stream.Interface
         Pieces read. Registered.
+    o_word : stream.Interface
+        Tape words of STREAM. Registered.
     tape, vector_a, vector_b, embedding, state : WritePort
-    state_read : ReadPort
+    tape_read, vector_a_read, vector_b_read, embedding_read, state_read : ReadPort
+        Data may take up to `READ_CLOCKS` from the address.
 
     Latency
-        1 clock from the last piece of a word to its write, 2 from a request to its answer.
+        1 clock from the last piece of a word to its write or to `o_word`, 4 from a request to its
+        answer.
 
     Throughput
-        A piece to write per clock, a piece read every 3 clocks.
+        A piece to write per clock, a piece read every 5 clocks.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -60,25 +71,32 @@ class Loader(Component):
             Memory.EMBEDDING: (config.embedding_words, layouts.activations),
             Memory.STATE: (config.state_words, layouts.state),
         }
+        ports = {memory.name.lower(): word for memory, word in self.words.items()}
         super().__init__(
             {
                 "memory": In(Memory),
                 "address": In(ADDRESS_BITS),
                 "set_position": In(1),
+                "restart": In(1),
                 "position": Out(ADDRESS_BITS),
                 "i": In(stream.Signature(StructLayout({"read": 1, "data": PIECE}))),
                 "o": Out(stream.Signature(PIECE)),
-                **{m.name.lower(): Out(WritePort(*word)) for m, word in self.words.items()},
-                "state_read": Out(ReadPort(*self.words[Memory.STATE])),
+                "o_word": Out(stream.Signature(layouts.word)),
+                **{name: Out(WritePort(*word)) for name, word in ports.items()},
+                **{f"{name}_read": Out(ReadPort(*word)) for name, word in ports.items()},
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         widths = {m_: Shape.cast(shape).width for m_, (_, shape) in self.words.items()}
+        widths[Memory.STREAM] = widths[Memory.TAPE]
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
         data = Signal(longest)
+        words = {
+            memory: data[longest - n * PIECE :][: widths[memory]] for memory, n in pieces.items()
+        }
         memory = Signal(Memory)
         piece = Signal(range(max(pieces.values()) + 1))
         last_piece = Signal()
@@ -87,40 +105,57 @@ class Loader(Component):
                 with m.Case(option):
                     m.d.comb += last_piece.eq(piece == count - 1)
 
-        reading = Signal()  # the bank has seen the address, its word is there now
-        m.d.comb += self.i.ready.eq(
-            ~self.set_position & ~reading & (~self.i.payload.read | ~self.o.valid)
-        )
+        reading = Signal(range(READ_CLOCKS + 1))  # clocks until the word asked for is there
+        read_done = Signal()
+        m.d.comb += [
+            self.i.ready.eq((reading == 0) & ~self.o.valid & ~self.o_word.valid),
+            read_done.eq(reading == 1),
+        ]
         write = Signal()  # a whole word stands in `data`
         write_address = Signal(ADDRESS_BITS)
-        m.d.sync += [write.eq(0), reading.eq(0)]
+        m.d.sync += write.eq(0)
+        with m.If(transfers(self.o_word)):
+            m.d.sync += self.o_word.valid.eq(0)
+        with m.If(reading != 0):
+            m.d.sync += reading.eq(reading - 1)
         with m.If(transfers(self.i)):
-            m.d.sync += piece.eq(Mux(last_piece, 0, piece + 1))
-            m.d.sync += self.position.eq(self.position + last_piece)
             with m.If(self.i.payload.read):
-                m.d.sync += reading.eq(1)
+                m.d.sync += reading.eq(READ_CLOCKS)
             with m.Else():
                 m.d.sync += data.eq(Cat(data, self.i.payload.data)[PIECE:])
                 m.d.sync += [write.eq(last_piece), write_address.eq(self.position)]
+                with m.If(memory == Memory.STREAM):
+                    m.d.sync += self.o_word.valid.eq(last_piece)
+        # A word that is read stays addressed until it is there.
+        with m.If((transfers(self.i) & ~self.i.payload.read) | read_done):
+            m.d.sync += piece.eq(Mux(last_piece, 0, piece + 1))
+            m.d.sync += self.position.eq(self.position + last_piece)
         with m.If(self.set_position):
             m.d.sync += [memory.eq(self.memory), self.position.eq(self.address), piece.eq(0)]
+        with m.If(self.restart):
+            m.d.sync += self.o_word.valid.eq(0)
+            with m.If(memory == Memory.STREAM):
+                m.d.sync += piece.eq(0)
 
-        for option, count in pieces.items():
+        m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
+        for option in self.words:
             port = getattr(self, option.name.lower())
-            word = data[longest - count * PIECE :][: widths[option]]
             m.d.comb += [
                 port.enable.eq(write & (memory == option)),
                 port.address.eq(write_address),
-                Value.cast(port.data).eq(word),
+                Value.cast(port.data).eq(words[option]),
+                getattr(self, f"{option.name.lower()}_read").address.eq(self.position),
             ]
 
-        # `position` and `piece` have moved on when the word arrives: look at the piece asked for.
-        asked = Signal.like(piece)
-        m.d.sync += asked.eq(piece)
-        m.d.comb += self.state_read.address.eq(self.position)
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(reading):
-            word = Value.cast(self.state_read.data)
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(word.word_select(asked, PIECE))]
+        with m.If(read_done):
+            m.d.sync += self.o.valid.eq(1)
+            with m.Switch(memory):
+                for option in self.words:
+                    word = Value.cast(getattr(self, f"{option.name.lower()}_read").data)
+                    with m.Case(option):
+                        m.d.sync += self.o.payload.eq(word.word_select(piece, PIECE))
+                with m.Default():
+                    m.d.sync += self.o.payload.eq(0)
         return m

@@ -10,10 +10,12 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS
 from sterna.spec.registers import (
+    CONFIG_REGISTERS,
     INTERFACE_VERSION,
     MAGIC,
     REGISTERS,
     STOPS,
+    WAIT_CLOCKS,
     Control,
     Counter,
     Memory,
@@ -31,24 +33,37 @@ class Registers(Component):
     """Decode register reads and writes; see `sterna.spec.registers` for their meaning.
 
     A write to TOKEN or DATA waits while its target has no room, and so does every request behind
-    it. An address that is no register reads as 0; writing it does nothing.
+    it; after `WAIT_CLOCKS` it is taken without effect and `refused` tells. An address that is no
+    register reads as 0; writing it does nothing.
 
     Parameters
     ----------
     config : ChipConfig
+    clock_hz : int
+        What CLOCK_HZ shows.
+    uart_divisor : int
+        UART_DIVISOR after reset.
 
     Attributes
     ----------
     i, o : stream.Interface
         Requests, and an answer for each read. `o` is registered.
+    refused : Signal, out
+        On the clock that takes a write: it had no effect.
     reset, abort, load_seed, clear_counters : Signal, out
         CONTROL: up for the one clock on which it is written.
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset.
-    busy, faults, fault_segment, counters : in
-        What STATUS and the counters show.
+    divisor : Signal, out
+        UART_DIVISOR.
+    busy, faults, fault_segment, counters, checking, checksum : in
+        What STATUS, the counters and CHECKSUM show.
+    check, check_pieces : Signal, out
+        CHECK: up for the one clock on which it is written, and its value.
     o_token : stream.Interface
-        TOKEN. Follows `i` on the same clock, as `o_piece` does.
+        TOKEN. Follows `i` on the same clock, as `o_piece` does; valid only if there is room.
+    token_room, piece_room : Signal, in
+        `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`.
     i_generated, i_logit : stream.Interface
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
@@ -65,13 +80,18 @@ class Registers(Component):
         A write per clock, a read every 2 clocks.
     """
 
-    def __init__(self, config: ChipConfig) -> None:
+    def __init__(
+        self, config: ChipConfig, clock_hz: int = 48_000_000, uart_divisor: int = 417
+    ) -> None:
         self.config = config
+        self.clock_hz = clock_hz
+        self.uart_divisor = uart_divisor
         token = Layouts(config).token
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
                 "o": Out(stream.Signature(32)),
+                "refused": Out(1),
                 **{command.name.lower(): Out(1) for command in Control},
                 "tape_length": Out(24),
                 "temperature": Out(16),
@@ -79,11 +99,17 @@ class Registers(Component):
                 "count": Out(16),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
+                "divisor": Out(16, init=uart_divisor),
                 "busy": In(1),
                 "faults": In(2),
                 "fault_segment": In(16),
                 "counters": In(32).array(len(Counter)),
+                "check": Out(1),
+                "check_pieces": Out(32),
+                "checking": In(1),
+                "checksum": In(32),
                 "o_token": Out(stream.Signature(StructLayout({"token": token, "draw": 1}))),
+                "token_room": In(1),
                 "i_generated": In(stream.Signature(StructLayout({"token": token, "last": 1}))),
                 "i_logit": In(stream.Signature(signed(PRE_BITS))),
                 "memory": Out(Memory),
@@ -91,6 +117,7 @@ class Registers(Component):
                 "set_position": Out(1),
                 "position": In(24),
                 "o_piece": Out(stream.Signature(StructLayout({"read": 1, "data": 32}))),
+                "piece_room": In(1),
                 "i_piece": In(stream.Signature(32)),
             }
         )
@@ -100,6 +127,9 @@ class Registers(Component):
         request = self.i.payload
         write, read = Signal(), Signal()  # a request that waits for its target
         value, done = Signal(32), Signal()  # its answer; its target has taken or given
+        waited, patient = Signal(range(WAIT_CLOCKS)), Signal()
+        m.d.sync += waited.eq(Mux(write & ~done, waited + 1, 0))
+        m.d.comb += patient.eq(waited != WAIT_CLOCKS - 1)
         m.d.comb += [
             write.eq(self.i.valid & request.write),
             read.eq(self.i.valid & ~request.write & ~self.o.valid),
@@ -118,16 +148,21 @@ class Registers(Component):
             "SEED_HIGH": self.seed[32:],
             "COUNT": self.count,
             "LOGITS": self.keep_logits,
+            "UART_DIVISOR": self.divisor,
         }
         constants = {
             "MAGIC": MAGIC,
             "VERSION": INTERFACE_VERSION,
             "DIGEST_LOW": int(self.config.digest, 16) & 0xFFFFFFFF,
             "DIGEST_HIGH": int(self.config.digest, 16) >> 32,
+            "CLOCK_HZ": self.clock_hz,
+            **{name: int(getattr(self.config, f)) for name, f in CONFIG_REGISTERS.items()},
         }
         status = Signal(32)
-        m.d.comb += status.eq(Cat(self.busy, self.faults, C(0, 13), self.fault_segment))
-        assert [bit.value for bit in Status] == [0, 1, 2]
+        m.d.comb += status.eq(
+            Cat(self.busy, self.faults, self.checking, C(0, 12), self.fault_segment)
+        )
+        assert [bit.value for bit in Status] == [0, 1, 2, 3]
 
         def case(name: str):
             return m.Case(REGISTERS[name].address)
@@ -158,9 +193,8 @@ class Registers(Component):
             with case("STATUS"):
                 m.d.comb += value.eq(status)
             with case("TOKEN"):
-                m.d.comb += self.o_token.valid.eq(write)
-                with m.If(write):
-                    m.d.comb += done.eq(self.o_token.ready)
+                m.d.comb += self.o_token.valid.eq(write & self.token_room)
+                self._wait(m, write, self.token_room, patient, done)
             with case("GENERATED"):
                 token = self.i_generated.payload
                 m.d.comb += self.i_generated.ready.eq(read)
@@ -176,12 +210,23 @@ class Registers(Component):
                 m.d.comb += [value.eq(self.position), self.set_position.eq(write)]
             with case("DATA"):
                 self._data(m, write, read, value, done)
+                self._wait(m, write, self.piece_room, patient, done)
+            with case("CHECK"):
+                m.d.comb += self.check.eq(write)
+            with case("CHECKSUM"):
+                m.d.comb += value.eq(self.checksum)
         m.d.comb += [
+            self.check_pieces.eq(request.data),
             self.o_token.payload.token.eq(request.data),
             self.o_token.payload.draw.eq(request.data[31]),
         ]
         self._position(m, request, write)
         return m
+
+    def _wait(self, m: Module, write: Signal, room: Signal, patient: Signal, done: Signal) -> None:
+        """A write is done once there is room, or without effect when patience is at its end."""
+        with m.If(write):
+            m.d.comb += [done.eq(room | ~patient), self.refused.eq(~room & ~patient)]
 
     def _position(self, m: Module, request, write: Signal) -> None:
         """MEMORY and ADDRESS reach the loader in the clock in which they are written."""
@@ -198,12 +243,10 @@ class Registers(Component):
         m.d.comb += [
             self.o_piece.payload.read.eq(~write),
             self.o_piece.payload.data.eq(self.i.payload.data),
-            self.o_piece.valid.eq(write | (read & ~asked)),
+            self.o_piece.valid.eq(Mux(write, self.piece_room, read & ~asked)),
             self.i_piece.ready.eq(read & asked),
             value.eq(self.i_piece.payload),
         ]
-        with m.If(write):
-            m.d.comb += done.eq(self.o_piece.ready)
-        with m.Elif(read):
+        with m.If(read):
             m.d.comb += done.eq(transfers(self.i_piece))
             m.d.sync += asked.eq(Mux(asked, ~self.i_piece.valid, self.o_piece.ready))

@@ -49,6 +49,9 @@ class Embedding(Component):
         Side RAM A.
     reads : Signal, out
         High in the clock in which the address of `vector_read` counts, once for each row.
+    read : ReadPort
+        Any word, while no row is being read; its data come `_READ_LATENCY` clocks after the
+        address.
     write : WritePort
         Loads the embedding RAM, which is part of this unit. A word must not be written while it
         may be read.
@@ -77,6 +80,7 @@ class Embedding(Component):
                 "o": Out(stream.Signature(layouts.embedding)),
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "reads": Out(1),
+                "read": In(ReadPort(config.embedding_words, layouts.activations)),
                 "write": In(WritePort(config.embedding_words, layouts.activations)),
             }
         )
@@ -86,7 +90,7 @@ class Embedding(Component):
         m.submodules.queue = queue = Queue(self.layouts.embedding, _QUEUE)
         connect_stream(m, queue.o, self.o)
         used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
-        begin, last = Signal(), Signal()
+        begin, last, idle = Signal(), Signal(), Signal()
         m.d.sync += used.eq(used + begin - transfers(queue.o))
 
         token, job = Signal(self.layouts.token), Signal(self.layouts.embedding_job)
@@ -96,10 +100,12 @@ class Embedding(Component):
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
-            with m.State("IDLE"), m.If(self.i_token.valid & self.i_job.valid):
-                m.d.comb += [self.i_token.ready.eq(1), self.i_job.ready.eq(1)]
-                m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
-                m.next = "ADDRESSES"
+            with m.State("IDLE"):
+                m.d.comb += idle.eq(1)
+                with m.If(self.i_token.valid & self.i_job.valid):
+                    m.d.comb += [self.i_token.ready.eq(1), self.i_job.ready.eq(1)]
+                    m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
+                    m.next = "ADDRESSES"
             with m.State("ADDRESSES"):
                 m.d.sync += [
                     first_word.eq(token * job.source_words),
@@ -132,18 +138,19 @@ class Embedding(Component):
         row = queue.i.payload
         m.d.comb += [
             Cat(queue.i.valid, row.last).eq(flags),
-            row.elements.eq(self._read(m, word)),
+            row.elements.eq(self._read(m, Mux(idle, self.read.address, word))),
+            self.read.data.eq(row.elements),
             row.scale.eq(scale),
         ]
         return m
 
-    def _read(self, m: Module, word: Signal) -> Signal:
+    def _read(self, m: Module, word: Value) -> Signal:
         """Read the embedding RAM, `_READ_LATENCY` clocks: banks, their registers, OR.
 
         The register of a bank that was not read is cleared, which costs an FPGA nothing.
         """
         bank_bits = exact_log2(_BANK_WORDS)
-        number = Signal.like(word[bank_bits:])
+        number = Signal(len(word[bank_bits:]))
         m.d.sync += number.eq(word[bank_bits:])
         banks = []
         for index, first in enumerate(range(0, self.config.embedding_words, _BANK_WORDS)):

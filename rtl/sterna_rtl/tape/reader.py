@@ -9,7 +9,7 @@ from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.memory import WritePort
+from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.ram import Ram
 
 __all__ = ["TapeReader"]
@@ -33,6 +33,9 @@ class TapeReader(Component):
         Low: no further word is read; those in flight still come out.
     restart : Signal, in
         Go back to word 0 and drop what is in flight, even a word on `o` that waits.
+    read : ReadPort
+        Any word, while `enable` is low and nothing has been read since `restart`; its data come
+        `latency` clocks after the address.
     write : WritePort
         Loads the tape. A word must not be written while it may be read.
     o : stream.Interface
@@ -62,6 +65,7 @@ class TapeReader(Component):
                 "length": In(range(depth + 1)),
                 "enable": In(1),
                 "restart": In(1),
+                "read": In(ReadPort(depth, word)),
                 "write": In(WritePort(depth, word)),
                 "o": Out(stream.Signature(word)),
             }
@@ -90,11 +94,13 @@ class TapeReader(Component):
             with m.If(address == self.length - 1):
                 m.d.sync += address.eq(0)
 
-        banks = self._banks(m, address, load)
+        place = Mux(self.enable, address, self.read.address)
+        banks = self._banks(m, place, load)
+        m.d.comb += self.read.data.eq(self.o.payload)
         if len(banks) == 1:
             m.d.comb += self.o.payload.eq(banks[0])
         else:
-            number = [address[self._bank_bits :]]
+            number = [place[self._bank_bits :]]
             for stage in (0, 1):
                 number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
                 with m.If(load[stage]):
@@ -110,7 +116,7 @@ class TapeReader(Component):
             m.d.sync += [address.eq(0), *(holds.eq(0) for holds in valid)]
         return m
 
-    def _banks(self, m: Module, address: Signal, load: list[Signal]) -> list[Signal]:
+    def _banks(self, m: Module, address: Value, load: list[Signal]) -> list[Signal]:
         """Build the RAMs; return the register behind each."""
         words = []
         for index, first in enumerate(range(0, self.config.tape_words, self.bank_words)):

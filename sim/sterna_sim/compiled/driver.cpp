@@ -78,7 +78,7 @@ int chip_request(Chip *chip, int write, uint32_t address, uint32_t *data, uint64
     if (patience == 0) return top.request_valid = 0, 1;
     top.clk = 0;
     top.eval();
-    bool taken = top.request_ready;
+    bool taken = top.request_ready && !top.refused;
     clock(chip);
     if (taken) break;
   }

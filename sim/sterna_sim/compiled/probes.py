@@ -75,6 +75,8 @@ class ProbedChip(Component):
                 "answer": Out(32),
                 "answer_valid": Out(1),
                 "answer_ready": In(1),
+                "refused": Out(1),
+                "clear": In(1),
                 **{f"{name}_event": Out(1) for name in self.taps},
                 **{f"{name}_value": Out(len(value)) for name, (_, value) in self.taps.items()},
             }
@@ -86,6 +88,7 @@ class ProbedChip(Component):
         i, o = self.chip.i, self.chip.o
         m.d.comb += [i.payload.eq(self.request), i.valid.eq(self.request_valid)]
         m.d.comb += [self.request_ready.eq(i.ready), o.ready.eq(self.answer_ready)]
+        m.d.comb += [self.refused.eq(self.chip.refused), self.chip.clear.eq(self.clear)]
         m.d.comb += [self.answer.eq(o.payload), self.answer_valid.eq(o.valid)]
         for name, (event, value) in self.taps.items():
             m.d.comb += getattr(self, f"{name}_event").eq(event)
