@@ -1,6 +1,6 @@
 """Errors for people: what was given, what was expected, what to do."""
 
-__all__ = ["DeviceError", "InputError", "SternaError"]
+__all__ = ["DeviceError", "InputError", "LinkReset", "SternaError"]
 
 
 class SternaError(Exception):
@@ -19,3 +19,7 @@ class DeviceError(SternaError):
     """A device failed or does not fit; exit status 3."""
 
     exit_status = 3
+
+
+class LinkReset(DeviceError):
+    """A device has been reset while it was in use; whoever holds its state can restore it."""

@@ -17,7 +17,7 @@ from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE
 from sterna_sim.cycles import expected_clocks
 from sterna_sim.demo import demo_model
-from sterna_sim.device import SimDevice
+from sterna_sim.device import DirectDevice
 
 __all__ = ["Figures", "main", "measure"]
 
@@ -57,7 +57,7 @@ class Figures:
 
 def measure(name: str, model: Model) -> Figures:
     """Generate on the reference chip and read its counters."""
-    device = SimDevice(model, REFERENCE)
+    device = DirectDevice(model, REFERENCE)
     try:
         clocks, start = device.chip.clocks, time.perf_counter()
         list(device.generate([1], TOKENS, Sampling(temperature=1.0)))

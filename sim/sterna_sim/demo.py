@@ -25,7 +25,7 @@ from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 from sterna_sim.cycles import expected_clocks
-from sterna_sim.device import SimDevice
+from sterna_sim.device import DirectDevice
 from sterna_sim.tools import BUILD
 
 __all__ = ["main"]
@@ -44,7 +44,7 @@ def demo_model() -> Model:
     return container.load(path)
 
 
-def compare(chip: SimDevice, golden: GoldenDevice) -> list[str]:
+def compare(chip: DirectDevice, golden: GoldenDevice) -> list[str]:
     """Say where states and event counters of the two differ."""
     differences = []
     if not np.array_equal(chip.state, golden.state):
@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     with console.status("converting the model"):
         model = demo_model()
     with console.status("compiling the chip (about a minute the first time)"):
-        chip = SimDevice(model)
+        chip = DirectDevice(model)
     config = chip.chip.config
     console.print(
         f"chip: R = {config.rows}, C = {config.columns}, E = {config.elements}, "

@@ -1,24 +1,120 @@
-"""The compiled chip as a device of the host package."""
+"""The compiled chip as a device of the host package, through its pins or past them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 
 import numpy as np
 
-from sterna.device.device import Sampling, check_tokens
+from sterna.device.chip import ChipDevice
+from sterna.device.operations import Operation, RegisterPort
+from sterna.device.uart import open_uart
 from sterna.errors import InputError
 from sterna.model.layout import Image, lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE, ChipConfig
-from sterna.spec.registers import STOPS
+from sterna.spec.link import Code
+from sterna.spec.registers import REGISTERS
+from sterna_sim.board import Board
+from sterna_sim.compiled.build import build
 from sterna_sim.compiled.chip import CompiledChip
+from sterna_sim.compiled.probes import CLOCK_HZ
 
-__all__ = ["SimDevice"]
+__all__ = ["DirectDevice", "DirectPort", "PinPort", "open_sim"]
+
+_PAUSE = 256
+"""Clocks between two calls, as if a host took some time."""
+
+_NAMES = {register.address: name for name, register in REGISTERS.items()}
 
 
-class SimDevice:
-    """The compiled chip, its register port driven directly; see `sterna.device.device.Device`.
+class DirectPort:
+    """A compiled chip's register port; see `sterna.device.operations.RegisterPort`.
+
+    Parameters
+    ----------
+    chip : CompiledChip
+    """
+
+    def __init__(self, chip: CompiledChip) -> None:
+        self.chip = chip
+
+    def execute(self, operations: Sequence[Operation]) -> np.ndarray:
+        """Do the operations in order."""
+        words: list[int] = []
+        for operation in operations:
+            if operation.code == Code.WRITE:
+                self.chip.write_all(operation.register, operation.words)
+            else:
+                address = REGISTERS[operation.register].address
+                step = operation.code == Code.READ_NEXT
+                names = (_NAMES[address + n * step] for n in range(operation.count))
+                words += [self.chip.read(name) for name in names]
+        self.chip.run(_PAUSE)
+        return np.array(words, dtype="<u4")
+
+    def offer(self, operation: Operation) -> int:
+        """Write what there is room for."""
+        taken = self.chip.offer(operation.register, operation.words)
+        self.chip.run(_PAUSE)
+        return taken
+
+    def close(self) -> None:
+        """Free the chip."""
+        self.chip.close()
+
+
+def _board(config: ChipConfig, image: Image | None, port: Connection) -> None:
+    """Run a board until the other end of the pipe is closed."""
+    # Ctrl-C is for the program that holds the board.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    board = Board(config, image)
+    port.send(board.port)
+    board.run(lambda: not port.poll())
+
+
+class PinPort:
+    """The compiled chip through its pins: a board in a process of its own, behind a port.
+
+    The board starts with an image in its memories, as from flash. What talks to it is the same code
+    that talks to a real one, and gets nothing but the name of the port.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    image : Image, optional
+    """
+
+    def __init__(self, config: ChipConfig = REFERENCE, image: Image | None = None) -> None:
+        build(config)  # here, where Ctrl-C ends it
+        self._pipe, other = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=_board, args=(config, image, other), daemon=True)
+        self._process.start()
+        other.close()
+        try:
+            self._link, _ = open_uart(f"{self._pipe.recv()}@{CLOCK_HZ // 4}")
+        except BaseException:
+            self._unplug()
+            raise
+        self.execute = self._link.execute
+        self.offer = self._link.offer
+
+    def close(self) -> None:
+        """Free the port and end the board."""
+        self._link.close()
+        self._unplug()
+
+    def _unplug(self) -> None:
+        self._pipe.close()
+        self._process.join()
+
+
+class DirectDevice(ChipDevice):
+    """The compiled chip without its pins, for long runs.
 
     Parameters
     ----------
@@ -27,58 +123,19 @@ class SimDevice:
     """
 
     def __init__(self, model: Model, config: ChipConfig = REFERENCE) -> None:
-        self.model = model
-        self.image: Image = lay_out(model, config)
         self.chip = CompiledChip(config)
-        self.chip.load(self.image)
-        self.state = np.zeros((model.shape.layers, model.shape.width), dtype=np.int64)
+        self.chip.flash(lay_out(model, config, streamed=True))
+        super().__init__(DirectPort(self.chip), model, "simulated chip (rtl), past its pins")
 
-    @property
-    def state(self) -> np.ndarray:
-        """The recurrent state, read from the chip."""
-        return self.chip.read_state(self.model.shape.layers, self.model.shape.width)
 
-    @state.setter
-    def state(self, state: np.ndarray) -> None:
-        self.chip.write_state(state)
-
-    def logits(self, tokens: Sequence[int]) -> np.ndarray:
-        """Step the tokens; return the logits after each."""
-        check_tokens(tokens, self.model)
-        self.chip.write("LOGITS", 1)
-        rows = []
-        for token in tokens:
-            self.chip.step(token)
-            rows.append(self.chip.logits(self.model.shape.vocab))
-        self.chip.idle()
-        self.chip.write("LOGITS", 0)
-        return np.array(rows)
-
-    def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
-        """Step the prompt, then let the chip draw tokens by itself."""
-        check_tokens(prompt, self.model)
-        if not 0 <= count <= 0xFFFF:
-            raise InputError(f"the number of tokens must be 0 to 65535, not {count}")
-        if len(sampling.stop) > STOPS:
-            raise InputError(f"a chip knows {STOPS} stop tokens, not {len(sampling.stop)}")
-        self.chip.write("TEMPERATURE", sampling.chip_temperature(self.model))
-        self.chip.seed(sampling.chip_seed())
-        self.chip.write("COUNT", count)
-        for number in range(STOPS):
-            stop = sampling.stop[number] | 1 << 31 if number < len(sampling.stop) else 0
-            self.chip.write(f"STOP_{number}", stop)
-        for number, token in enumerate(prompt):
-            self.chip.step(token, draw=count > 0 and number == len(prompt) - 1)
-        last = count == 0
-        while not last:
-            token, last = self.chip.generated()
-            yield token
-        self.chip.idle()
-
-    def counters(self) -> dict[str, int]:
-        """Counters of the chip."""
-        return self.chip.counters()
-
-    def close(self) -> None:
-        """Free the chip."""
-        self.chip.close()
+def open_sim(argument: str, model: Model | None = None) -> tuple[RegisterPort, str]:
+    """Open ``sim``, through the pins, or ``sim:direct``; both hold the model from the start."""
+    if argument not in ("", "direct"):
+        raise InputError(f"device must be sim or sim:direct, not sim:{argument}")
+    image = lay_out(model, REFERENCE, streamed=True) if model else None
+    if not argument:
+        return PinPort(REFERENCE, image), "simulated chip (rtl), through its pins"
+    chip = CompiledChip(REFERENCE)
+    if image:
+        chip.flash(image)
+    return DirectPort(chip), "simulated chip (rtl), past its pins"

@@ -1,8 +1,7 @@
 """Place and route the demo's chip for LFE5U-85F with open tools: area per unit, Fmax, block RAM.
 
 `make pnr` runs it. Yosys keeps the hierarchy, so that every cell of the placed design carries its
-unit's name. The register port is on pins without constraints: the figures are those of the chip
-between its pins, not of a board.
+unit's name. The pins of clock and UART have no place: the figures are the chip's, not a board's.
 """
 
 from __future__ import annotations
@@ -18,10 +17,13 @@ from pathlib import Path
 from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE, ChipConfig
-from sterna_rtl.chip import Chip
+from sterna_rtl.serial_chip import SerialChip
 from sterna_sim.tools import BUILD, tool_environment
 
 __all__ = ["main"]
+
+CLOCK_HZ = 48_000_000
+"""Sets the UART's divisor after reset."""
 
 KINDS = {
     "TRELLIS_COMB": "comb",
@@ -45,7 +47,9 @@ tee -o cells.txt stat
 
 def synthesise(config: ChipConfig, folder: Path) -> None:
     """RTLIL to a netlist of ECP5 cells in `folder`."""
-    (folder / "chip.il").write_text(rtlil.convert(Chip(config), name="chip", emit_src=False))
+    (folder / "chip.il").write_text(
+        rtlil.convert(SerialChip(config, CLOCK_HZ), name="chip", emit_src=False)
+    )
     (folder / "synth.ys").write_text(SYNTHESIS)
     _run(["yosys", "-q", "-s", "synth.ys"], folder)
 

@@ -7,24 +7,34 @@ the gateware can be seen to.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from amaranth.back import verilog
 
-from sterna.spec.chip import REFERENCE
-from sterna_rtl.chip import Chip
+from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna_rtl.serial_chip import SerialChip
+from sterna_sim.pnr import CLOCK_HZ
 from sterna_sim.tools import BUILD
 
-__all__ = ["main"]
+__all__ = ["main", "write_verilog"]
+
+
+def write_verilog(path: Path, config: ChipConfig, clock_hz: int) -> str:
+    """Write a chip with a UART as one Verilog file; return its SHA-256.
+
+    Ports are `clk`, `rst`, `rx` and `tx`, see `sterna_rtl.serial_chip.SerialChip`.
+    """
+    chip = SerialChip(config, clock_hz)
+    text = verilog.convert(chip, name="sterna", emit_src=False, strip_internal_attrs=True)
+    path.write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main() -> None:
     """Write `build/verilog/sterna.v`."""
-    chip = Chip(REFERENCE)
-    text = verilog.convert(chip, name="sterna", emit_src=False, strip_internal_attrs=True)
     path = BUILD / "verilog" / "sterna.v"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = write_verilog(path, REFERENCE, CLOCK_HZ)
     print(f"{path}: configuration {REFERENCE.digest}, SHA-256 {digest}")
 
 

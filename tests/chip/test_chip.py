@@ -7,7 +7,7 @@ from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.golden.step import Golden
 from sterna.spec.registers import Counter
-from sterna_sim.device import SimDevice
+from sterna_sim.device import DirectDevice
 from sterna_sim.lockstep import Lockstep
 from tests.chip.models import CONFIGS, config_for, model_of
 
@@ -21,7 +21,7 @@ PAIRS = [
 def loaded(request):
     """A model loaded into a chip."""
     model, config = request.param
-    device = SimDevice(model_of(model), config_for(config))
+    device = DirectDevice(model_of(model), config_for(config))
     yield device
     device.close()
 

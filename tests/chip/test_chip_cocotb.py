@@ -5,11 +5,10 @@ import pytest
 
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
-from sterna.model.layout import fit, lay_out
+from sterna.model.layout import fit, lay_out, ram_pieces
 from sterna.spec.registers import LAST, MAGIC, REGISTERS, VALID, Control, Memory
 from sterna.spec.trits import Packing
 from sterna_rtl.chip import Chip
-from sterna_sim.compiled.chip import ram_pieces
 from sterna_sim.cycles import expected_clocks
 from sterna_sim.kit import Case, UnitBench, run_cocotb
 from tests.tiny import tiny_model

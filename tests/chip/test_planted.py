@@ -8,7 +8,7 @@ import pytest
 from sterna.golden.step import Golden
 from sterna.model.layout import lay_out
 from sterna.spec.registers import Memory
-from sterna_sim.device import SimDevice
+from sterna_sim.device import DirectDevice
 from sterna_sim.lockstep import Lockstep
 from tests.chip.models import config_for, model_of
 
@@ -18,7 +18,7 @@ TOKEN = 3
 @pytest.fixture(scope="module")
 def device():
     """Fixture A in the demo's chip."""
-    device = SimDevice(model_of("fixture-a"), config_for("reference"))
+    device = DirectDevice(model_of("fixture-a"), config_for("reference"))
     yield device
     device.close()
 

@@ -3,7 +3,6 @@
 import zlib
 
 import numpy as np
-import pytest
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
@@ -133,28 +132,3 @@ def test_contract():
     check_contract(
         lambda: Commanded(Checker()), contract, {"asks only the busy": lambda: bug(None)}
     )
-
-
-@pytest.mark.parametrize("count", [1, 5])
-def test_residue(count):
-    """A message and its checksum leave the residue, with Amaranth's simulator and with zlib."""
-    from amaranth.sim import Simulator
-
-    from sterna_rtl.lib.crc import CRC_INIT, CRC_RESIDUE, crc32
-
-    message = bytes(range(count))
-    message += zlib.crc32(message).to_bytes(4, "little")
-    register, byte = Signal(32, init=CRC_INIT), Signal(8)
-    m = Module()
-    m.d.sync += register.eq(crc32(register, byte))
-
-    async def bench(ctx):
-        for value in message:
-            ctx.set(byte, value)
-            await ctx.tick()
-        assert ctx.get(register) == CRC_RESIDUE
-
-    simulator = Simulator(m)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()

@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "golden": {"errors", "spec", "model"},
     "device": {"errors", "spec", "model", "golden"},
     "evaluate": {"errors", "spec", "model", "device"},
-    "cli": {"errors", "spec", "model", "device", "evaluate"},
+    "figures": {"model", "device"},
+    "cli": {"errors", "spec", "model", "device", "evaluate", "figures"},
 }
 """What each part of sterna may import beside itself."""
 

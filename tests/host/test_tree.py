@@ -15,7 +15,7 @@ from tests.control.chips import chip
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl" / "sterna_rtl"
-FOLDERS = ("arith", "control", "datapath", "lib", "tape")
+FOLDERS = ("arith", "control", "datapath", "lib", "link", "tape")
 
 TESTED_WITH = {
     "arith/lane": "datapath/test_epilogue",

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from sterna.cli import convert, evaluate, generate, info, logits
+from sterna.cli import bench, convert, doctor, evaluate, generate, info, logits, verilog
 from sterna.errors import InputError, SternaError
 
 __all__ = ["app", "main"]
@@ -25,6 +25,9 @@ app.command("info")(info.info_command)
 app.command("generate")(generate.generate_command)
 app.command("logits")(logits.logits_command)
 app.command("eval")(evaluate.evaluate_command)
+app.command("bench")(bench.bench_command)
+app.command("doctor")(doctor.doctor_command)
+app.command("verilog")(verilog.verilog_command)
 
 
 def main() -> None:

@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, print_json
-from sterna.device.device import open_device
+from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, opened, print_json
 from sterna.errors import InputError
 from sterna.evaluate import evaluate
 from sterna.model.checkpoint import Checkpoint
@@ -42,15 +41,14 @@ def evaluate_command(
     if len(tokens) < 2:
         raise InputError(f"{text} has {len(tokens)} tokens; at least 2 are needed")
     floats = _reference(reference, loaded) if reference else None
-    opened = open_device(device, loaded)
-    try:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("tokens", total=len(tokens))
-            quality = evaluate(
-                opened, loaded, tokens, floats, lambda done: bar.update(task, completed=done)
-            )
-    finally:
-        opened.close()
+    with (
+        opened(device, loaded) as chip,
+        Progress(console=Console(stderr=True), transient=True) as bar,
+    ):
+        task = bar.add_task("tokens", total=len(tokens))
+        quality = evaluate(
+            chip, loaded, tokens, floats, lambda done: bar.update(task, completed=done)
+        )
     if json:
         print_json(quality)
         return

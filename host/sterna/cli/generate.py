@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sterna.cli.options import DeviceOption, ModelOption, load_model, prompt_tokens
-from sterna.device.device import Sampling, open_device
+from sterna.cli.live import LiveText
+from sterna.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    RecordOption,
+    check_output,
+    load_model,
+    opened,
+    print_json,
+    prompt_tokens,
+)
+from sterna.device.chip import ChipDevice
+from sterna.device.device import Device, Sampling
+from sterna.device.state import load_state, save_state
+from sterna.device.top_k import generate_top_k
+from sterna.errors import InputError
+from sterna.figures import Speed, measure_speed
+from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 
 __all__ = ["generate_command"]
@@ -19,22 +41,105 @@ def generate_command(
     tokens: Annotated[str | None, typer.Option(help="prompt as token ids")] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="tokens to draw")] = 200,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token")] = 0.7,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, help="draw among so many; the host draws, which is slower")
+    ] = None,
     seed: Annotated[int, typer.Option(help="the same seed gives the same text")] = 0,
     device: DeviceOption = "golden",
+    load: Annotated[
+        Path | None, typer.Option("--load-state", help="go on where --save-state ended")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save-state", help="file for the state at the end")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="then go on from each line that is typed")
+    ] = False,
+    record: RecordOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Go on from a prompt; there is no limit to the length of a text."""
     loaded = load_model(model)
-    ids = prompt_tokens(loaded, prompt, tokens)
     sampling = Sampling(temperature, seed, tuple(loaded.meta.get("eos", ())))
     sampling.chip_temperature(loaded)  # refused before anything is printed
-    tokenizer = Tokenizer.of(loaded)
-    opened = open_device(device, loaded)
-    try:
-        stream = tokenizer.stream(ids) if tokenizer else None
-        if tokenizer and prompt is not None:
-            print(tokenizer.decode(ids), end="", flush=True)
-        for token in opened.generate(ids, count, sampling):
-            print(stream.push(token) if stream else f"{token} ", end="", flush=True)
-        print(stream.finish() if stream else "")
-    finally:
-        opened.close()
+    if save:
+        check_output(save)
+    state, ids = None, []
+    if load:
+        state, last = load_state(load, loaded)
+        ids = [last]
+    if prompt is not None or tokens is not None:
+        ids += prompt_tokens(loaded, prompt, tokens)
+    if not ids and not interactive:
+        raise InputError("give a prompt or --tokens, or --load-state or --interactive")
+    if interactive and (Tokenizer.of(loaded) is None or json):
+        raise InputError("--interactive needs a model with a tokenizer, and no --json")
+    with opened(device, loaded, record) as chip:
+        if state is not None:
+            chip.state = state
+        writer = _Writer(chip, loaded, sampling, count, top_k, quiet=json)
+        if ids:
+            writer.go_on(ids, shown=prompt)
+        for line in sys.stdin if interactive else ():
+            writer.go_on([*writer.unstepped, *prompt_tokens(loaded, line.rstrip("\n"), None)])
+        if save:
+            save_state(save, chip.state, writer.unstepped[0], loaded)
+        if json:
+            print_json(writer.facts())
+
+
+class _Writer:
+    """Generates, prints and measures."""
+
+    def __init__(
+        self,
+        chip: Device,
+        model: Model,
+        sampling: Sampling,
+        count: int,
+        top_k: int | None,
+        quiet: bool,
+    ) -> None:
+        self.chip, self.model, self.sampling = chip, model, sampling
+        self.count, self.top_k, self.quiet = count, top_k, quiet
+        self.tokenizer = Tokenizer.of(model)
+        self.unstepped: list[int] = []  # the token drawn last
+        self.drawn: list[int] = []
+        self.before, self.seconds = chip.counters(), 0.0
+
+    def _generate(self, ids: Sequence[int]) -> Iterator[int]:
+        if self.top_k is None:
+            return self.chip.generate(ids, self.count, self.sampling)
+        return generate_top_k(self.chip, self.model, ids, self.count, self.sampling, self.top_k)
+
+    def go_on(self, ids: Sequence[int], shown: str | None = None) -> None:
+        """Generate after some tokens, printing the text as it comes."""
+        stream = self.tokenizer.stream(ids) if self.tokenizer else None
+        start = time.perf_counter()
+        spent = self.seconds
+        with LiveText(self.quiet) as out:
+            if self.tokenizer and shown is not None:
+                out.write(self.tokenizer.decode(ids))
+            for token in self._generate(ids):
+                self.drawn.append(token)
+                self.unstepped = [token]
+                self.seconds = spent + time.perf_counter() - start
+                out.write(stream.push(token) if stream else f"{token} ", self._running)
+            out.write(stream.finish() if stream else "")
+        self.seconds = spent + time.perf_counter() - start
+
+    def _running(self) -> str:
+        # What asks a recording must not depend on the clock on the wall.
+        if isinstance(self.chip, ChipDevice):
+            return str(self.speed())
+        return f"{len(self.drawn) / self.seconds:.1f} tokens/s"
+
+    def speed(self) -> Speed:
+        """Figures since the start."""
+        after = self.chip.counters()
+        return measure_speed(self.chip, self.model, self.before, after, self.seconds)
+
+    def facts(self) -> dict[str, object]:
+        """What --json prints."""
+        text = self.tokenizer.decode(self.drawn) if self.tokenizer else None
+        return {"text": text, "tokens_drawn": self.drawn, **asdict(self.speed())}

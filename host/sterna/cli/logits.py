@@ -12,11 +12,12 @@ import typer
 from sterna.cli.options import (
     DeviceOption,
     ModelOption,
+    RecordOption,
     check_output,
     load_model,
+    opened,
     parse_tokens,
 )
-from sterna.device.device import open_device
 from sterna.errors import InputError
 
 __all__ = ["logits_command"]
@@ -27,16 +28,14 @@ def logits_command(
     tokens: Annotated[str, typer.Option(help="token ids, such as 5,9,12")],
     output: Annotated[Path, typer.Option("-o", "--output", help="the .npy file to write")],
     device: DeviceOption = "golden",
+    record: RecordOption = None,
 ) -> None:
     """Write float32 logits [T, V], one row after each token."""
     check_output(output)
     loaded = load_model(model)
     ids = parse_tokens(loaded, tokens)
-    opened = open_device(device, loaded)
-    try:
-        integers = opened.logits(ids)
-    finally:
-        opened.close()
+    with opened(device, loaded, record) as chip:
+        integers = chip.logits(ids)
     logits = (integers * 2.0 ** -loaded.steps[-1].fraction).astype(np.float32)
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
-from sterna.device.device import check_tokens
+from sterna.device.device import Device, check_tokens
+from sterna.device.names import open_device
 from sterna.errors import InputError
 from sterna.model import container
 from sterna.model.model import Model
@@ -20,21 +25,48 @@ __all__ = [
     "DeviceOption",
     "JsonOption",
     "ModelOption",
+    "RecordOption",
     "check_output",
     "load_model",
+    "opened",
     "parse_tokens",
     "print_json",
     "prompt_tokens",
 ]
 
 ModelOption = Annotated[Path, typer.Option("--model", help="a .sterna file, see `sterna convert`")]
-DeviceOption = Annotated[str, typer.Option("--device", help="golden or sim")]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="golden, sim, sim:direct, uart:PORT[@BAUD] or replay:FILE"),
+]
+RecordOption = Annotated[
+    Path | None, typer.Option("--record", help="file for a recording, see replay:FILE")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of words")]
 
 
 def load_model(path: Path) -> Model:
     """Read a model file."""
     return container.load(path)
+
+
+@contextmanager
+def opened(name: str, model: Model, record: Path | None = None) -> Iterator[Device]:
+    """Open a device, showing what takes long, and close it at the end."""
+    if record is not None:
+        check_output(record)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"opening {name}", total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        device = open_device(name, model, record, tell)
+    try:
+        yield device
+    finally:
+        device.close()
 
 
 def check_output(path: Path) -> None:
@@ -58,7 +90,7 @@ def parse_tokens(model: Model, text: str) -> list[int]:
 def prompt_tokens(model: Model, text: str | None, tokens: str | None) -> list[int]:
     """Tokens of a prompt given as text or as ids."""
     if (text is None) == (tokens is None):
-        raise InputError("give either a prompt or --tokens")
+        raise InputError("give either a prompt or --tokens, not both")
     if tokens is not None:
         return parse_tokens(model, tokens)
     tokenizer = Tokenizer.of(model)

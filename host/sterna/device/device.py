@@ -1,21 +1,18 @@
-"""What every device can do, and how devices are found by name."""
+"""What every device can do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
 import numpy as np
 
 from sterna.errors import InputError
 from sterna.model.model import Model
+from sterna.spec.chip import ChipConfig
 
-__all__ = ["Device", "Sampling", "check_tokens", "open_device"]
-
-GROUP = "sterna.devices"
-"""Entry points by which other packages add devices: `name = module:function of a model`."""
+__all__ = ["Device", "Sampling", "check_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +59,18 @@ class Device(Protocol):
     ----------
     state : numpy.ndarray
         int64 [layers, width]: the whole context; can be read and set between tokens.
+    label : str
+        What it is, for people; says if it is simulated.
+    config : ChipConfig or None
+        The chip's, if there is one.
+    clock_hz : int or None
+        Its clocks per second.
     """
 
     state: np.ndarray
+    label: str
+    config: ChipConfig | None
+    clock_hz: int | None
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the logits after each, int64 [T, V]."""
@@ -94,22 +100,3 @@ def check_tokens(tokens: Sequence[int], model: Model) -> None:
     for token in tokens:
         if not 0 <= token < model.shape.vocab:
             raise InputError(f"tokens must be 0 to {model.shape.vocab - 1}, not {token}")
-
-
-def open_device(name: str, model: Model) -> Device:
-    """Open a device by name with a model loaded.
-
-    Raises
-    ------
-    InputError
-        If there is no such device, with those that there are, or if what it needs is missing.
-    """
-    known = {point.name: point for point in entry_points(group=GROUP)}
-    hint = "; the simulated chip comes with `pip install sterna[sim]`" if name == "sim" else ""
-    if name not in known:
-        raise InputError(f"device must be one of {', '.join(sorted(known))}, not {name!r}{hint}")
-    try:
-        device = known[name].load()
-    except ImportError as error:
-        raise InputError(f"device {name!r} cannot be loaded ({error}){hint}") from error
-    return device(model)

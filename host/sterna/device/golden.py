@@ -18,6 +18,10 @@ __all__ = ["GoldenDevice"]
 class GoldenDevice:
     """The integer model in NumPy; see `sterna.device.device.Device`."""
 
+    label = "golden model"
+    config = None
+    clock_hz = None
+
     def __init__(self, model: Model) -> None:
         self.model = model
         self.golden = Golden(model)

@@ -93,8 +93,13 @@ class Sampler:
             scores = scores + gumbel(uniforms(self.state, len(logits))) * self.temperature
         return scores
 
-    def draw(self, logits: np.ndarray) -> int:
-        """Return the token drawn (the first of equals) and step the generator."""
-        token = int(np.argmax(self.scores(logits)))
+    def draw(self, logits: np.ndarray, among: np.ndarray | None = None) -> int:
+        """Return the token drawn (the first of equals) and step the generator.
+
+        With `among`, ascending, only these tokens can be drawn.
+        """
+        scores = self.scores(logits)
+        candidates = np.arange(len(scores)) if among is None else among
+        token = int(candidates[np.argmax(scores[candidates])])
         self.state = next_draw(self.state)
         return token

@@ -10,10 +10,11 @@ from sterna.errors import InputError
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
+from sterna.spec.registers import Memory
 from sterna.spec.tape import HEADER_BITS, Header, checksum, header_words
 from sterna.spec.trits import Packing, pack, unpack
 
-__all__ = ["Image", "Segment", "fit", "lay_out", "read_back"]
+__all__ = ["Image", "Segment", "fit", "lay_out", "ram_pieces", "read_back"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,23 @@ class Image:
     embedding: np.ndarray
     segments: tuple[Segment, ...]
     vocab: int
+
+    def memories(self) -> dict[Memory, np.ndarray]:
+        """What is loaded into each memory: uint32 [words, pieces], lowest piece first."""
+        return {
+            Memory.TAPE: self.tape,
+            Memory.VECTOR_A: ram_pieces(self.vector_a),
+            Memory.VECTOR_B: ram_pieces(self.vector_b),
+            Memory.EMBEDDING: ram_pieces(self.embedding),
+        }
+
+
+def ram_pieces(words: np.ndarray) -> np.ndarray:
+    """RAM words of small integers [words, E] as uint32 [words, pieces], lowest piece first."""
+    raw = np.ascontiguousarray(words).view(np.uint8)
+    padded = np.zeros((len(raw), -(-raw.shape[1] // 4) * 4), dtype=np.uint8)
+    padded[:, : raw.shape[1]] = raw
+    return padded.view("<u4")
 
 
 class _SideRam:
@@ -181,8 +199,15 @@ def _headers(
     return result
 
 
-def lay_out(model: Model, config: ChipConfig) -> Image:
+def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
     """Lay out a model for a chip.
+
+    Parameters
+    ----------
+    model : Model
+    config : ChipConfig
+    streamed : bool
+        The tape may be longer than the chip's RAM for it.
 
     Raises
     ------
@@ -219,7 +244,10 @@ def lay_out(model: Model, config: ChipConfig) -> Image:
         segments=tuple(segments),
         vocab=vocab,
     )
-    _check_fit(needs(model, image, config), config)
+    needed = needs(model, image, config)
+    if streamed:
+        del needed["tape_words"]
+    _check_fit(needed, config)
     return image
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,3 +72,13 @@ class Model:
     tokenizer: str | None = None
     meta: dict = field(default_factory=dict)
     floats: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """16 hexadecimal digits that differ between models: of program, vectors and embedding."""
+        digest = hashlib.sha256(repr((self.shape, self.steps)).encode())
+        for name in sorted(self.vectors):
+            digest.update(self.vectors[name].astype("<i8").tobytes())
+        digest.update(self.embedding.tobytes())
+        digest.update(self.embedding_scale.astype("<i8").tobytes())
+        return digest.hexdigest()[:16]

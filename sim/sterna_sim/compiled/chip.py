@@ -9,12 +9,11 @@ import numpy as np
 from sterna.errors import DeviceError
 from sterna.model.layout import Image
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import STATE_BITS
-from sterna.spec.registers import LAST, REGISTERS, VALID, Control, Counter, Memory, Status
+from sterna.spec.registers import REGISTERS, VALID, Control, Memory, Status
 from sterna_sim.compiled.build import build
 from sterna_sim.compiled.probes import PROBES
 
-__all__ = ["CompiledChip", "ram_pieces"]
+__all__ = ["CompiledChip"]
 
 _PATIENCE = 1 << 24
 """Clocks after which a chip that gives no answer is said to hang."""
@@ -79,71 +78,42 @@ class CompiledChip:
         """Write RAM words given as uint32 [words, pieces], lowest piece first."""
         self.write("MEMORY", memory)
         self.write("ADDRESS", first)
+        self.write_all("DATA", words.reshape(-1))
+
+    def write_all(self, register: str, words: np.ndarray) -> None:
+        """Write words to a register, waiting for room."""
+        written = 0
+        patience = self.clocks + _PATIENCE
+        while written < len(words):
+            written += self.offer(register, words[written:])
+            if self.clocks > patience:
+                raise DeviceError(f"the chip does not take a write to {register}")
+
+    def offer(self, register: str, words: np.ndarray) -> int:
+        """Write words to a register until one is refused; return how many were taken."""
         pieces = np.ascontiguousarray(words, dtype=np.uint32)
         pointer = pieces.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
-        address = REGISTERS["DATA"].address
-        if self._library.chip_write(self._chip, address, pointer, pieces.size):
-            raise DeviceError(f"the chip does not take data for {memory.name}")
+        address = REGISTERS[register].address
+        return self._library.chip_write(self._chip, address, pointer, pieces.size)
 
-    def load(self, image: Image) -> None:
-        """Load a model's image and clear the state."""
+    def flash(self, image: Image) -> None:
+        """Fill the memories, as a board does from its flash; what does not fit is left out."""
         self.write("TAPE_LENGTH", 0)
         self.command(Control.RESET)
-        self.write_words(Memory.TAPE, image.tape)
-        self.write_words(Memory.VECTOR_A, ram_pieces(image.vector_a))
-        self.write_words(Memory.VECTOR_B, ram_pieces(image.vector_b))
-        self.write_words(Memory.EMBEDDING, ram_pieces(image.embedding))
+        for memory, words in image.memories().items():
+            if memory is not Memory.TAPE or len(words) <= self.config.tape_words:
+                self.write_words(memory, words)
+
+    def load(self, image: Image) -> None:
+        """Load a model's image."""
+        self.flash(image)
         self.write("TAPE_LENGTH", len(image.tape))
         self.command(Control.RESET)
         self.command(Control.CLEAR_COUNTERS)
 
-    def write_state(self, state: np.ndarray) -> None:
-        """Write the recurrent state, int64 [layers, width]."""
-        layers, width = state.shape
-        elements = self.config.elements
-        padded = np.zeros((layers, -(-width // elements) * elements), dtype=np.int16)
-        padded[:, :width] = state
-        self.write_words(Memory.STATE, ram_pieces(padded.reshape(-1, elements)))
-
-    def read_state(self, layers: int, width: int) -> np.ndarray:
-        """Read the recurrent state, int64 [layers, width]."""
-        elements = self.config.elements
-        words = layers * -(-width // elements)
-        count = -(-elements * STATE_BITS // 32)
-        self.write("MEMORY", Memory.STATE)
-        self.write("ADDRESS", 0)
-        pieces = np.array([self.read("DATA") for _ in range(words * count)], dtype=np.uint32)
-        values = pieces.reshape(words, count).view(np.int16)[:, :elements]
-        return values.reshape(layers, -1)[:, :width].astype(np.int64)
-
-    def seed(self, seed: int) -> None:
-        """Start the draw generator."""
-        self.write("SEED_LOW", seed & 0xFFFFFFFF)
-        self.write("SEED_HIGH", seed >> 32)
-        self.command(Control.LOAD_SEED)
-
     def step(self, token: int, draw: bool = False) -> None:
         """Queue a token; with `draw`, COUNT tokens are drawn after it."""
         self.write("TOKEN", token | (VALID if draw else 0))
-
-    def generated(self) -> tuple[int, bool]:
-        """Wait for the next token drawn; return it and whether it is the last."""
-        value = self._wait("GENERATED")
-        return value & (LAST - 1), bool(value & LAST)
-
-    def logits(self, vocab: int) -> np.ndarray:
-        """Read the logits of one pass, int64 [vocab]; LOGITS must be on."""
-        values = np.array([self._wait("LOGIT") for _ in range(vocab)], dtype=np.uint32)
-        return values.astype(np.uint16).view(np.int16).astype(np.int64)
-
-    def _wait(self, register: str) -> int:
-        data = ctypes.c_uint32()
-        address = REGISTERS[register].address
-        if self._library.chip_wait(self._chip, address, ctypes.byref(data), _PATIENCE):
-            raise DeviceError(
-                f"the chip hangs: nothing in {register}; {self.fault() or 'no fault'}"
-            )
-        return data.value
 
     def idle(self) -> None:
         """Wait until no token is in flight."""
@@ -162,9 +132,33 @@ class CompiledChip:
             return f"segment {status >> 16}: its words do not match their checksum"
         return ""
 
-    def counters(self) -> dict[str, int]:
-        """All counters, lower-case names."""
-        return {c.name.lower(): self.read(f"COUNTER_{c.name}") for c in Counter}
+    @property
+    def busy(self) -> bool:
+        """Whether a token or a check is in flight."""
+        return bool(self._library.chip_busy(self._chip))
+
+    def reset(self) -> None:
+        """Do what a reset button does: registers are cleared, memories stay."""
+        self._library.chip_reset(self._chip)
+
+    def use_pins(self) -> None:
+        """From now on requests come from the UART."""
+        self._library.chip_direct(self._chip, 0)
+
+    def send(self, data: bytes, clocks_per_bit: float) -> None:
+        """Queue bytes for the chip's input."""
+        self._library.chip_send(self._chip, data, len(data), clocks_per_bit)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that have not gone over the line."""
+        return self._library.chip_unsent(self._chip)
+
+    def receive(self, clocks_per_bit: float) -> bytes:
+        """Bytes from the chip's output since the last call."""
+        buffer = ctypes.create_string_buffer(1 << 16)
+        count = self._library.chip_receive(self._chip, buffer, len(buffer), clocks_per_bit)
+        return buffer.raw[:count]
 
     def record(self, on: bool) -> None:
         """Log probe events from now on."""
@@ -181,11 +175,3 @@ class CompiledChip:
             result[probe.name] = flat.reshape(-1, pieces)
         self._library.chip_forget(self._chip)
         return result
-
-
-def ram_pieces(words: np.ndarray) -> np.ndarray:
-    """RAM words of small integers [words, E] as uint32 [words, pieces]."""
-    raw = np.ascontiguousarray(words).view(np.uint8)
-    padded = np.zeros((len(raw), -(-raw.shape[1] // 4) * 4), dtype=np.uint8)
-    padded[:, : raw.shape[1]] = raw
-    return padded.view("<u4")

@@ -1,4 +1,5 @@
-// Drives the verilated chip: register requests, clocks, and a log of probe events.
+// Drives the verilated chip: register requests, a UART at its pins, clocks, and a log of probe
+// events.
 //
 // Built once per chip configuration. The macro PROBES, generated beside this file, lists the
 // probes as PROBE(index, name, bits).
@@ -7,6 +8,7 @@
 #include "verilated.h"
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -14,11 +16,64 @@
 
 namespace {
 
+// The other end of the chip's UART. Bit times are counted in fractions of a clock.
+struct Uart {
+  struct Item {
+    uint8_t byte;
+    double bit;
+  };
+  std::deque<Item> to_send;
+  std::vector<uint8_t> received;
+  double receive_bit = 16;
+  double send_time = 0, receive_time = 0;
+  int send_left = 0, receive_count = -1;
+  uint32_t send_bits = 0, receive_bits = 0;
+
+  // Level on the chip's input for this clock.
+  int send() {
+    if (send_left == 0) {
+      if (to_send.empty()) return 1;
+      send_bits = (to_send.front().byte << 1) | 0x200;
+      send_left = 10;
+      send_time += to_send.front().bit;
+    }
+    int level = send_bits & 1;
+    send_time -= 1;
+    if (send_time <= 0) {
+      send_bits >>= 1;
+      if (--send_left == 0) {
+        to_send.pop_front();
+        if (to_send.empty()) send_time = 0;
+      } else {
+        send_time += to_send.front().bit;
+      }
+    }
+    return level;
+  }
+
+  void receive(int level) {
+    if (receive_count < 0) {
+      if (level) return;
+      receive_count = 0;
+      receive_bits = 0;
+      receive_time = receive_bit / 2;
+    }
+    receive_time -= 1;
+    if (receive_time > 0) return;
+    receive_time += receive_bit;
+    receive_bits |= level << receive_count;
+    if (++receive_count < 10) return;
+    if (!(receive_bits & 1) && (receive_bits >> 9)) received.push_back(receive_bits >> 1);
+    receive_count = -1;
+  }
+};
+
 struct Chip {
   VerilatedContext context;
   Vchip top{&context};
   uint64_t clocks = 0;
   bool recording = false;
+  Uart uart;
   std::vector<uint32_t> events[PROBE_COUNT];
 };
 
@@ -35,7 +90,9 @@ template <typename T> void append(std::vector<uint32_t> &log, const T &value, in
 void clock(Chip *chip) {
   Vchip &top = chip->top;
   top.clk = 0;
+  top.rx = chip->uart.send();
   top.eval();
+  chip->uart.receive(top.tx);
   if (chip->recording) {
 #define PROBE(index, name, bits) \
   if (top.name##_event) append(chip->events[index], top.name##_value, bits);
@@ -51,11 +108,17 @@ void clock(Chip *chip) {
 
 extern "C" {
 
-Chip *chip_new() {
-  auto chip = new Chip;
+// What a power-up or a reset button does.
+void chip_reset(Chip *chip) {
   chip->top.rst = 1;
   for (int i = 0; i < 4; i++) clock(chip);
   chip->top.rst = 0;
+}
+
+Chip *chip_new() {
+  auto chip = new Chip;
+  chip->top.direct = 1;
+  chip_reset(chip);
   chip->clocks = 0;
   return chip;
 }
@@ -68,23 +131,33 @@ void chip_run(Chip *chip, uint64_t clocks) {
   while (clocks--) clock(chip);
 }
 
+// Gives a request; returns 0 if it was taken, 1 if not within `patience` clocks, 2 if it was refused.
+int give(Chip *chip, int write, uint32_t address, uint32_t data, uint64_t patience) {
+  Vchip &top = chip->top;
+  top.request = (static_cast<uint64_t>(data) << 9) | (address << 1) | write;
+  top.request_valid = 1;
+  top.answer_ready = 1;
+  for (; patience; patience--) {
+    top.clk = 0;
+    top.eval();
+    bool taken = top.request_ready, refused = top.refused;
+    clock(chip);
+    if (taken) return top.request_valid = 0, refused ? 2 : 0;
+  }
+  return top.request_valid = 0, 1;
+}
+
 // Returns 0, or 1 if the chip did not take or answer the request within `patience` clocks.
 int chip_request(Chip *chip, int write, uint32_t address, uint32_t *data, uint64_t patience) {
   Vchip &top = chip->top;
-  top.request = (static_cast<uint64_t>(*data) << 9) | (address << 1) | write;
-  top.request_valid = 1;
-  top.answer_ready = 1;
-  for (;; patience--) {
-    if (patience == 0) return top.request_valid = 0, 1;
-    top.clk = 0;
-    top.eval();
-    bool taken = top.request_ready && !top.refused;
-    clock(chip);
-    if (taken) break;
-  }
-  top.request_valid = 0;
+  uint64_t end = chip->clocks + patience;
+  int result;
+  do {
+    result = give(chip, write, address, *data, patience);
+  } while (result == 2 && chip->clocks < end);
+  if (result) return 1;
   if (write) return 0;
-  for (; patience; patience--) {
+  for (; chip->clocks < end;) {
     top.clk = 0;
     top.eval();
     bool there = top.answer_valid;
@@ -95,24 +168,36 @@ int chip_request(Chip *chip, int write, uint32_t address, uint32_t *data, uint64
   return 1;
 }
 
-// Writes `count` pieces to one register, as a burst.
-int chip_write(Chip *chip, uint32_t address, const uint32_t *data, uint64_t count) {
+// Writes pieces to one register until one is refused; returns how many were taken.
+uint64_t chip_write(Chip *chip, uint32_t address, const uint32_t *data, uint64_t count) {
   for (uint64_t i = 0; i < count; i++) {
-    uint32_t piece = data[i];
-    if (chip_request(chip, 1, address, &piece, 1000)) return 1;
+    if (give(chip, 1, address, data[i], 1 << 20)) return i;
   }
-  return 0;
+  return count;
 }
 
-// Reads a register until bit 31 is set; returns 1 if that takes more than `patience` clocks.
-int chip_wait(Chip *chip, uint32_t address, uint32_t *data, uint64_t patience) {
-  uint64_t end = chip->clocks + patience;
-  while (chip->clocks < end) {
-    if (chip_request(chip, 0, address, data, 1000)) return 1;
-    if (*data >> 31) return 0;
-    for (int i = 0; i < 16; i++) clock(chip);
-  }
-  return 1;
+// From now on requests come from the UART (0) or from chip_request (1).
+void chip_direct(Chip *chip, int direct) { chip->top.direct = direct; }
+
+int chip_busy(Chip *chip) { return chip->top.busy; }
+
+// Bytes for the chip's input, each bit as long as so many clocks.
+void chip_send(Chip *chip, const uint8_t *bytes, uint64_t count, double clocks_per_bit) {
+  for (uint64_t i = 0; i < count; i++) chip->uart.to_send.push_back({bytes[i], clocks_per_bit});
+}
+
+// Bytes that have not gone over the line.
+uint64_t chip_unsent(Chip *chip) { return chip->uart.to_send.size(); }
+
+// Bytes from the chip's output since the last call, taken as so many clocks per bit; at most
+// `room` of them.
+uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_per_bit) {
+  auto &received = chip->uart.received;
+  chip->uart.receive_bit = clocks_per_bit;
+  uint64_t count = received.size() < room ? received.size() : room;
+  for (uint64_t i = 0; i < count; i++) bytes[i] = received[i];
+  received.erase(received.begin(), received.begin() + count);
+  return count;
 }
 
 void chip_record(Chip *chip, int on) { chip->recording = on; }

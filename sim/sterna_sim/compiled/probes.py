@@ -8,11 +8,17 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
+from sterna.spec.link import DEFAULT_BAUD
 from sterna_rtl.chip import Chip
 from sterna_rtl.control.registers import REQUEST
-from sterna_rtl.lib.stream import transfers
+from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.link.link import SerialLink
 
-__all__ = ["PROBES", "Probe", "ProbedChip"]
+__all__ = ["CLOCK_HZ", "PROBES", "Probe", "ProbedChip"]
+
+CLOCK_HZ = 12_000_000
+"""What the simulated chip takes its clock for: 4 clocks per bit are 3 Mbaud. A slow clock, so that
+the first bytes, at the link's first speed, take few clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,10 @@ PROBES = (
 
 
 class ProbedChip(Component):
-    """`Chip` with an event flag and a payload for each probe.
+    """`Chip` behind a UART, with an event flag and a payload for each probe.
 
-    The register port has names of its own: Verilator writes two underscores in another way.
+    While `direct` is up, register requests come from a port instead, as long runs want it. The port
+    has names of its own: Verilator writes two underscores in another way.
 
     Parameters
     ----------
@@ -54,7 +61,9 @@ class ProbedChip(Component):
     """
 
     def __init__(self, config: ChipConfig) -> None:
-        self.chip = chip = Chip(config)
+        divisor = round(CLOCK_HZ / DEFAULT_BAUD)
+        self.chip = chip = Chip(config, clock_hz=CLOCK_HZ, uart_divisor=divisor)
+        self.link = SerialLink(divisor)
         writes = {
             name: (getattr(chip.epilogue, f"{name}_write"))
             for name in ("residual", "scratch", "state")
@@ -76,7 +85,10 @@ class ProbedChip(Component):
                 "answer_valid": Out(1),
                 "answer_ready": In(1),
                 "refused": Out(1),
-                "clear": In(1),
+                "direct": In(1),
+                "busy": Out(1),
+                "rx": In(1),
+                "tx": Out(1),
                 **{f"{name}_event": Out(1) for name in self.taps},
                 **{f"{name}_value": Out(len(value)) for name, (_, value) in self.taps.items()},
             }
@@ -85,11 +97,24 @@ class ProbedChip(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.chip = self.chip
+        m.submodules.link = link = self.link
         i, o = self.chip.i, self.chip.o
-        m.d.comb += [i.payload.eq(self.request), i.valid.eq(self.request_valid)]
-        m.d.comb += [self.request_ready.eq(i.ready), o.ready.eq(self.answer_ready)]
-        m.d.comb += [self.refused.eq(self.chip.refused), self.chip.clear.eq(self.clear)]
-        m.d.comb += [self.answer.eq(o.payload), self.answer_valid.eq(o.valid)]
+        with m.If(self.direct):
+            m.d.comb += [i.payload.eq(self.request), i.valid.eq(self.request_valid)]
+            m.d.comb += [self.request_ready.eq(i.ready), o.ready.eq(self.answer_ready)]
+            m.d.comb += [self.answer.eq(o.payload), self.answer_valid.eq(o.valid)]
+        with m.Else():
+            connect_stream(m, link.o, i)
+            connect_stream(m, o, link.i)
+        m.d.comb += [
+            self.refused.eq(self.chip.refused),
+            self.busy.eq(self.chip.generator.busy | self.chip.checker.busy),
+            link.rx.eq(self.rx),
+            self.tx.eq(link.tx),
+            link.refused.eq(self.chip.refused),
+            link.divisor.eq(self.chip.divisor),
+            self.chip.clear.eq(link.line_break),
+        ]
         for name, (event, value) in self.taps.items():
             m.d.comb += getattr(self, f"{name}_event").eq(event)
             m.d.comb += getattr(self, f"{name}_value").eq(value)

@@ -1,0 +1,436 @@
+"""A chip behind a register port: identification, loading, tokens, logits, state, counters."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from sterna.device.device import Sampling, check_tokens
+from sterna.device.operations import RegisterPort, read, read_next, write
+from sterna.errors import DeviceError, InputError, LinkReset
+from sterna.model.layout import Image, lay_out, ram_pieces
+from sterna.model.model import Model
+from sterna.spec.chip import ChipConfig
+from sterna.spec.fixed import STATE_BITS, VECTOR_BITS
+from sterna.spec.registers import (
+    CONFIG_REGISTERS,
+    LAST,
+    STOPS,
+    VALID,
+    Control,
+    Counter,
+    Memory,
+    Status,
+)
+from sterna.spec.trits import Packing
+
+__all__ = [
+    "ChipDevice",
+    "Progress",
+    "checksum_memory",
+    "memory_shape",
+    "read_config",
+    "write_memory",
+]
+
+T = TypeVar("T")
+
+Progress = Callable[[str, int, int], None]
+"""Told of long work: what it is, how much is done, how much there is."""
+
+_CHUNK = 1 << 12
+"""Words of a memory that are written between two reports."""
+
+_JOURNAL = 256
+"""Tokens after which the state is read, so that fewer must be stepped again after a reset."""
+
+_BATCH = 448
+"""Logits that are asked for at a time: eight requests of the serial link."""
+
+_MOST = 0xFFFF
+"""Tokens that a chip draws by itself."""
+
+_SILENT_SECONDS = 30.0
+"""Seconds without room for a word of the tape after which a chip is said to hang."""
+
+_SILENT_CLOCKS = 1 << 26
+"""Clocks without a result after which a chip is said to hang."""
+
+_RESETS = 20
+"""Resets in one call after which a device is given up."""
+
+
+def read_config(port: RegisterPort) -> ChipConfig:
+    """Return the configuration that a chip says it has.
+
+    Raises
+    ------
+    DeviceError
+        If what it says does not have the digest that it says.
+    """
+    words = port.execute(
+        [read_next("DIGEST_LOW", 2), read_next(next(iter(CONFIG_REGISTERS)), len(CONFIG_REGISTERS))]
+    )
+    values = {
+        field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:], strict=True)
+    }
+    try:
+        config = ChipConfig(**{**values, "packing": Packing(values["packing"])})
+    except (ValueError, InputError) as error:
+        raise DeviceError(f"the device has a configuration that cannot be: {error}") from error
+    digest = f"{int(words[1]) << 32 | int(words[0]):016x}"
+    if config.digest != digest:
+        raise DeviceError(
+            f"the device says that its configuration is {digest}, but its fields make "
+            f"{config.digest}; rebuild its bitstream with this version"
+        )
+    return config
+
+
+def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
+    """Words of a memory, and bits of a word."""
+    elements = config.elements
+    return {
+        Memory.TAPE: (config.tape_words, config.word_bits),
+        Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
+        Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
+        Memory.EMBEDDING: (config.embedding_words, 8 * elements),
+        Memory.STATE: (config.state_words, STATE_BITS * elements),
+    }[memory]
+
+
+def write_memory(port: RegisterPort, memory: Memory, words: np.ndarray, progress: Progress) -> int:
+    """Write a memory from its first word on; return the checksum of what it then holds."""
+    pieces, name = words.reshape(-1), memory.name.lower()
+    port.execute([write("MEMORY", memory)])
+    for start in range(0, len(pieces), _CHUNK):
+        progress(f"loading {name}", start, len(pieces))
+        port.execute([write("DATA", pieces[start : start + _CHUNK])])
+    return checksum_memory(port, memory, len(pieces), progress)
+
+
+def checksum_memory(port: RegisterPort, memory: Memory, pieces: int, progress: Progress) -> int:
+    """CRC-32 of a memory's first pieces, computed by the device."""
+    name = memory.name.lower()
+    progress(f"checking {name}", 0, 1)
+    port.execute([write("MEMORY", memory), write("CHECK", pieces)])
+    while int(port.execute([read("STATUS")])[0]) >> Status.CHECKING & 1:
+        pass
+    progress(f"checking {name}", 1, 1)
+    return int(port.execute([read("CHECKSUM")])[0])
+
+
+class ChipDevice:
+    """A model on a chip; see `sterna.device.device.Device`.
+
+    The memories are loaded only where their checksums differ from the model's. A tape that is
+    longer than the chip's RAM for it is streamed, once for each token. If the device is reset in
+    the middle of something, its memories are checked, its state is restored and what was asked is
+    done again, so that callers see no reset.
+
+    Parameters
+    ----------
+    port : RegisterPort
+        Closed with the device, also if this fails.
+    model : Model
+    label : str
+        What it is, for people.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If the model does not fit the chip.
+    DeviceError
+        If the chip is not what it should be or its memories do not hold what was written.
+    """
+
+    def __init__(
+        self, port: RegisterPort, model: Model, label: str, progress: Progress | None = None
+    ) -> None:
+        self.port = port
+        self.model = model
+        self.label = label
+        self._progress = progress or (lambda *_: None)
+        try:
+            self.config = read_config(port)
+            self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
+            self.image: Image = lay_out(model, self.config, streamed=True)
+            self._streams = len(self.image.tape) > self.config.tape_words
+            self._snapshot = np.zeros((model.shape.layers, model.shape.width), dtype=np.int64)
+            self._journal: list[int] = []  # tokens stepped since the snapshot of the state
+            self._current = False  # the chip's state is what snapshot and journal say
+            self._retry(lambda: None)
+            port.execute([write("CONTROL", 1 << Control.CLEAR_COUNTERS)])
+        except BaseException:
+            port.close()
+            raise
+
+    def close(self) -> None:
+        """Free the port."""
+        self.port.close()
+
+    @property
+    def state(self) -> np.ndarray:
+        """The recurrent state, int64 [layers, width], read from the chip."""
+        return self._retry(self._read_state)
+
+    @state.setter
+    def state(self, state: np.ndarray) -> None:
+        if np.shape(state) != self._snapshot.shape:
+            own, other = list(self._snapshot.shape), list(np.shape(state))
+            raise InputError(f"a state of this model is {own}, not {other}")
+        self._snapshot, self._journal = np.array(state, dtype=np.int64), []
+        self._retry(lambda: self._write_state(self._snapshot))
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the logits after each, int64 [T, V]."""
+        check_tokens(tokens, self.model)
+        rows = []
+        for token in tokens:
+            rows.append(self._retry(lambda t=token: self._logits(t)))
+            self._stepped([token])
+        return np.array(rows)
+
+    def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+        """Step the prompt, then let the chip draw tokens by itself."""
+        check_tokens(prompt, self.model)
+        if count < 0:
+            raise InputError(f"the number of tokens must be 0 or more, not {count}")
+        if len(sampling.stop) > STOPS:
+            raise InputError(f"a chip knows {STOPS} stop tokens, not {len(sampling.stop)}")
+        sampling.chip_temperature(self.model)
+        return self._generate(list(prompt), count, sampling)
+
+    def counters(self) -> dict[str, int]:
+        """Counters of the chip since it was opened, or reset."""
+        first = next(iter(Counter))
+        words = self._retry(
+            lambda: self.port.execute([read_next(f"COUNTER_{first.name}", len(Counter))])
+        )
+        return {c.name.lower(): int(word) for c, word in zip(Counter, words, strict=True)}
+
+    # What follows a reset.
+
+    def _retry(self, action: Callable[[], T]) -> T:
+        """Do something on a current chip, again and again while it is being reset."""
+        for _ in range(_RESETS):
+            try:
+                if not self._current:
+                    self._restore()
+                return action()
+            except LinkReset:
+                self._current = False
+            except BaseException:
+                self._current = False
+                raise
+        raise DeviceError("the device is being reset again and again; see to its power supply")
+
+    def _restore(self) -> None:
+        """Bring memories and state to what they should be."""
+        self.port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1 << Control.RESET)])
+        for memory, words in self.image.memories().items():
+            if memory is Memory.TAPE and self._streams:
+                continue
+            found = checksum_memory(self.port, memory, words.size, self._progress)
+            if found != zlib.crc32(words.tobytes()):
+                self._load(memory, words)
+        length = 0 if self._streams else len(self.image.tape)
+        self.port.execute([write("TAPE_LENGTH", length), write("CONTROL", 1 << Control.RESET)])
+        self._write_state(self._snapshot)
+        self._enter(self._journal, draw=False)
+        self._wait_idle()
+        self._current = True
+
+    def _stepped(self, tokens: Sequence[int]) -> None:
+        """Note that the chip has stepped tokens."""
+        self._journal += tokens
+        if len(self._journal) > _JOURNAL:
+            self._snapshot = self._retry(self._read_state)
+            self._journal = []
+
+    def load(self) -> int:
+        """Write all memories whether or not they hold the model; return the bytes."""
+        memories = self.image.memories()
+        if self._streams:
+            del memories[Memory.TAPE]
+        self._current = False
+        self.port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1 << Control.RESET)])
+        for memory, words in memories.items():
+            self._load(memory, words)
+        self._retry(lambda: None)
+        return sum(words.nbytes for words in memories.values())
+
+    def _load(self, memory: Memory, words: np.ndarray) -> None:
+        """Write a memory and check it."""
+        found = write_memory(self.port, memory, words, self._progress)
+        if found != zlib.crc32(words.tobytes()):
+            raise DeviceError(
+                f"the device's memory {memory.name.lower()} does not hold what was written to it; "
+                "the chip is damaged, or its clock too fast"
+            )
+
+    def _write_state(self, state: np.ndarray) -> None:
+        elements = self.config.elements
+        layers, width = state.shape
+        padded = np.zeros((layers, -(-width // elements) * elements), dtype=np.int16)
+        padded[:, :width] = state
+        words = ram_pieces(padded.reshape(-1, elements))
+        self.port.execute([write("MEMORY", Memory.STATE), write("DATA", words)])
+
+    def _read_state(self) -> np.ndarray:
+        elements = self.config.elements
+        layers, width = self._snapshot.shape
+        words = layers * -(-width // elements)
+        count = -(-elements * STATE_BITS // 32)
+        pieces = self.port.execute([write("MEMORY", Memory.STATE), read("DATA", words * count)])
+        values = pieces.reshape(words, count).view(np.int16)[:, :elements]
+        return values.reshape(layers, -1)[:, :width].astype(np.int64)
+
+    # Tokens.
+
+    def _enter(self, tokens: Sequence[int], draw: bool) -> None:
+        """Give tokens to step; with `draw`, COUNT tokens are drawn after the last."""
+        words = np.array(tokens, dtype="<u4")
+        if draw:
+            words[-1] |= VALID
+        if not self._streams:
+            if len(words):
+                self.port.execute([write("TOKEN", words)])
+            return
+        for word in words:
+            self.port.execute([write("TOKEN", word)])
+            self._stream()
+
+    def _stream(self, between: Callable[[], object] = lambda: None) -> None:
+        """Give the tape for one token, word by word as the chip takes it."""
+        self.port.execute([write("MEMORY", Memory.STREAM)])
+        pieces, done = self.image.tape.reshape(-1), 0
+        last_progress = time.monotonic()
+        while done < len(pieces):
+            taken = self.port.offer(write("DATA", pieces[done : done + _CHUNK]))
+            done += taken
+            between()
+            if taken:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > _SILENT_SECONDS:
+                self._status(0)
+                raise DeviceError("the chip takes no more of the tape; reset it")
+
+    def _poll(self, register: str, count: int) -> list[int]:
+        """Items that wait in a register, up to `count`; looks for faults and for silence."""
+        *words, status, clocks = (
+            int(word)
+            for word in self.port.execute(
+                [read(register, count), read("STATUS"), read("COUNTER_CLOCKS")]
+            )
+        )
+        items = [word for word in words if word & VALID]
+        self._status(status)
+        if items:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = clocks
+        elif (clocks - self._silent_since) % (1 << 32) > _SILENT_CLOCKS:
+            raise DeviceError(f"the chip hangs: nothing in {register}; reset it")
+        return items
+
+    _silent_since: int | None = None
+
+    @staticmethod
+    def _status(status: int) -> None:
+        """Refuse what a chip with a fault says."""
+        segment = status >> 16
+        if status >> Status.HEADER_FAULT & 1:
+            raise DeviceError(
+                f"segment {segment} of the tape: not a segment header; the next start loads it anew"
+            )
+        if status >> Status.CHECKSUM_FAULT & 1:
+            raise DeviceError(
+                f"segment {segment} of the tape: its words do not match their checksum; the next "
+                "start loads it anew"
+            )
+
+    def _wait_idle(self) -> None:
+        while int(self.port.execute([read("STATUS")])[0]) >> Status.BUSY & 1:
+            self._poll("STATUS", 0)
+
+    def _logits(self, token: int) -> np.ndarray:
+        values: list[int] = []
+        vocab = self.model.shape.vocab
+
+        def take() -> None:
+            # One at a time until the pass comes to its end.
+            values.extend(self._poll("LOGIT", min(_BATCH, vocab - len(values)) if values else 1))
+
+        self.port.execute([write("LOGITS", 1), write("TOKEN", token)])
+        if self._streams:
+            self._stream(lambda: take() if len(values) < vocab else None)
+        while len(values) < vocab:
+            take()
+        self._wait_idle()
+        self.port.execute([write("LOGITS", 0)])
+        return np.array(values, dtype=np.uint32).astype(np.uint16).view(np.int16).astype(np.int64)
+
+    def _generate(self, prompt: list[int], count: int, sampling: Sampling) -> Iterator[int]:
+        drawn: list[int] = []
+        complete, resets = False, 0
+        try:
+            while not complete:
+                try:
+                    if not self._current:
+                        self._restore()
+                    for number, token in enumerate(self._draw(prompt, count, sampling)):
+                        # After a reset the same tokens come once more.
+                        if number == len(drawn):
+                            drawn.append(token)
+                            yield token
+                    complete = True
+                except LinkReset:
+                    self._current = False
+                    resets += 1
+                    if resets == _RESETS:
+                        raise
+        finally:
+            # A chip that was left alone may have drawn more than was taken.
+            self._current = self._current and complete
+            self._journal += prompt + drawn[:-1]
+        self._stepped([])
+
+    def _draw(self, prompt: list[int], count: int, sampling: Sampling) -> Iterator[int]:
+        seed = sampling.chip_seed()
+        stops = [token | VALID for token in sampling.stop] + [0] * (STOPS - len(sampling.stop))
+        # Commands and settings may not change under a chip that is at work.
+        self.port.execute(
+            [
+                write("TEMPERATURE", sampling.chip_temperature(self.model)),
+                write("SEED_LOW", seed & 0xFFFFFFFF),
+                write("SEED_HIGH", seed >> 32),
+                write("CONTROL", 1 << Control.LOAD_SEED),
+                *(write(f"STOP_{number}", stop) for number, stop in enumerate(stops)),
+            ]
+        )
+        if count == 0:
+            self._enter(prompt, draw=False)
+        tokens = prompt
+        # More than the chip counts are drawn in parts; the draw generator goes on between them.
+        while count > 0:
+            part = min(count, _MOST)
+            count -= part
+            self.port.execute([write("COUNT", part)])
+            self._enter(tokens, draw=True)
+            last = False
+            while not last:
+                for word in self._poll("GENERATED", 16):
+                    last = bool(word & LAST)
+                    tokens = [word & (LAST - 1)]
+                    yield tokens[0]
+                    if self._streams and not last:
+                        self._stream()
+            if tokens[0] in sampling.stop:
+                break
+        self._wait_idle()

@@ -1,0 +1,193 @@
+"""Recordings: what a device was asked and what it answered, and a device that answers from one.
+
+A recording is a text file of JSON objects, one a line: first what was recorded, then each call with
+its result. Arrays are base64 of little-endian int16.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sterna.device.device import Device, Sampling, check_tokens
+from sterna.errors import DeviceError, InputError
+from sterna.model.model import Model
+from sterna.spec.chip import ChipConfig
+
+__all__ = ["Recorder", "Replay"]
+
+_FORMAT = "sterna recording"
+_VERSION = 1
+
+
+def _encode(array: np.ndarray) -> dict[str, Any]:
+    data = np.ascontiguousarray(array, dtype="<i2").tobytes()
+    return {"shape": list(np.shape(array)), "int16": base64.b64encode(data).decode()}
+
+
+def _decode(value: dict[str, Any]) -> np.ndarray:
+    flat = np.frombuffer(base64.b64decode(value["int16"]), dtype="<i2")
+    return flat.reshape(value["shape"]).astype(np.int64)
+
+
+class Recorder:
+    """Hand everything on to a device and write it down; the file is there once this is closed.
+
+    Parameters
+    ----------
+    device : Device
+    model : Model
+    path : Path
+    """
+
+    def __init__(self, device: Device, model: Model, path: Path) -> None:
+        self.device, self.path = device, path
+        self.label, self.config, self.clock_hz = device.label, device.config, device.clock_hz
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            self._file = self._partial.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from error
+        self._write(
+            format=_FORMAT,
+            version=_VERSION,
+            device=device.label,
+            model=model.identity,
+            config=device.config.to_dict() if device.config else None,
+            clock_hz=device.clock_hz,
+        )
+
+    def _write(self, **values: Any) -> None:
+        self._file.write(json.dumps(values) + "\n")
+
+    @property
+    def state(self) -> np.ndarray:
+        """The device's state."""
+        state = self.device.state
+        self._write(call="state", result=_encode(state))
+        return state
+
+    @state.setter
+    def state(self, state: np.ndarray) -> None:
+        self.device.state = state
+        self._write(call="set state", state=_encode(state))
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the logits after each."""
+        result = self.device.logits(tokens)
+        self._write(call="logits", tokens=list(tokens), result=_encode(result))
+        return result
+
+    def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+        """Step the prompt, then draw tokens; written down when it ends."""
+        drawn: list[int] = []
+        try:
+            for token in self.device.generate(prompt, count, sampling):
+                drawn.append(token)
+                yield token
+        finally:
+            self._write(
+                call="generate",
+                prompt=list(prompt),
+                count=count,
+                sampling=asdict(sampling),
+                result=drawn,
+            )
+
+    def counters(self) -> dict[str, int]:
+        """The device's counters."""
+        result = self.device.counters()
+        self._write(call="counters", result=result)
+        return result
+
+    def close(self) -> None:
+        """Free the device and put the file in its place."""
+        self.device.close()
+        try:
+            self._file.close()
+            self._partial.replace(self.path)
+        except OSError as error:
+            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+
+class Replay:
+    """Answer as a recorded device did, if it is asked the same.
+
+    Parameters
+    ----------
+    path : Path
+    model : Model
+
+    Raises
+    ------
+    InputError
+        If the file is no recording, or one of another model.
+    """
+
+    def __init__(self, path: Path, model: Model) -> None:
+
+        self._path, self._model = path, model
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            head, *self._calls = [json.loads(line) for line in lines]
+            if (head["format"], head["version"]) != (_FORMAT, _VERSION):
+                raise ValueError
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a recording; make one with --record") from error
+        if head["model"] != model.identity:
+            raise InputError(f"{path} was recorded with another model")
+        self.label = f"recording of {head['device']}"
+        self.config = ChipConfig.from_dict(head["config"]) if head["config"] else None
+        self.clock_hz = head["clock_hz"]
+        self._position = 0
+
+    def _next(self, call: str, **asked: Any) -> Any:
+        """Return the result of the next call if it was this one."""
+        if self._position == len(self._calls):
+            raise DeviceError(f"{self._path} ends before this call of {call}")
+        recorded = self._calls[self._position]
+        if any(recorded.get(name) != value for name, value in {"call": call, **asked}.items()):
+            raise DeviceError(
+                f"{self._path}, call {self._position + 1}: what was recorded is another call of "
+                f"{recorded['call']}, not this one of {call}; ask for the same as then"
+            )
+        self._position += 1
+        return recorded.get("result")
+
+    @property
+    def state(self) -> np.ndarray:
+        """The state that was read."""
+        return _decode(self._next("state"))
+
+    @state.setter
+    def state(self, state: np.ndarray) -> None:
+        self._next("set state", state=_encode(state))
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Return the logits after the tokens."""
+        check_tokens(tokens, self._model)
+        return _decode(self._next("logits", tokens=list(tokens)))
+
+    def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+        """Yield the tokens that were drawn."""
+        check_tokens(prompt, self._model)
+        values = {**asdict(sampling), "stop": list(sampling.stop)}
+        yield from self._next("generate", prompt=list(prompt), count=count, sampling=values)
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters that were read."""
+        return self._next("counters")
+
+    def close(self) -> None:
+        """Nothing to free."""

@@ -1,0 +1,203 @@
+"""Executor: operations of a request to register reads and writes, and the reply to it."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.link import REPLY_WORDS, WINDOW, Code, Kind, Outcome
+from sterna_rtl.control.registers import REQUEST
+from sterna_rtl.lib.memory import ReadPort
+from sterna_rtl.link.frames import REQUEST_RAM_BYTES
+from sterna_rtl.link.window import NOTICE, REQUEST_FRAME
+
+__all__ = ["BYTE", "Executor"]
+
+BYTE = StructLayout({"data": 8, "last": 1})
+"""A byte of a frame, before its CRC."""
+
+_WORD = 4
+
+
+class Executor(Component):
+    """Execute requests one after the other; between them, make a frame of each notice.
+
+    Attributes
+    ----------
+    i : stream.Interface
+        `REQUEST_FRAME`.
+    i_notice : stream.Interface
+        `NOTICE`; goes before a request.
+    read : ReadPort
+        The request RAM.
+    o : stream.Interface
+        `BYTE`: type, number, words read, outcome, words done, credits.
+    o_request, i_answer, refused
+        The chip's registers, see `Registers`.
+    forget : Signal, in
+        Strobe while idle: a new session begins, no request is held back.
+    notice : Signal, out
+        The frame on `o` is a notice.
+    slot : Signal, out
+        Else the place of the request.
+    written : Signal, in
+        Strobe: the frame stands in the RAM.
+    done : Signal, out
+        Strobe with `written`, after a request.
+
+    Throughput
+        A word of data in 6 clocks or more.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(REQUEST_FRAME)),
+                "i_notice": In(stream.Signature(NOTICE)),
+                "read": Out(ReadPort(REQUEST_RAM_BYTES, unsigned(8))),
+                "o": Out(stream.Signature(BYTE)),
+                "o_request": Out(stream.Signature(REQUEST)),
+                "i_answer": In(stream.Signature(32)),
+                "refused": In(1),
+                "forget": In(1),
+                "notice": Out(1),
+                "slot": Out(range(WINDOW)),
+                "written": In(1),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        head = Signal(NOTICE)
+        length, position = Signal(9), Signal(9)  # bytes of the payload, and those fetched
+        held = Signal()  # a request before was not done
+        outcome, words_done = Signal(Outcome), Signal(8)
+        m.d.comb += [
+            self.slot.eq(head.sequence),
+            self.read.address.eq(Cat(position[:8], self.slot)),
+            self.done.eq(self.written & ~self.notice),
+        ]
+        code, address = Signal(Code), Signal(8)
+        left = Signal(8)  # words of the operation to go
+        read_words = Signal(range(REPLY_WORDS + 1))
+        word, byte = Signal(32), Signal(range(_WORD + 1))
+        reads = (code == Code.READ) | (code == Code.READ_NEXT)
+        steps = (code == Code.WRITE_NEXT) | (code == Code.READ_NEXT)
+        request = self.o_request.payload
+        m.d.comb += [request.address.eq(address), request.data.eq(word), request.write.eq(~reads)]
+
+        def emit(data, following: str, last: int = 0):
+            """Give a byte, then go to the state that follows."""
+            m.d.comb += [
+                self.o.valid.eq(1),
+                self.o.payload.data.eq(data),
+                self.o.payload.last.eq(last),
+            ]
+            with m.If(self.o.ready):
+                m.next = following
+
+        def end(result: Outcome):
+            m.d.sync += [outcome.eq(result), held.eq(result != Outcome.DONE)]
+            m.next = "OUTCOME"
+
+        with m.FSM(name="executor"):
+            with m.State("IDLE"):
+                m.d.comb += [self.i_notice.ready.eq(1), self.i.ready.eq(~self.i_notice.valid)]
+                m.d.sync += [
+                    position.eq(0), left.eq(0), words_done.eq(0), read_words.eq(0), code.eq(0),
+                    outcome.eq(Outcome.DONE),
+                ]  # fmt: skip
+                with m.If(self.i_notice.valid):
+                    m.d.sync += [head.eq(self.i_notice.payload), self.notice.eq(1)]
+                    m.next = "TYPE"
+                with m.Elif(self.i.valid):
+                    m.d.sync += [
+                        head.kind.eq(Kind.DONE),
+                        head.session.eq(self.i.payload.session),
+                        head.sequence.eq(self.i.payload.sequence),
+                        length.eq(self.i.payload.length),
+                        held.eq(held & ~self.i.payload.resume),
+                        self.notice.eq(0),
+                    ]
+                    m.next = "TYPE"
+            with m.State("TYPE"):
+                emit(Cat(head.kind, head.session), "NUMBER")
+            with m.State("NUMBER"):
+                emit(head.sequence, "BEGIN")
+            with m.State("BEGIN"):
+                m.next = "NEXT"
+                with m.If(self.notice):
+                    m.next = "OUTCOME"
+                with m.Elif(held):
+                    end(Outcome.HELD)
+            # An operation, or a word of its data.
+            with m.State("NEXT"):
+                m.d.sync += byte.eq(0)
+                m.next = "FETCH"
+                with m.If(reads & (left != 0)):
+                    m.next = "REQUEST"
+                with m.Elif(position == length):
+                    end(Outcome.DONE)
+                    with m.If(left != 0):
+                        end(Outcome.MALFORMED)
+                with m.Elif(length - position < _WORD):
+                    end(Outcome.MALFORMED)
+            with m.State("FETCH"):
+                # The RAM gives a byte a clock after its address: the first one is none.
+                m.d.sync += [byte.eq(byte + 1), word.eq(Cat(word[8:], self.read.data))]
+                m.d.sync += position.eq(position + 1)
+                with m.If(byte == _WORD):
+                    m.d.sync += position.eq(position)
+                    m.next = "REQUEST"
+                    with m.If(left == 0):
+                        m.next = "OPERATION"
+            with m.State("OPERATION"):
+                m.d.sync += [
+                    code.eq(word[:2]),
+                    address.eq(word[8:16]),
+                    left.eq(word[16:24]),
+                    words_done.eq(words_done + 1),
+                ]
+                m.next = "NEXT"
+                count, wants = word[16:24], word[0]
+                with m.If(word[2:8].any() | word[24:].any()):
+                    end(Outcome.MALFORMED)
+                with m.If(wants & (count > REPLY_WORDS - read_words)):
+                    end(Outcome.MALFORMED)
+            with m.State("REQUEST"):
+                m.d.comb += self.o_request.valid.eq(1)
+                with m.If(self.o_request.ready):
+                    m.d.sync += [left.eq(left - 1), address.eq(address + steps)]
+                    with m.If(reads):
+                        m.next = "ANSWER"
+                    with m.Elif(self.refused):
+                        end(Outcome.NO_ROOM)
+                    with m.Else():
+                        m.d.sync += words_done.eq(words_done + 1)
+                        m.next = "NEXT"
+            with m.State("ANSWER"):
+                m.d.comb += self.i_answer.ready.eq(1)
+                m.d.sync += [word.eq(self.i_answer.payload), byte.eq(0)]
+                with m.If(self.i_answer.valid):
+                    m.d.sync += read_words.eq(read_words + 1)
+                    m.next = "GIVE"
+            with m.State("GIVE"):
+                emit(word[:8], "GIVE")
+                with m.If(self.o.ready):
+                    m.d.sync += [word.eq(word >> 8), byte.eq(byte + 1)]
+                    with m.If(byte == _WORD - 1):
+                        m.next = "NEXT"
+            with m.State("OUTCOME"):
+                emit(outcome, "WORDS")
+            with m.State("WORDS"):
+                emit(words_done, "CREDITS")
+            with m.State("CREDITS"):
+                emit(WINDOW, "WRITTEN", last=1)
+            with m.State("WRITTEN"), m.If(self.written):
+                m.next = "IDLE"
+        with m.If(self.forget):
+            m.d.sync += held.eq(0)
+        return m

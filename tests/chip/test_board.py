@@ -1,0 +1,271 @@
+"""The whole way: host package, port, pins, chip; and what a bad line does to it."""
+
+import random
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sterna.device.chip import ChipDevice
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.device.operations import read, write
+from sterna.device.recording import Recorder, Replay
+from sterna.device.serial_link import SerialLink
+from sterna.device.serial_port import SerialPort
+from sterna.device.state import load_state, save_state
+from sterna.device.top_k import generate_top_k
+from sterna.errors import DeviceError, InputError
+from sterna.model.layout import lay_out
+from sterna.spec.link import REPLY_WORDS
+from sterna.spec.registers import Memory
+from sterna_sim.device import DirectDevice
+from sterna_sim.faults import BadLine
+from tests.chip.boards import FASTEST, running
+from tests.chip.models import config_for, model_of
+
+MODEL, CONFIG = "fixture-a", "odd-columns"
+SAMPLING = Sampling(temperature=1.0, seed=3)
+
+
+def image():
+    return lay_out(model_of(MODEL), config_for(CONFIG))
+
+
+def device_on(board, baud=FASTEST, progress=None):
+    link = SerialLink(SerialPort(board.port), baud)
+    return ChipDevice(link, model_of(MODEL), "simulated chip (rtl), through its pins", progress)
+
+
+@pytest.fixture(scope="module")
+def flashed():
+    """A board with the model in its memories."""
+    with running(config_for(CONFIG), image()) as board:
+        yield board
+
+
+def test_load_through_the_pins():
+    """An empty board at 4 clocks per bit: memories, tokens and counters are those of the port."""
+    told = []
+    direct = DirectDevice(model_of(MODEL), config_for(CONFIG))
+    golden = GoldenDevice(model_of(MODEL))
+    with running(config_for(CONFIG)) as board:
+        device = device_on(board, progress=lambda what, done, total: told.append(what))
+        prompt = [1, 2, 3] * 7  # more than the chip's queue holds
+        drawn = list(device.generate(prompt, 30, SAMPLING))
+        assert drawn == list(direct.generate(prompt, 30, SAMPLING))
+        assert drawn == list(golden.generate(prompt, 30, SAMPLING))
+        assert np.array_equal(device.state, direct.state)
+        assert np.array_equal(device.state, golden.state)
+        ours, theirs = device.counters(), direct.counters()
+        for name, value in golden.counters().items():
+            assert ours[name] == theirs[name] == value
+        assert ours["clocks"] / ours["tokens"] == pytest.approx(
+            theirs["clocks"] / theirs["tokens"], rel=0.01
+        )
+        assert np.array_equal(device.logits([5, 9]), golden.logits([5, 9]))
+        for memory in image().memories():
+            assert f"loading {memory.name.lower()}" in told
+        # Word by word, not only by checksum.
+        for memory, words in image().memories().items():
+            for port in (device.port, direct.port):
+                port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1)])
+                found = port.execute([write("MEMORY", memory), read("DATA", 600)])
+                assert np.array_equal(found, words.reshape(-1)[:600])
+        device.close()
+    direct.close()
+
+
+def test_flashed_board_is_only_checked(flashed):
+    """No memory is loaded; the words of the tape are those that the chip says it has."""
+    told = []
+    device = device_on(flashed, progress=lambda what, done, total: told.append(what))
+    assert told
+    assert not any(what.startswith("loading") for what in told)
+    golden = GoldenDevice(model_of(MODEL))
+    assert list(device.generate([4], 12, Sampling())) == list(golden.generate([4], 12, Sampling()))
+    device.close()
+
+
+def test_damaged_word_is_loaded_again(flashed):
+    """One wrong bit in the tape: its memory is written anew, the others are not."""
+    device = device_on(flashed)
+    device.port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1)])
+    wrong = int(image().tape[100, 0]) ^ 1
+    device.port.execute([write("MEMORY", Memory.TAPE), write("ADDRESS", 100), write("DATA", wrong)])
+    rest = image().tape[100, 1:]
+    device.port.execute([write("DATA", rest)])
+    device.close()
+    told = []
+    device = device_on(flashed, progress=lambda what, done, total: told.append(what))
+    assert {what for what in told if what.startswith("loading")} == {"loading tape"}
+    device.close()
+
+
+@pytest.mark.parametrize("baud", [None, FASTEST // 3])
+def test_other_speeds(flashed, baud):
+    """The first speed, and one between."""
+    link = SerialLink(SerialPort(flashed.port), baud)
+    words = link.execute([read("MAGIC"), read("CLOCK_HZ"), read("UART_DIVISOR", 2 * REPLY_WORDS)])
+    assert len(words) == 2 + 2 * REPLY_WORDS
+    assert words[-1] == round(int(words[1]) / (baud or 115_200))
+    link.close()
+
+
+def test_speed_that_cannot_be(flashed):
+    with pytest.raises(InputError, match="cannot run at 7000000 baud"):
+        SerialLink(SerialPort(flashed.port), 7_000_000)
+
+
+def test_port_in_use(flashed):
+    link = SerialLink(SerialPort(flashed.port))
+    with pytest.raises(InputError, match="in use by another program"):
+        SerialPort(flashed.port)
+    link.close()
+
+
+def test_given_up_in_the_middle(flashed):
+    """A generation that is left alone leaves a device that goes on where the caller stopped."""
+    device, golden = device_on(flashed), GoldenDevice(model_of(MODEL))
+    for chip in (device, golden):
+        tokens = chip.generate([5], 200, SAMPLING)
+        chip.left = [next(tokens) for _ in range(7)]
+        tokens.close()
+    assert device.left == golden.left
+    assert np.array_equal(device.state, golden.state)
+    device.close()
+
+
+def test_state_moves_between_devices(flashed, tmp_path):
+    """Saved on one device, gone on with on another: as if nothing had been between."""
+    model = model_of(MODEL)
+    golden, device = GoldenDevice(model), device_on(flashed)
+    whole = list(GoldenDevice(model).generate([3], 20, Sampling()))
+    for first, second in ((golden, device), (device, GoldenDevice(model))):
+        first.state = np.zeros_like(first.state)
+        begun = list(first.generate([3], 10, Sampling()))
+        save_state(tmp_path / "state", first.state, begun[-1], model)
+        state, last = load_state(tmp_path / "state", model)
+        second.state = state
+        assert begun + list(second.generate([last], 10, Sampling())) == whole
+    device.close()
+
+
+def test_top_k(flashed):
+    """Drawn by the host from the chip's logits: the same as from the golden model's."""
+    model = model_of(MODEL)
+    device, golden = device_on(flashed), GoldenDevice(model)
+    for k in (1, 5, model.shape.vocab):
+        drawn = [
+            list(generate_top_k(chip, model, [2], 6, SAMPLING, k)) for chip in (device, golden)
+        ]
+        assert drawn[0] == drawn[1]
+    fresh = GoldenDevice(model)
+    assert list(generate_top_k(fresh, model, [2], 9, SAMPLING, model.shape.vocab)) == list(
+        GoldenDevice(model).generate([2], 9, SAMPLING)
+    )
+    device.close()
+
+
+def test_recording_of_the_chip(flashed, tmp_path):
+    """What was recorded is replayed, under its own label; other questions are refused."""
+    model = model_of(MODEL)
+    recorder = Recorder(device_on(flashed), model, tmp_path / "run.jsonl")
+    answers = [
+        list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
+        recorder.counters(),
+    ]  # fmt: skip
+    recorder.state = np.zeros_like(answers[2])
+    recorder.close()
+    replay = Replay(tmp_path / "run.jsonl", model)
+    assert replay.label == "recording of simulated chip (rtl), through its pins"
+    assert replay.config == config_for(CONFIG)
+    assert list(replay.generate([1, 2], 15, SAMPLING)) == answers[0]
+    assert np.array_equal(replay.logits([7]), answers[1])
+    with pytest.raises(DeviceError, match="ask for the same"):
+        replay.logits([8])
+    assert np.array_equal(replay.state, answers[2])
+    assert replay.counters() == answers[3]
+    replay.state = np.zeros_like(answers[2])
+    with pytest.raises(DeviceError, match="ends before"):
+        replay.counters()
+
+
+def test_tape_from_the_host():
+    """A chip whose RAM holds a part of the tape: the host streams it, token by token."""
+    small = replace(config_for(CONFIG), tape_words=16)
+    golden = GoldenDevice(model_of(MODEL))
+    with running(small) as board:
+        device = device_on(board)
+        assert list(device.generate([1, 2], 5, SAMPLING)) == list(
+            golden.generate([1, 2], 5, SAMPLING)
+        )
+        assert np.array_equal(device.state, golden.state)
+        assert np.array_equal(device.logits([3]), golden.logits([3]))
+        device.close()
+
+
+def requests(count, device, seed):
+    """Play requests of all kinds; return what came of them, with states now and then."""
+    rng = random.Random(seed)
+    vocab = device.model.shape.vocab
+    results = []
+    while count > 0:
+        kind = rng.randrange(8)
+        if kind < 5:
+            prompt = [rng.randrange(vocab) for _ in range(rng.randint(1, 3))]
+            sampling = Sampling(1.0, rng.randrange(1000))
+            results.append(list(device.generate(prompt, rng.randint(1, 5), sampling)))
+        elif kind < 6:
+            logits = device.logits([rng.randrange(vocab)])
+            results.append(zlib.crc32(logits.astype("<i8").tobytes()))
+        else:
+            state = device.state
+            results.append(zlib.crc32(state.astype("<i8").tobytes()))
+            if kind == 7:
+                device.state = state // 2
+        count -= 1
+    return results
+
+
+class Resets:
+    """Presses the reset button now and then, and counts."""
+
+    def __init__(self, seed, every):
+        self.random, self.every, self.count = random.Random(seed), every, 0
+
+    def __call__(self, board):
+        if self.random.random() < 1 / self.every:
+            board.chip.reset()
+            self.count += 1
+
+
+def bad_line(count, seed):
+    """Requests through a bad line with resets; compared with the golden model."""
+    to_chip, to_host, resets = BadLine(seed), BadLine(seed + 1), Resets(seed, every=20_000)
+    print(f"seed {seed}")
+    with running(config_for(CONFIG), image(), to_chip, to_host, resets) as board:
+        device = device_on(board)
+        found = requests(count, device, seed)
+        again = device.port.retransmissions
+        device.close()
+    assert found == requests(count, GoldenDevice(model_of(MODEL)), seed)
+    print(
+        f"{to_chip.faults} and {to_host.faults} faults, {resets.count} resets, {again} sent again"
+    )
+    return to_chip.faults + to_host.faults, resets.count
+
+
+def test_bad_line():
+    """Some requests of the long run below."""
+    faults, _ = bad_line(60, seed=11)
+    assert faults > 0
+
+
+@pytest.mark.slow
+def test_bad_line_2000_requests():
+    """Nothing lost, nothing twice, no wrong answer, no hang."""
+    faults, resets = bad_line(2000, seed=1)
+    assert faults > 1000
+    assert resets > 5
