@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,8 +46,9 @@ class Model:
     shape : Shape
     steps : tuple of Step
         The program of one token; the first is EMBED, the last LOGITS.
-    trits : dict of str to numpy.ndarray
-        int8 [rows, columns] in {-1, 0, 1} for each step but EMBED, by `Step.name`.
+    trits : mapping of str to numpy.ndarray
+        int8 [rows, columns] in {-1, 0, 1} for each step but EMBED, by `Step.name`; as a rule
+        `sterna.model.packed.PackedTrits`, which unpacks a matrix when it is asked for.
     vectors : dict of str to numpy.ndarray
         int64 vectors named by the steps: norm weights in +-32767, lower bounds in 0..65535.
     embedding : numpy.ndarray
@@ -64,7 +66,7 @@ class Model:
 
     shape: Shape
     steps: tuple[Step, ...]
-    trits: dict[str, np.ndarray]
+    trits: Mapping[str, np.ndarray]
     vectors: dict[str, np.ndarray]
     embedding: np.ndarray
     embedding_scale: np.ndarray
