@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 
@@ -50,6 +51,8 @@ class Float64Model:
         (the default) records nothing.
     """
 
+    ternarise = staticmethod(ternarise)
+
     def __init__(
         self,
         shape: Shape,
@@ -86,7 +89,7 @@ class Float64Model:
         self.reset()
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, keep: int | None = None) -> Float64Model:
+    def from_checkpoint(cls, checkpoint: Checkpoint, keep: int | None = None) -> Self:
         """Read and ternarise a checkpoint.
 
         Parameters
@@ -104,14 +107,14 @@ class Float64Model:
 
         def weights(name: str) -> tuple[np.ndarray, float]:
             if name == "lm_head" and checkpoint.config.tied:
-                return ternarise(embedding)
-            return ternarise(checkpoint.tensor(f"{name}.weight"))
+                return cls.ternarise(embedding)
+            return cls.ternarise(checkpoint.tensor(f"{name}.weight"))
 
         kept = lru_cache(maxsize=keep)(weights)
         return cls(shape, checkpoint.config.eps, embedding, vectors, kept)
 
     @classmethod
-    def from_model(cls, model: Model) -> Float64Model:
+    def from_model(cls, model: Model) -> Self:
         """Rebuild the float model from an integer model's trits and floats.
 
         ``model.meta["eps"]`` is the rms_norm_eps. Without

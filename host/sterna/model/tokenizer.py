@@ -106,16 +106,21 @@ class Tokenizer:
         InputError
             If the text gives a token that the model does not have.
         """
-        ids = self._tokenizer.encode(text).ids
+        return self.encode_with_ends(text)[0]
+
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Token ids as `encode` gives them, and after each the number of characters behind it."""
+        encoding = self._tokenizer.encode(text)
+        ids, ends = encoding.ids, [end for _, end in encoding.offsets]
         if self._bos is not None and ids[:1] != [self._bos]:
-            ids = [self._bos, *ids]
+            ids, ends = [self._bos, *ids], [0, *ends]
         largest = max(ids, default=0)
         if self._vocab is not None and largest >= self._vocab:
             raise InputError(
                 f"the text holds {self._tokenizer.id_to_token(largest)!r}, token {largest}, but "
                 f"the model has only {self._vocab} tokens; leave it out"
             )
-        return ids
+        return ids, ends
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, without special tokens such as BOS."""
