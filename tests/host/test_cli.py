@@ -41,6 +41,8 @@ def test_convert(sterna, text, tmp_path):
     result = sterna("convert", text.checkpoint, "-o", tmp_path / "again.sterna")
     assert (result.status, result.out) == (0, "")
     assert "ternary weights" in result.err
+    assert "in all" in result.err
+    assert "within a hundredth of the ternary threshold" in result.err
     assert (tmp_path / "again.sterna").read_bytes() == text.model.read_bytes()
     container.save(convert(text.checkpoint), tmp_path / "function.sterna")
     assert (tmp_path / "function.sterna").read_bytes() == text.model.read_bytes()
@@ -51,7 +53,11 @@ def test_convert_calibrated(sterna, text, tmp_path):
     prose.write_text("Terns are seabirds of the family Laridae. " * 5)
     output = tmp_path / "m.sterna"
     assert sterna("convert", text.checkpoint, "-o", output, "--calibrate", prose).status == 0
-    assert container.load(output).meta["calibration"] == "prose.txt"
+    meta = container.load(output).meta
+    assert (meta["calibration"], meta["calibration_tokens"]) == ("prose.txt", 211)
+    limited = ("-o", output, "--calibrate", prose, "--limit", 9)
+    assert sterna("convert", text.checkpoint, *limited).status == 0
+    assert container.load(output).meta["calibration_tokens"] == 9
 
 
 @pytest.mark.parametrize("fixture", ["text", "numbers"])
@@ -62,7 +68,9 @@ def test_info(sterna, fixture, request):
     assert facts["tokenizer"] == (fixture == "text")
     assert facts["ternary_weights"] == model.shape.ternary_weights
     assert facts["zero_fraction"].keys() == model.trits.keys()
+    assert facts["near_threshold"] == model.meta["near_threshold"]
     words = sterna("info", "--model", files.model).out
+    assert "near the threshold in lm_head" in words
     assert f"hidden                 {model.shape.hidden}\n" in words
 
 
