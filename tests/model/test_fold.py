@@ -22,6 +22,7 @@ def test_embedding_on_a_grid_is_kept_exactly() -> None:
     rebuilt = Float64Model.from_model(model)
     table = checkpoint.tensor("model.embeddings.weight")
     np.testing.assert_array_equal(rebuilt.embedding, table)
+    assert np.abs(model.embedding.astype(int)).max() <= 8  # trained in 4 bits
     ids = np.arange(40)
     np.testing.assert_array_equal(
         rebuilt.run(ids), Float64Model.from_checkpoint(checkpoint).run(ids)

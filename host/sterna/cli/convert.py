@@ -42,7 +42,7 @@ def convert_command(
     weights, near = model.shape.ternary_weights, model.meta["near_threshold"]
     size = output.stat().st_size
     console.print(f"{output}: {weights:,} ternary weights, {size:,} bytes", soft_wrap=True)
-    console.print(times.words())
+    console.print(times.words(), soft_wrap=True)
     worst = max(near, key=near.__getitem__)
     console.print(
         f"{near[worst]:.2%} of the weights of {worst}, and no larger share of another matrix, lie "

@@ -374,12 +374,14 @@ def _int8_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of an embedding, float64 [rows, hidden], as int8 and a scale each.
 
     The largest element of a row becomes 127. A row of whole multiples of a power of two that fit
-    in int8 (an embedding trained on a grid) is kept exactly, with that power as its scale.
+    in int8 (an embedding trained on a grid) is kept exactly, with the largest such power as its
+    scale: its levels are as small as they can be.
     """
     scale = np.abs(table).max(axis=1, keepdims=True) / ACTIVATION_MAX
     step = np.exp2(np.ceil(np.log2(scale, where=scale > 0, out=np.zeros_like(scale))))
     levels = table / step
     on_grid = (np.rint(levels) == levels).all(axis=1, keepdims=True) & (scale > 0)
-    scale = np.where(on_grid, step, scale)
+    bits = np.bitwise_or.reduce(np.abs(levels).astype(np.int64), axis=1, keepdims=True)
+    scale = np.where(on_grid, step * (bits & -bits), scale)
     levels = np.divide(table, scale, where=scale > 0, out=np.zeros_like(table))
     return np.rint(levels).astype(np.int8), scale[:, 0]
