@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from .checkpoint import load, publish, save_packed, settle_state
+from .checkpoint import load, publish, settle_state
 from .config import Config
 from .data import Corpus, read_texts, select, train_tokenizer
 from .evaluate import bits_per_character, ranges, samples, zeros
@@ -43,10 +43,7 @@ def train(args: argparse.Namespace) -> None:
 
         trainer.run(folder, note)
     trainer.model.load_state_dict(trainer.best_state)
-    state = settle_state(trainer.model)
-    publish(state, config.model, tokenizer, folder / "checkpoint")
-    if config.model.embedding_bits:
-        save_packed(state, config.model, tokenizer, folder / "packed")
+    publish(settle_state(trainer.model), config.model, tokenizer, folder / "checkpoint")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -82,7 +79,7 @@ def main() -> None:
     command.add_argument("--start", type=Path, help="checkpoint to start from")
     command.set_defaults(run=train)
     command = commands.add_parser("evaluate", help=evaluate.__doc__)
-    command.add_argument("checkpoint", type=Path, help="folder of a checkpoint, packed or not")
+    command.add_argument("checkpoint", type=Path, help="folder of a checkpoint")
     command.add_argument("text", type=Path, nargs="*", help="held-out text files")
     command.add_argument("--part", type=int, nargs=2, help="characters measured apart as well")
     command.add_argument("--config", type=Path, help="TOML file whose prompts are continued")

@@ -1,4 +1,4 @@
-"""Trained models as files: the published layout, and a packed form of a tenth of the size."""
+"""Trained models as files, in the published layout."""
 
 import json
 from collections.abc import Mapping
@@ -15,17 +15,13 @@ from .model import HGRNBit
 
 __all__ = [
     "load",
-    "pack_trits",
     "publish",
-    "save_packed",
     "settle",
     "settle_state",
     "trits_of",
-    "unpack_trits",
 ]
 
 LOW, HIGH = 0.48, 0.52  # no weight is left between these multiples of mean(abs(weight))
-PACKED = "packed.safetensors"
 
 
 def trits_of(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,66 +128,8 @@ def write_texts(config: ModelConfig, tokenizer: Tokenizer, folder: Path) -> None
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def pack_trits(trits: Tensor) -> Tensor:
-    """Five trits a byte, the first the least significant digit of base 3, 0 for -1."""
-    digits = torch.nn.functional.pad(trits.flatten() + 1, (0, -trits.numel() % 5))
-    return (digits.view(-1, 5).long() * torch.tensor([1, 3, 9, 27, 81])).sum(1).to(torch.uint8)
-
-
-def unpack_trits(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Undo `pack_trits`."""
-    digits = packed[:, None].long() // torch.tensor([1, 3, 9, 27, 81]) % 3
-    return (digits.flatten()[: torch.Size(shape).numel()].view(shape) - 1).to(torch.int8)
-
-
-def save_packed(
-    state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, folder: Path
-) -> None:
-    """Write a model with packed trits; `state` is settled and the embedding on a grid.
-
-    A matrix ``X`` becomes ``X.trits`` (see `pack_trits`), ``X.shape`` and ``X.magnitude``; the
-    embedding ``model.embeddings.levels`` (int8) and ``model.embeddings.step``; vectors are float32.
-    """
-    tensors = {}
-    for name, tensor in state.items():
-        if is_matrix(name, tensor):
-            trits, magnitude = trits_of(tensor)
-            tensors[f"{name}.trits"] = pack_trits(trits)
-            tensors[f"{name}.shape"] = torch.tensor(tensor.shape)
-            tensors[f"{name}.magnitude"] = magnitude.reshape(1)
-        elif name == "model.embeddings.weight":
-            levels = (tensor.float() / config.embedding_step).to(torch.int8)
-            tensors["model.embeddings.levels"] = levels
-            tensors["model.embeddings.step"] = torch.tensor([config.embedding_step])
-        else:
-            tensors[name] = tensor.float()
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / PACKED, {"format": "sterna-packed"})
-    write_texts(config, tokenizer, folder)
-
-
-def read_packed(path: Path) -> dict[str, Tensor]:
-    """State dictionary of a packed file.
-
-    Its matrices have the trits and the magnitude of the model, and weights that ternarise to them:
-    each nonzero trit has the same size, such that the mean over the matrix is the magnitude.
-    """
-    tensors = load_file(path)
-    state = {}
-    for name, tensor in tensors.items():
-        stem, _, kind = name.rpartition(".")
-        if kind == "trits":
-            trits = unpack_trits(tensor, tuple(tensors[f"{stem}.shape"].tolist())).double()
-            state[stem] = trits * tensors[f"{stem}.magnitude"].double() / trits.abs().mean()
-        elif kind == "levels":
-            state[f"{stem}.weight"] = tensor.double() * tensors[f"{stem}.step"].double()
-        elif kind not in ("shape", "magnitude", "step"):
-            state[name] = tensor.double()
-    return state
-
-
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[HGRNBit, Tokenizer]:
-    """Read a model of either form, for evaluation."""
+    """Read a checkpoint, for evaluation or to start from."""
     table = json.loads((folder / "config.json").read_text())
     names = ("vocab_size", "hidden_size", "num_hidden_layers", "rms_norm_eps", "use_lower_bound")
     shape = {name: table[name] for name in names}
@@ -199,9 +137,5 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[HGRNBit, Tok
     if inner is None:
         inner = -(-int(shape["hidden_size"] * (table["hidden_ratio"] or 4) * 2 / 3) // 256) * 256
     model = HGRNBit(ModelConfig(intermediate_size=inner, **shape)).to(dtype)
-    if (folder / PACKED).exists():
-        state = read_packed(folder / PACKED)
-    else:
-        state = load_file(folder / "model.safetensors")
-    model.load_state_dict(state)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))

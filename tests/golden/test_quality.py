@@ -21,7 +21,7 @@ TOKENS = 4096
 def measure(name, checkpoint, tokens):
     model = model_of(name)
     reference = Float64Model.from_checkpoint(Checkpoint(checkpoint))
-    return evaluate(GoldenDevice(model), model, tokens, reference)
+    return evaluate(GoldenDevice(model), [tokens], len(tokens), model, reference)
 
 
 def test_fixture_a():
@@ -52,4 +52,5 @@ def test_wrong_arithmetic_is_noticed():
     broken = type(model)(**{**vars(model), "vectors": vectors})
     tokens = np.random.default_rng(1).integers(0, 97, 512)
     reference = Float64Model.from_checkpoint(Checkpoint(FIXTURE))
-    assert evaluate(GoldenDevice(broken), broken, tokens.tolist(), reference).kl > 3e-3
+    quality = evaluate(GoldenDevice(broken), [tokens.tolist()], len(tokens), broken, reference)
+    assert quality.kl > 3e-3

@@ -188,6 +188,10 @@ def test_texts(sterna, text, numbers, tmp_path):
     sterna(*model, text.model).refused("UTF-8")
     sterna(*model, prose, "--limit", 1).refused("at least 2")
     sterna(*model, prose, "--reference", tmp_path).refused("no config.json")
+    sterna(*model, prose, "--no-reference", "--half").refused("need the reference")
+    sterna(*model, prose, "--picture", tmp_path).refused("not a file")
+    for part in ("2", "3:2", "0:6", "a:b", "-1:3"):
+        sterna(*model, prose, "--characters", part).refused("FIRST:END", "up to 5")
     sterna(*model, prose, "--reference", numbers.checkpoint).refused("vocab=61", "vocab=260")
     sterna("eval", "--model", numbers.model, "--text", prose).refused("no tokenizer")
 

@@ -1,6 +1,7 @@
 """The command on the golden model: what it prints and writes."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -40,6 +41,8 @@ def test_convert(sterna, text, tmp_path):
     result = sterna("convert", text.checkpoint, "-o", tmp_path / "again.sterna")
     assert (result.status, result.out) == (0, "")
     assert "ternary weights" in result.err
+    assert "in all" in result.err
+    assert "within a hundredth of the ternary threshold" in result.err
     assert (tmp_path / "again.sterna").read_bytes() == text.model.read_bytes()
     container.save(convert(text.checkpoint), tmp_path / "function.sterna")
     assert (tmp_path / "function.sterna").read_bytes() == text.model.read_bytes()
@@ -50,7 +53,11 @@ def test_convert_calibrated(sterna, text, tmp_path):
     prose.write_text("Terns are seabirds of the family Laridae. " * 5)
     output = tmp_path / "m.sterna"
     assert sterna("convert", text.checkpoint, "-o", output, "--calibrate", prose).status == 0
-    assert container.load(output).meta["calibration"] == "prose.txt"
+    meta = container.load(output).meta
+    assert (meta["calibration"], meta["calibration_tokens"]) == ("prose.txt", 211)
+    limited = ("-o", output, "--calibrate", prose, "--limit", 9)
+    assert sterna("convert", text.checkpoint, *limited).status == 0
+    assert container.load(output).meta["calibration_tokens"] == 9
 
 
 @pytest.mark.parametrize("fixture", ["text", "numbers"])
@@ -61,7 +68,9 @@ def test_info(sterna, fixture, request):
     assert facts["tokenizer"] == (fixture == "text")
     assert facts["ternary_weights"] == model.shape.ternary_weights
     assert facts["zero_fraction"].keys() == model.trits.keys()
+    assert facts["near_threshold"] == model.meta["near_threshold"]
     words = sterna("info", "--model", files.model).out
+    assert "near the threshold in lm_head" in words
     assert f"hidden                 {model.shape.hidden}\n" in words
 
 
@@ -116,18 +125,46 @@ def test_generate_text(sterna, text):
 def test_eval(sterna, text, tmp_path):
     prose = tmp_path / "prose.txt"
     prose.write_text("Terns are seabirds.")
+    svg = tmp_path / "ranges.svg"
     options = ("--model", text.model, "--text", prose, "--reference", text.checkpoint)
+    options = (*options, "--half", "--picture", svg)
     found = json.loads(sterna("eval", *options, "--json").out)
     model = container.load(text.model)
     tokens = Tokenizer.of(model).encode(prose.read_text())
     reference = Float64Model.from_checkpoint(Checkpoint(text.checkpoint))
-    quality = evaluate(GoldenDevice(model), model, tokens, reference)
+    quality = evaluate(GoldenDevice(model), [tokens], 19, model, reference)
     assert found["tokens"] == quality.tokens == 20
+    assert found["characters"] == 19
+    bits = 19 * math.log2(quality.perplexity) / 19
+    assert found["bits_per_character"] == pytest.approx(bits)
     assert found["perplexity"] == pytest.approx(quality.perplexity)
     assert found["kl"] == pytest.approx(quality.kl)
     assert 0 <= found["top1"] <= 1
+    assert 0 < found["half_kl"] < 0.1
+    assert found["saturations"] == 0
+    assert len(found["ranges"]) == 11
+    assert all(0 < row["share_of_format"] < 1 for row in found["ranges"].values())
+    assert svg.read_text().count("<polyline") == 10
     words = sterna("eval", *options, "--limit", 5).out
-    assert "tokens                 5\n" in words
+    assert "tokens                       5\ncharacters                   4\n" in words
+
+
+def test_eval_of_documents(sterna, text, tmp_path):
+    """Each begins with an empty state: figures do not depend on what stands before."""
+    prose, twice = tmp_path / "prose.txt", tmp_path / "twice.txt"
+    prose.write_text("A tern.")
+    twice.write_text("Bees.<|endoftext|>A tern.<|endoftext|>\n<|endoftext|>A tern.")
+    model = ("--model", text.model, "--json")
+    once = json.loads(sterna("eval", *model, "--text", prose).out)
+    both = json.loads(sterna("eval", *model, "--text", twice, "--characters", "18:59").out)
+    assert both["tokens"] == 2 * once["tokens"] == 16
+    assert both["characters"] == 2 * once["characters"] == 14
+    for name in ("perplexity", "bits_per_character", "kl", "top1"):
+        assert both[name] == pytest.approx(once[name])
+    alone = json.loads(sterna("eval", *model, "--text", prose, "--no-reference").out)
+    assert alone["perplexity"] == once["perplexity"]
+    assert alone["kl"] is None
+    assert alone["ranges"] == {}
 
 
 def test_interrupt(numbers):

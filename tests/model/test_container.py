@@ -15,9 +15,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from sterna.errors import InputError
 from sterna.model.calibrate import calibrate
 from sterna.model.checkpoint import Checkpoint
-from sterna.model.container import FORMAT, load, pack_trits, save, unpack_trits
+from sterna.model.container import FORMAT, load, save
 from sterna.model.fold import fold
 from sterna.model.model import Model, Shape
+from sterna.model.packed import pack_trits, unpack_trits
 from sterna.spec.program import Op, Stats, Step
 from tests.synthetic import byte_tokenizer
 

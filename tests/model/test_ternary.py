@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 
 from sterna.model.checkpoint import Checkpoint
-from sterna.model.ternary import SMALLEST_MEAN, near_threshold, ternarise
+from sterna.model.ternary import SMALLEST_MEAN, near_threshold, row_sums, ternarise
 
 FIXTURE_A = Path(__file__).parents[1] / "fixtures" / "A"
 
@@ -60,3 +60,18 @@ def test_near_threshold_counts_weights_within_the_margin() -> None:
 def test_stand_in_was_moved_away_from_the_threshold() -> None:
     weight = Checkpoint(FIXTURE_A.parents[2] / "models" / "stand-in").tensor("lm_head.weight")
     assert near_threshold(weight, 1e-3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("positions", "rows", "columns"),
+    [(1, 1, 1), (1, 700, 1000), (3, 300, 2816), (2, 5, 6912), (1, 3, 1 << 17), (2, 2, 300_000)],
+)
+def test_row_sums_are_those_of_integers(positions: int, rows: int, columns: int) -> None:
+    """Also where every partial sum is as large as it can be, and beyond what float32 holds."""
+    rng = np.random.default_rng(columns)
+    trits = rng.integers(-1, 2, (rows, columns)).astype(np.int8)
+    activations = rng.integers(-128, 128, (positions, columns))
+    trits[0], activations[0] = 1, 127
+    found = row_sums(activations, trits)
+    np.testing.assert_array_equal(found.astype(np.int64), activations @ trits.T.astype(np.int64))
+    assert found[0, 0] == 127 * columns

@@ -210,9 +210,3 @@ def test_broken_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": "yes"}')
     with pytest.raises(InputError, match="add_bos_token 'yes'; true or false is expected"):
         read_tokenizer(tmp_path)
-
-
-def test_sentencepiece_alone_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e")
-    with pytest.raises(InputError, match="is a SentencePiece model, which cannot be read; write"):
-        read_tokenizer(tmp_path)

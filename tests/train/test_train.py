@@ -20,13 +20,10 @@ from tokenizers import Tokenizer
 from models.train.checkpoint import (
     is_matrix,
     load,
-    pack_trits,
     publish,
-    save_packed,
     settle,
     settle_state,
     trits_of,
-    unpack_trits,
 )
 from models.train.config import Config, DataConfig, ModelConfig, Source, TrainConfig
 from models.train.data import BOS, EOS, Corpus, read_texts, select, train_tokenizer
@@ -159,14 +156,6 @@ def test_rounding_to_bfloat16_keeps_trits_and_magnitude() -> None:
     assert abs(size / magnitude - 1) < 1e-3
 
 
-def test_packed_trits_come_back() -> None:
-    trits = torch.randint(-1, 2, (7, 9), dtype=torch.int8)
-    packed = pack_trits(trits)
-    assert packed.shape == (13,)
-    assert packed.dtype == torch.uint8
-    assert torch.equal(unpack_trits(packed, (7, 9)), trits)
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """A folder with two text files and its manifest."""
@@ -260,15 +249,10 @@ def test_a_tiny_run_learns_goes_on_and_is_saved(corpus: Path, tmp_path: Path) ->
     second.model.load_state_dict(second.best_state)
     state = settle_state(second.model)
     publish(state, SMALL, tokenizer, tmp_path / "published")
-    save_packed(state, SMALL, tokenizer, tmp_path / "packed")
     published, read = load(tmp_path / "published", torch.float64)
-    packed, _ = load(tmp_path / "packed", torch.float64)
     for name, tensor in second.best_state.items():
         if is_matrix(name, tensor):
             assert torch.equal(trits_of(published.state_dict()[name])[0], trits_of(tensor)[0])
-    ids = torch.tensor([read.encode("the tern flew").ids])
-    with torch.no_grad():
-        torch.testing.assert_close(published(ids), packed(ids), rtol=1e-5, atol=1e-6)
 
     text = read_texts(corpus)["stories.txt"][3]
     with ranges(published) as largest:

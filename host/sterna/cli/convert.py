@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -21,14 +22,51 @@ def convert_command(
     calibrate: Annotated[
         Path | None, typer.Option(help="text from which binary points are chosen")
     ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="tokens of that text to use, 0: all; time grows with them")
+    ] = 0,
 ) -> None:
     """Convert a Hugging Face checkpoint of a MatMul-free model (hgrn_bit)."""
     check_output(output)
     console = Console(stderr=True)
+    times = _Times()
     with console.status("") as status:
-        model = convert(checkpoint, calibrate, lambda stage: status.update(stage))
-        status.update(f"writing {output}")
+
+        def progress(stage: str) -> None:
+            times.begin(stage)
+            status.update(stage)
+
+        model = convert(checkpoint, calibrate, progress, limit)
+        progress(f"writing {output}")
         container.save(model, output)
-    weights = model.shape.ternary_weights
+    weights, near = model.shape.ternary_weights, model.meta["near_threshold"]
     size = output.stat().st_size
     console.print(f"{output}: {weights:,} ternary weights, {size:,} bytes", soft_wrap=True)
+    console.print(times.words(), soft_wrap=True)
+    worst = max(near, key=near.__getitem__)
+    console.print(
+        f"{near[worst]:.2%} of the weights of {worst}, and no larger share of another matrix, lie "
+        "within a hundredth of the ternary threshold",
+        soft_wrap=True,
+    )
+
+
+class _Times:
+    """Seconds of each stage; a stage is named by what stands before the comma."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.stage, self.since = "", time.monotonic()
+
+    def begin(self, stage: str) -> None:
+        """End the stage before, if this is another one."""
+        now = time.monotonic()
+        self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
+        self.stage, self.since = stage.partition(",")[0], now
+
+    def words(self) -> str:
+        """Stages that took time, in words."""
+        self.begin("")
+        known = {stage: took for stage, took in self.seconds.items() if stage and took >= 0.05}
+        parts = [f"{stage.split()[0]} {took:.1f} s" for stage, took in known.items()]
+        return ", ".join([*parts, f"in all {sum(self.seconds.values()):.1f} s"])

@@ -22,12 +22,16 @@ def info_command(model: ModelOption, json: JsonOption = False) -> None:
         "logit_fraction_bits": loaded.steps[-1].fraction,
         **loaded.meta,
         "zero_fraction": zeros,
+        "near_threshold": loaded.meta.get("near_threshold", {}),
     }
     if json:
         print_json(facts)
         return
     for name, value in facts.items():
-        if name != "zero_fraction":
+        if not isinstance(value, dict):
             print(f"{name:22} {value}")
     for name, value in zeros.items():
         print(f"{'zeros in ' + name:36} {value:.3f}")
+    # A small error in such a weight, or ternarisation in less than float32, changes its trit.
+    for name, value in facts["near_threshold"].items():
+        print(f"{'near the threshold in ' + name:60} {value:.2%}")

@@ -35,7 +35,7 @@ class Golden:
         self.model = model
         self.state = np.zeros((model.shape.layers, model.shape.width), dtype=np.int64)
         self.counters = Counters()
-        self._weights = {name: engine.prepare(trits) for name, trits in model.trits.items()}
+        self._trits = dict(model.trits)  # unpacked once, a byte each
 
     def run(self, tokens: np.ndarray, trace: Trace | None = None) -> np.ndarray:
         """Step the tokens [T] one after the other; return the logits after each, int64 [T, V].
@@ -64,7 +64,7 @@ class Golden:
             shift = np.full_like(mantissa, -step.scale[1])
         else:
             activations = self._quantise(step, bank)
-            row_sum = engine.row_sums(activations, self._weights[step.name])
+            row_sum = engine.row_sums(activations, self._trits[step.name])
             mantissa, shift = self._scale(step, bank)
             values["q"] = activations
         y = epilogue.pre_activation(row_sum, mantissa, shift, self.counters)

@@ -2,8 +2,8 @@
 
 Everything that can be checked without reading weights is checked when the checkpoint is opened:
 the configuration, the headers of all weight files, the names, shapes and dtypes of all tensors.
-Weights are then read one tensor at a time through a memory map, so that a model of any size needs
-the memory of its largest tensor.
+Weights are then read one tensor at a time, so that a model of any size needs the memory of its
+largest tensor. (A memory map would count every page that was ever read as memory in use.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import mmap
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +38,9 @@ ITEM_BYTES = {
 """Size of an element of each dtype of the safetensors format whose size is whole bytes."""
 
 WEIGHT_DTYPES = ("F32", "F16", "BF16")
+
+_HASH_BYTES = 1 << 24
+"""Bytes that are hashed at once."""
 
 IGNORED_PREFIXES = ("model.", "lm_head.")
 """Unknown tensors outside these names (a trainer's leftovers) cannot belong to the network."""
@@ -227,7 +229,7 @@ class Checkpoint:
 
 
 class TensorFile:
-    """A safetensors file, mapped into memory, its header checked completely.
+    """A safetensors file, its header checked completely; tensors are read when asked for.
 
     Parameters
     ----------
@@ -251,14 +253,15 @@ class TensorFile:
                 size = path.stat().st_size
                 if size < 8:
                     raise self._broken(f"it has {size} bytes")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                header_bytes = int.from_bytes(file.read(8), "little")
+                if header_bytes > min(size - 8, HEADER_LIMIT):
+                    raise self._broken(f"its header would be {header_bytes} bytes of {size}")
+                self._start = 8 + header_bytes
+                file.seek(0)
+                self._header = file.read(self._start)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        header_bytes = int.from_bytes(self._map[:8], "little")
-        if header_bytes > min(size - 8, HEADER_LIMIT):
-            raise self._broken(f"its header would be {header_bytes} bytes of {size}")
-        self._start = 8 + header_bytes
-        header = self._parse(self._map[8 : self._start])
+        header = self._parse(self._header[8:])
         self.metadata: dict[str, str] = header.pop("__metadata__", {})
         if not isinstance(self.metadata, dict):
             raise self._broken("its metadata is not an object")
@@ -279,26 +282,37 @@ class TensorFile:
         return self._tensors[name].shape
 
     def raw(self, name: str) -> np.ndarray:
-        """View the bytes of a tensor: uint8 [..., item bytes], read from disk when touched."""
+        """Read the bytes of a tensor: uint8 [..., item bytes]."""
         entry = self._tensors[name]
-        offset, count = self._start + entry.begin, entry.end - entry.begin
-        view = np.frombuffer(self._map, np.uint8, count, offset if count else 0)
-        return view.reshape(*entry.shape, ITEM_BYTES[entry.dtype])
+        count = entry.end - entry.begin
+        try:
+            content = np.fromfile(self.path, np.uint8, count, offset=self._start + entry.begin)
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror}") from error
+        if content.size != count:
+            raise self._broken(f"{name} ends early")
+        return content.reshape(*entry.shape, ITEM_BYTES[entry.dtype])
 
     def hash_into(self, digest: Any, zeroed: slice = slice(0, 0)) -> None:
         """Feed the whole file to a hashlib object, with "0" digits for the bytes in `zeroed`."""
-        with memoryview(self._map) as view:
-            digest.update(view[: zeroed.start])
-            digest.update(b"0" * (zeroed.stop - zeroed.start))
-            digest.update(view[zeroed.stop :])
+        header = bytearray(self._header)
+        header[zeroed] = b"0" * (zeroed.stop - zeroed.start)
+        digest.update(header)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._start)
+                while part := file.read(_HASH_BYTES):
+                    digest.update(part)
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror}") from error
 
     def header(self, part: slice) -> bytes:
         """Bytes of the file in `part`, counted from its start."""
-        return self._map[part]
+        return self._header[part]
 
     def find(self, text: bytes) -> int:
         """Position of the first occurrence of `text` in the header, -1 for none."""
-        return self._map.find(text, 8, self._start)
+        return self._header.find(text, 8)
 
     def _broken(self, reason: str) -> InputError:
         return InputError(
@@ -491,7 +505,7 @@ def _to_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
         wide = raw.view("<u2")[..., 0].astype(np.uint32)
         wide <<= 16
         return wide.view(np.float32)
-    return raw.view({"F32": "<f4", "F16": "<f2"}[dtype])[..., 0].astype(np.float32)
+    return raw.view({"F32": "<f4", "F16": "<f2"}[dtype])[..., 0].astype(np.float32, copy=False)
 
 
 def _expected_tensors(config: ModelConfig) -> dict[str, tuple[int, ...]]:

@@ -15,21 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from sterna.errors import InputError
 from sterna.model.checkpoint import TensorFile
 from sterna.model.model import Model, Shape
+from sterna.model.packed import PackedTrits
 from sterna.spec.program import Op, Stats, Step
 
-__all__ = ["FORMAT", "load", "pack_trits", "save", "unpack_trits"]
+__all__ = ["FORMAT", "load", "save"]
 
 FORMAT = 1
 """Version of the file format; a file of another version is refused."""
-
-_TRITS_PER_BYTE = 5
-_POWERS = 3 ** np.arange(_TRITS_PER_BYTE)
-_BYTE_TRITS = (np.arange(3**_TRITS_PER_BYTE)[:, None] // _POWERS % 3 - 1).astype(np.int8)
 
 _KEY = "sterna"
 _HASH_FIELD = b'content_sha256\\":\\"'
@@ -43,52 +39,6 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def pack_trits(trits: np.ndarray) -> np.ndarray:
-    """Pack trits five to the byte in base 3, the first in the lowest digit; the rest is zeros.
-
-    Parameters
-    ----------
-    trits : numpy.ndarray
-        int8 in {-1, 0, 1}, any shape.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [ceil(size / 5)].
-    """
-    groups = np.zeros((-(-trits.size // _TRITS_PER_BYTE), _TRITS_PER_BYTE), dtype=np.uint8)
-    groups.reshape(-1)[: trits.size] = trits.reshape(-1) + 1
-    groups.reshape(-1)[trits.size :] = 1
-    packed = groups[:, -1].copy()
-    for digit in reversed(range(_TRITS_PER_BYTE - 1)):
-        packed = packed * np.uint8(3) + groups[:, digit]
-    return packed
-
-
-def unpack_trits(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Undo `pack_trits`.
-
-    Returns
-    -------
-    numpy.ndarray
-        int8 of the given shape.
-
-    Raises
-    ------
-    InputError
-        If the bytes are not trits, or not so many.
-    """
-    size = int(np.prod(shape))
-    if packed.shape != (-(-size // _TRITS_PER_BYTE),):
-        raise InputError(
-            f"{packed.size} bytes of trits were given; {list(shape)} trits take "
-            f"{-(-size // _TRITS_PER_BYTE)}"
-        )
-    if packed.size and packed.max() >= len(_BYTE_TRITS):
-        raise InputError(f"{packed.max()} was given where five trits (0 to 242) are expected")
-    return _BYTE_TRITS[packed].reshape(-1)[:size].reshape(shape)
-
-
 def save(model: Model, path: Path | str) -> None:
     """Write a model to a file, completely or not at all.
 
@@ -98,10 +48,11 @@ def save(model: Model, path: Path | str) -> None:
         If the file cannot be written.
     """
     path = Path(path)
+    trits = PackedTrits(model.trits)
     tensors = {
         "embedding": _in_order(model.embedding),
         "embedding_scale": model.embedding_scale.astype(np.uint16),
-        **{f"trits/{step.name}": pack_trits(model.trits[step.name]) for step in model.steps[1:]},
+        **{f"trits/{step.name}": trits.packed(step.name) for step in model.steps[1:]},
         **{f"vectors/{name}": _narrow(values) for name, values in model.vectors.items()},
         **{f"floats/{name}": _in_order(values) for name, values in model.floats.items()},
     }
@@ -119,10 +70,10 @@ def save(model: Model, path: Path | str) -> None:
         allow_nan=False,
         default=lambda value: value.item(),  # NumPy scalars
     )
-    content = bytearray(safetensors.numpy.save(tensors, {_KEY: text}))
-    start = content.index(_HASH_FIELD) + len(_HASH_FIELD)
-    content[start : start + 64] = hashlib.sha256(content).hexdigest().encode()
-    _write(path, content)
+    # The largest elements first, so that every tensor begins at a multiple of its element's size.
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    arrays = {name: tensors[name] for name in order}
+    _write(path, _header(arrays, text), list(arrays.values()))
 
 
 def load(path: Path | str) -> Model:
@@ -170,13 +121,13 @@ def _model(file: TensorFile) -> Model:
             "checkpoint again with this version of sterna"
         )
     steps = tuple(_step_from_json(step) for step in fields["steps"])
+    trits = PackedTrits()
+    for step in steps[1:]:
+        trits.add_packed(step.name, _read(file, f"trits/{step.name}"), (step.rows, step.columns))
     model = Model(
         shape=Shape(**fields["shape"]),
         steps=steps,
-        trits={
-            step.name: unpack_trits(_read(file, f"trits/{step.name}"), (step.rows, step.columns))
-            for step in steps[1:]
-        },
+        trits=trits,
         vectors={
             name: values.astype(np.int64) for name, values in _read_group(file, "vectors/").items()
         },
@@ -206,8 +157,8 @@ def _check_parts(model: Model) -> None:
 
 
 def _read(file: TensorFile, name: str) -> np.ndarray:
-    """Copy a tensor out of the file."""
-    return file.raw(name).view(_DTYPES[file.dtype(name)])[..., 0].copy()
+    """Read a tensor of the file."""
+    return file.raw(name).view(_DTYPES[file.dtype(name)])[..., 0]
 
 
 def _read_group(file: TensorFile, prefix: str) -> dict[str, np.ndarray]:
@@ -238,13 +189,37 @@ def _in_order(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, order="C")
 
 
-def _write(path: Path, content: bytearray) -> None:
-    """Write a file beside its place, then rename it: a reader sees all of it or the old one."""
+def _header(arrays: dict[str, np.ndarray], text: str) -> bytearray:
+    """Length and header of a safetensors file of these arrays, padded with spaces to 8 bytes."""
+    names = {dtype: name for name, dtype in _DTYPES.items()}
+    header: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        dtype = names[f"<{array.dtype.kind}{array.itemsize}"]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, end]}
+    content = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    content += b" " * (-len(content) % 8)
+    return bytearray(len(content).to_bytes(8, "little") + content)
+
+
+def _write(path: Path, header: bytearray, arrays: list[np.ndarray]) -> None:
+    """Write a file beside its place, then rename it: a reader sees all of it or the old one.
+
+    The hash goes into the header last, so that nothing has to be held twice.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    digest = hashlib.sha256(header)
+    start = header.index(_HASH_FIELD) + len(_HASH_FIELD)
     try:
         try:
             with temporary.open("wb") as file:
-                file.write(content)
+                file.write(header)
+                for array in arrays:
+                    digest.update(array.data)
+                    file.write(array.data)
+                file.seek(start)
+                file.write(digest.hexdigest().encode())
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -20,6 +20,7 @@ def convert(
     directory: Path | str,
     calibration: Path | None = None,
     progress: Callable[[str], None] = lambda stage: None,
+    limit: int = 0,
 ) -> Model:
     """Make a model from a checkpoint.
 
@@ -30,7 +31,9 @@ def convert(
     calibration : Path, optional
         Text from which binary points are chosen; without one, random tokens.
     progress : callable
-        Called with the name of each stage.
+        Called with the name of each stage; what follows a comma says how far it is.
+    limit : int
+        Tokens of the calibration text that are used, 0 for all.
     """
     progress("opening the checkpoint")
     checkpoint = Checkpoint(directory)
@@ -45,10 +48,16 @@ def convert(
             )
         bos = config.bos if add_bos else None
         ids = Tokenizer(text, bos=bos, vocab=config.shape.vocab).encode(read_text(calibration))
-    progress("calibrating")
-    ranges = calibrate(checkpoint, ids)
-    progress("folding")
+        ids = ids[: limit or None]
+
+    def layers(stage: str) -> Callable[[int], None]:
+        return lambda layer: progress(f"{stage}, layer {layer} of {config.shape.layers}")
+
+    ranges = calibrate(checkpoint, ids, progress=layers("calibrating"))
+    model = fold(checkpoint, ranges, layers("folding"))
+    progress("hashing")
     meta = {
+        **model.meta,
         "source": Path(directory).resolve().name,
         "source_sha256": checkpoint.sha256,
         "calibration": calibration.name if calibration else "random tokens",
@@ -58,7 +67,7 @@ def convert(
         "eps": config.eps,
         "add_bos": add_bos,
     }
-    return replace(fold(checkpoint, ranges), tokenizer=text, meta=meta)
+    return replace(model, tokenizer=text, meta=meta)
 
 
 def read_text(path: Path) -> str:

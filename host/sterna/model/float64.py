@@ -1,23 +1,26 @@
 """The reference forward pass in NumPy float64, only for measuring.
 
 The integer model is compared with this one, and calibration reads its value ranges here. Row sums
-of trits times int8 activations are whole numbers below 2**24, so float32 holds them exactly
-whatever the order of the additions; everything else is float64.
+of trits times int8 activations are exact whole numbers; everything else is float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Self
 
 import numpy as np
 
 from sterna.errors import InputError
 from sterna.model.checkpoint import Checkpoint
 from sterna.model.model import Model, Shape
-from sterna.model.ternary import ternarise
+from sterna.model.ternary import row_sums, ternarise
 
-__all__ = ["Float64Model"]
+__all__ = ["CHUNK", "LAYER_MATRICES", "Float64Model", "Weights"]
+
+Weights = Callable[[str], tuple[np.ndarray, float]]
+"""From a projection's module in the checkpoint to its trits, int8 [out, in], and their scale."""
 
 BITLINEAR_EPS = 1e-6
 """eps of the norm inside every BitLinear; the config's rms_norm_eps does not reach it."""
@@ -29,13 +32,8 @@ CHUNK = 512
 """Positions that go through a layer together; the state is carried from chunk to chunk."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Linear:
-    """A BitLinear: int8 trits [out, in], their scale, float64 norm weights [in]."""
-
-    trits: np.ndarray
-    scale: float
-    norm: np.ndarray
+LAYER_MATRICES = 6
+"""Projections of a layer: i, f, g, o, both halves of gate_proj, down."""
 
 
 class Float64Model:
@@ -53,13 +51,15 @@ class Float64Model:
         (the default) records nothing.
     """
 
+    ternarise = staticmethod(ternarise)
+
     def __init__(
         self,
         shape: Shape,
         eps: float,
         embedding: np.ndarray,
         vectors: dict[str, np.ndarray],
-        weights: dict[str, tuple[np.ndarray, float]],
+        weights: Weights,
     ) -> None:
         """Put a model together.
 
@@ -72,9 +72,8 @@ class Float64Model:
             Float [vocab, hidden].
         vectors : dict of str to numpy.ndarray
             Norm weights and lower bounds by their names in the checkpoint.
-        weights : dict of str to tuple
-            Trits int8 [out, in] and scale of each projection, by the name of its module in the
-            checkpoint.
+        weights : callable
+            Called whenever a projection is needed; what it returns is not kept here.
         """
         self.shape = shape
         self.eps = eps
@@ -83,32 +82,39 @@ class Float64Model:
         self._norms = {
             name: values.astype(np.float64) for name, values in vectors.items() if values.ndim == 1
         }
-        self._linears = {
-            name: _Linear(trits, scale, self._norms[f"{name}.norm.weight"])
-            for name, (trits, scale) in weights.items()
-        }
+        self._weights = weights
         self._lower_bounds = np.zeros((shape.layers, 1))
         if "model.lower_bounds" in vectors:
             self._lower_bounds = _lower_bounds(vectors["model.lower_bounds"].astype(np.float64))
         self.reset()
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> Float64Model:
-        """Read and ternarise a checkpoint."""
+    def from_checkpoint(cls, checkpoint: Checkpoint, keep: int | None = None) -> Self:
+        """Read and ternarise a checkpoint.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+        keep : int, optional
+            Number of projections that are kept in memory, the last used; None keeps all. With
+            `LAYER_MATRICES` a model of any size can be run layer by layer.
+        """
         shape = checkpoint.config.shape
         vectors = {name: checkpoint.tensor(name) for name in _vector_names(shape)}
         if checkpoint.config.use_lower_bound:
             vectors["model.lower_bounds"] = checkpoint.tensor("model.lower_bounds")
         embedding = checkpoint.tensor("model.embeddings.weight")
-        weights = {
-            name: ternarise(checkpoint.tensor(f"{name}.weight")) for name in _projections(shape)
-        }
-        head = embedding if checkpoint.config.tied else checkpoint.tensor("lm_head.weight")
-        weights["lm_head"] = ternarise(head)
-        return cls(shape, checkpoint.config.eps, embedding, vectors, weights)
+
+        def weights(name: str) -> tuple[np.ndarray, float]:
+            if name == "lm_head" and checkpoint.config.tied:
+                return cls.ternarise(embedding)
+            return cls.ternarise(checkpoint.tensor(f"{name}.weight"))
+
+        kept = lru_cache(maxsize=keep)(weights)
+        return cls(shape, checkpoint.config.eps, embedding, vectors, kept)
 
     @classmethod
-    def from_model(cls, model: Model) -> Float64Model:
+    def from_model(cls, model: Model) -> Self:
         """Rebuild the float model from an integer model's trits and floats.
 
         ``model.meta["eps"]`` is the rms_norm_eps. Without
@@ -119,12 +125,11 @@ class Float64Model:
         InputError
             If the model does not hold the floats of its checkpoint.
         """
-        weights = {}
         try:
             eps = float(model.meta["eps"])
             vectors = {name: model.floats[name] for name in _vector_names(model.shape)}
             for name in [*_projections(model.shape), "lm_head"]:
-                weights[name] = _stored_weight(model, name)
+                _stored_scale(model, name)
         except KeyError as error:
             raise InputError(
                 f"the model holds no {error.args[0]} for a float reference; convert its checkpoint "
@@ -137,6 +142,7 @@ class Float64Model:
             embed = model.steps[0]
             row_scale = model.embedding_scale * 2.0 ** (embed.scale[1] - embed.fraction)
             embedding = model.embedding * row_scale[:, None]
+        weights = lru_cache(maxsize=None)(lambda name: _stored_weight(model, name))
         return cls(model.shape, eps, embedding, vectors, weights)
 
     def reset(self) -> None:
@@ -153,23 +159,39 @@ class Float64Model:
 
     def chunks(self, ids: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """Take tokens as `run` does, but give the logits in pieces of at most 512 rows."""
+        tokens = self.check(ids)
+        for start in range(0, tokens.size, CHUNK):
+            x = self.embed(tokens[start : start + CHUNK])
+            for layer in range(self.shape.layers):
+                x = self.layer(layer, x)
+            yield self.head(x)
+
+    def check(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Token ids as int64 [T]; InputError if there are some that the model does not have."""
         tokens = np.asarray(ids, dtype=np.int64).reshape(-1)
         if tokens.size and (tokens.min() < 0 or tokens.max() >= self.shape.vocab):
             raise InputError(
                 f"token ids from {tokens.min()} to {tokens.max()} were given; the model has "
                 f"{self.shape.vocab} tokens, counted from 0"
             )
-        for start in range(0, tokens.size, CHUNK):
-            yield self._forward(tokens[start : start + CHUNK])
+        return tokens
 
-    def _forward(self, tokens: np.ndarray) -> np.ndarray:
+    def embed(self, tokens: np.ndarray) -> np.ndarray:
+        """Residual [T, hidden] before the first layer."""
         x = self.embedding[tokens].astype(np.float64)
         self._record("embedding", x)
-        for layer in range(self.shape.layers):
-            x = x + self._mixer(layer, x)
-            self._record(f"layers.{layer}.residual.o", x)
-            x = x + self._channels(layer, x)
-            self._record(f"layers.{layer}.residual.down", x)
+        return x
+
+    def layer(self, layer: int, x: np.ndarray) -> np.ndarray:
+        """Residual [T, hidden] after a layer; advances the layer's state."""
+        x = x + self._mixer(layer, x)
+        self._record(f"layers.{layer}.residual.o", x)
+        x = x + self._channels(layer, x)
+        self._record(f"layers.{layer}.residual.down", x)
+        return x
+
+    def head(self, x: np.ndarray) -> np.ndarray:
+        """Logits [T, vocab] of the last residual."""
         logits = self._linear("lm_head", self._norm("model.norm", x))
         self._record("logits", logits)
         return logits
@@ -215,14 +237,13 @@ class Float64Model:
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         """BitLinear: normalise, quantise to int8 with a scale per position, multiply by trits."""
-        linear = self._linears[name]
-        y = _rms(x, linear.norm, BITLINEAR_EPS)
+        trits, weight_scale = self._weights(name)
+        y = _rms(x, self._norms[f"{name}.norm.weight"], BITLINEAR_EPS)
         scale = 127 / np.maximum(np.abs(y).max(axis=1, keepdims=True), SMALLEST_ABSMAX)
         y *= scale
         # to nearest, halves away from zero, which NumPy has no function for
-        q = np.clip(np.copysign(np.floor(np.abs(y) + 0.5), y), -128, 127).astype(np.float32)
-        sums = (q @ linear.trits.astype(np.float32).T).astype(np.float64)
-        return sums * linear.scale / scale
+        q = np.clip(np.copysign(np.floor(np.abs(y) + 0.5), y), -128, 127)
+        return row_sums(q, trits).astype(np.float64) * weight_scale / scale
 
     def _record(self, name: str, values: np.ndarray) -> None:
         if self.ranges is not None:
@@ -268,12 +289,20 @@ def _vector_names(shape: Shape) -> list[str]:
     return [*names, "model.norm.weight"]
 
 
+def _stored_name(module: str) -> str:
+    """Name of the step that holds a module's trits; of its first half for gate_proj."""
+    step = module.removeprefix("model.").replace(".attn.", ".").replace(".mlp.", ".")
+    return step.removesuffix("_proj") if step.endswith(".gate_proj") else step
+
+
+def _stored_scale(model: Model, module: str) -> float:
+    return float(model.floats[f"{_stored_name(module)}.scale"].item())
+
+
 def _stored_weight(model: Model, module: str) -> tuple[np.ndarray, float]:
     """Trits and scale of a checkpoint's module, from the steps of an integer model."""
-    step = module.removeprefix("model.").replace(".attn.", ".").replace(".mlp.", ".")
-    if not step.endswith(".gate_proj"):
-        return model.trits[step], float(model.floats[f"{step}.scale"].item())
-    gate = step.removesuffix("_proj")
-    up = gate.removesuffix("gate") + "up"
-    trits = np.concatenate([model.trits[gate], model.trits[up]])
-    return trits, float(model.floats[f"{gate}.scale"].item())
+    step = _stored_name(module)
+    trits = model.trits[step]
+    if step.endswith(".gate"):
+        trits = np.concatenate([trits, model.trits[step.removesuffix("gate") + "up"]])
+    return trits, _stored_scale(model, module)

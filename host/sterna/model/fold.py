@@ -11,6 +11,7 @@ the quantizer sees, and those powers are gathered in `_scale` and `_eps`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,8 @@ import numpy as np
 from sterna.errors import InputError
 from sterna.model.checkpoint import Checkpoint
 from sterna.model.model import Model
-from sterna.model.ternary import ternarise
+from sterna.model.packed import PackedTrits
+from sterna.model.ternary import near_threshold, ternarise
 from sterna.spec.fixed import (
     ACTIVATION_MAX,
     PRE_BITS,
@@ -42,8 +44,19 @@ BITLINEAR_EPS = 1e-6
 SIGMOID_FRACTION = (4, 19)
 """Fraction bits that a sigmoid's input may have."""
 
+NEAR = 0.005
+"""Distance to the ternary threshold, over the mean magnitude, within which weights are counted: one
+hundredth of the threshold, a little more than what rounding to bfloat16 can move."""
 
-def fold(checkpoint: Checkpoint, ranges: dict[str, float]) -> Model:
+_ROWS = 4096
+"""Rows of the embedding that are in float64 at once."""
+
+
+def fold(
+    checkpoint: Checkpoint,
+    ranges: dict[str, float],
+    progress: Callable[[int], None] = lambda layer: None,
+) -> Model:
     """Make the integer model of a checkpoint.
 
     Parameters
@@ -51,13 +64,20 @@ def fold(checkpoint: Checkpoint, ranges: dict[str, float]) -> Model:
     checkpoint : Checkpoint
     ranges : dict of str to float
         Largest magnitudes on calibration text, as `sterna.model.calibrate` returns them.
+    progress : callable
+        Called with the number of each layer before it is folded, and with that of layers at last.
+
+    Returns
+    -------
+    Model
+        Its `meta` holds ``near_threshold``: of each matrix, the share of weights within `NEAR`.
 
     Raises
     ------
     InputError
         If a range does not fit its format.
     """
-    return _Folder(checkpoint, ranges).model()
+    return _Folder(checkpoint, ranges).model(progress)
 
 
 class _Folder:
@@ -67,18 +87,21 @@ class _Folder:
         self.ranges = ranges
         self.integers: dict[str, np.ndarray] = {}
         self.fraction: dict[str, int] = {}
-        self.trits: dict[str, np.ndarray] = {}
+        self.trits = PackedTrits()
+        self.near: dict[str, float] = {}
         self.weight_scale: dict[str, float] = {}
         self.floats: dict[str, np.ndarray] = {}
         self.steps: list[Step] = []
 
-    def model(self) -> Model:
+    def model(self, progress: Callable[[int], None]) -> Model:
         residual = self._fraction("embedding", RESIDUAL_BITS)
         embedding, embedding_scale = self._embedding(residual)
         lower_bounds = self._lower_bounds()
         for layer in range(self.shape.layers):
+            progress(layer)
             residual = self._mixer(layer, residual, lower_bounds)
             residual = self._channels(layer, residual)
+        progress(self.shape.layers)
         self._head(residual)
         self._announce()
         return Model(
@@ -88,6 +111,7 @@ class _Folder:
             vectors=self.integers,
             embedding=embedding,
             embedding_scale=embedding_scale,
+            meta={"near_threshold": self.near},
             floats=self.floats,
         )
 
@@ -108,11 +132,14 @@ class _Folder:
 
     def _embedding(self, fraction: int) -> tuple[np.ndarray, np.ndarray]:
         """int8 rows with a 16-bit scale each; appends the EMBED step."""
-        table = self.checkpoint.tensor("model.embeddings.weight").astype(np.float64)
-        row_scale = np.abs(table).max(axis=1, keepdims=True) / ACTIVATION_MAX
-        rows = np.rint(np.divide(table, row_scale, where=row_scale > 0, out=np.zeros_like(table)))
+        table = self.checkpoint.tensor("model.embeddings.weight")
+        rows = np.empty(table.shape, np.int8)
+        row_scale = np.empty(len(table))
+        for first in range(0, len(table), _ROWS):
+            part = slice(first, first + _ROWS)
+            rows[part], row_scale[part] = _int8_rows(table[part].astype(np.float64))
         shift = SCALE_BITS - 1 - int(np.floor(np.log2(row_scale.max() * 2.0**fraction)))
-        scale = np.rint(row_scale[:, 0] * 2.0 ** (fraction + shift))
+        scale = np.rint(row_scale * 2.0 ** (fraction + shift))
         self.steps.append(
             Step(
                 "embedding",
@@ -125,7 +152,7 @@ class _Folder:
             )
         )
         limit = (1 << SCALE_BITS) - 1
-        return rows.astype(np.int8), np.minimum(scale, limit).astype(np.int64)
+        return rows, np.minimum(scale, limit).astype(np.int64)
 
     def _lower_bounds(self) -> list[str | None]:
         """Names of the lower bound vectors, None where the bound is 0 (always in layer 0)."""
@@ -152,20 +179,25 @@ class _Folder:
         self.integers[name], self.fraction[name] = integers.astype(np.int64), fraction
         return name
 
-    def _weight(self, step_name: str, tensor: str, half: slice | None = None) -> str:
-        """Ternarise a matrix (or take half of one: its scale is that of the whole)."""
-        trits, scale = ternarise(self.checkpoint.tensor(tensor))
-        self.trits[step_name] = trits if half is None else np.ascontiguousarray(trits[half])
-        self.weight_scale[step_name] = scale
-        self.floats[f"{step_name}.scale"] = np.array([scale])
-        return step_name
+    def _weight(self, tensor: str, *step_names: str) -> None:
+        """Ternarise a matrix for one step, or for two that take half of its rows each.
+
+        The scale of a half is that of the whole.
+        """
+        weight = self.checkpoint.tensor(tensor)
+        trits, scale = ternarise(weight)
+        self.near[tensor.removesuffix(".weight")] = near_threshold(weight, NEAR)
+        for name, part in zip(step_names, np.split(trits, len(step_names)), strict=True):
+            self.trits.add(name, part)
+            self.weight_scale[name] = scale
+            self.floats[f"{name}.scale"] = np.array([scale])
 
     def _scale(self, weight: str, first: str | None, folded: str, fraction: int) -> tuple[int, int]:
         """Constant factor of the output scale: all but the largest product and the root."""
         shift = fraction - self.fraction[folded]
         if first is not None:
             shift += self.fraction[first] - SUM_SHIFT
-        columns = self.trits[weight].shape[1]
+        columns = self.trits.shape(weight)[1]
         factor = self.weight_scale[weight] / ACTIVATION_MAX * columns**0.5
         return to_float_parts(factor * 2.0**shift)
 
@@ -200,10 +232,9 @@ class _Folder:
             )
             for gate in "ifg"
         }
-        weights = {
-            gate: self._weight(f"{name}.{gate}_proj", f"{tensor}.{gate}_proj.weight")
-            for gate in "ifgo"
-        }
+        weights = {gate: f"{name}.{gate}_proj" for gate in "ifgo"}
+        for gate in "ifgo":
+            self._weight(f"{tensor}.{gate}_proj.weight", weights[gate])
         g_norm = self._float(f"{tensor}.g_norm.weight")
         g_first = self._vector(f"{name}.g_norm", g_norm)
         o_folded = self._vector(
@@ -267,9 +298,9 @@ class _Folder:
         down_folded = self._vector(
             f"{name}.down_fold", self._float(f"{tensor}.down_proj.norm.weight")
         )
-        gate = self._weight(f"{name}.gate", f"{tensor}.gate_proj.weight", slice(0, inner))
-        up = self._weight(f"{name}.up", f"{tensor}.gate_proj.weight", slice(inner, 2 * inner))
-        down = self._weight(f"{name}.down_proj", f"{tensor}.down_proj.weight")
+        gate, up, down = f"{name}.gate", f"{name}.up", f"{name}.down_proj"
+        self._weight(f"{tensor}.gate_proj.weight", gate, up)
+        self._weight(f"{tensor}.down_proj.weight", down)
         u = self._fraction(f"{name}.y.u", PRE_BITS, SIGMOID_FRACTION)
         v = self._fraction(f"{name}.y.v", PRE_BITS)
         a = self._fraction(f"{name}.silu_u", SCRATCH_BITS, (u - 15, u + 16))
@@ -309,13 +340,13 @@ class _Folder:
         first = self._vector("norm", norm)
         folded = self._vector("head_fold", norm * self._float("lm_head.norm.weight"))
         tied = self.checkpoint.config.tied
-        head = self._weight("lm_head", "model.embeddings.weight" if tied else "lm_head.weight")
+        self._weight("model.embeddings.weight" if tied else "lm_head.weight", "lm_head")
         fraction = self._fraction("logits", PRE_BITS)
         self.steps.append(
             Step(
-                head, Op.LOGITS, Stats.FRESH, self.shape.vocab, self.shape.hidden,
+                "lm_head", Op.LOGITS, Stats.FRESH, self.shape.vocab, self.shape.hidden,
                 vector_q=folded,
-                scale=self._scale(head, first, folded, fraction),
+                scale=self._scale("lm_head", first, folded, fraction),
                 fraction=fraction,
                 **self._eps(first, self.shape.hidden, residual, residual),
             )
@@ -337,3 +368,20 @@ class _Folder:
                     vector_a=step.vector_a or first_of.get(reader.name),
                     vector_b=reader.vector_q,
                 )
+
+
+def _int8_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of an embedding, float64 [rows, hidden], as int8 and a scale each.
+
+    The largest element of a row becomes 127. A row of whole multiples of a power of two that fit
+    in int8 (an embedding trained on a grid) is kept exactly, with the largest such power as its
+    scale: its levels are as small as they can be.
+    """
+    scale = np.abs(table).max(axis=1, keepdims=True) / ACTIVATION_MAX
+    step = np.exp2(np.ceil(np.log2(scale, where=scale > 0, out=np.zeros_like(scale))))
+    levels = table / step
+    on_grid = (np.rint(levels) == levels).all(axis=1, keepdims=True) & (scale > 0)
+    bits = np.bitwise_or.reduce(np.abs(levels).astype(np.int64), axis=1, keepdims=True)
+    scale = np.where(on_grid, step * (bits & -bits), scale)
+    levels = np.divide(table, scale, where=scale > 0, out=np.zeros_like(table))
+    return np.rint(levels).astype(np.int8), scale[:, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,8 +47,9 @@ class Model:
     shape : Shape
     steps : tuple of Step
         The program of one token; the first is EMBED, the last LOGITS.
-    trits : dict of str to numpy.ndarray
-        int8 [rows, columns] in {-1, 0, 1} for each step but EMBED, by `Step.name`.
+    trits : mapping of str to numpy.ndarray
+        int8 [rows, columns] in {-1, 0, 1} for each step but EMBED, by `Step.name`; as a rule
+        `sterna.model.packed.PackedTrits`, which unpacks a matrix when it is asked for.
     vectors : dict of str to numpy.ndarray
         int64 vectors named by the steps: norm weights in +-32767, lower bounds in 0..65535.
     embedding : numpy.ndarray
@@ -65,7 +67,7 @@ class Model:
 
     shape: Shape
     steps: tuple[Step, ...]
-    trits: dict[str, np.ndarray]
+    trits: Mapping[str, np.ndarray]
     vectors: dict[str, np.ndarray]
     embedding: np.ndarray
     embedding_scale: np.ndarray

@@ -10,6 +10,7 @@ import tokenizers
 from sterna.errors import InputError
 from sterna.model.checkpoint import read_json
 from sterna.model.model import Model
+from sterna.model.spm import sentencepiece_tokenizer
 
 __all__ = ["StreamDecoder", "Tokenizer", "read_tokenizer"]
 
@@ -23,7 +24,8 @@ def read_tokenizer(directory: Path | str) -> tuple[str | None, bool]:
     Returns
     -------
     text : str or None
-        Contents of `tokenizer.json`; None if the checkpoint has no tokenizer.
+        Contents of `tokenizer.json`, or what stands for `tokenizer.model` (SentencePiece) where
+        that is alone; None if the checkpoint has no tokenizer.
     add_bos : bool
         Whether `tokenizer_config.json` asks for a BOS token before a text.
 
@@ -32,26 +34,26 @@ def read_tokenizer(directory: Path | str) -> tuple[str | None, bool]:
     InputError
         If the tokenizer is damaged, or of a kind that cannot be read.
     """
-    path = Path(directory) / "tokenizer.json"
-    if not path.is_file():
-        sentencepiece = path.with_name("tokenizer.model")
-        if sentencepiece.is_file():
-            raise InputError(
-                f"{sentencepiece} is a SentencePiece model, which cannot be read; write a "
-                "tokenizer.json beside it (AutoTokenizer.from_pretrained and save_pretrained of "
-                "the transformers library do)"
-            )
+    paths = [Path(directory) / name for name in ("tokenizer.json", "tokenizer.model")]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         return None, False
-    read_json(path)
-    text = path.read_bytes().decode()
     try:
+        if path.suffix == ".json":
+            read_json(path)
+            text = path.read_bytes().decode()
+        else:
+            text = sentencepiece_tokenizer(path.read_bytes())
         Tokenizer(text)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     config_path = path.with_name("tokenizer_config.json")
     config = read_json(config_path) if config_path.is_file() else {}
     # Llama's tokenizer classes add BOS unless they are told not to
     is_llama = str(config.get("tokenizer_class", "")).startswith("LlamaTokenizer")
+    is_llama |= path.suffix == ".model" and "tokenizer_class" not in config
     add_bos = config.get("add_bos_token", is_llama)
     if not isinstance(add_bos, bool):
         raise InputError(f"{config_path} says add_bos_token {add_bos!r}; true or false is expected")
@@ -106,16 +108,21 @@ class Tokenizer:
         InputError
             If the text gives a token that the model does not have.
         """
-        ids = self._tokenizer.encode(text).ids
+        return self.encode_with_ends(text)[0]
+
+    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+        """Token ids as `encode` gives them, and after each the number of characters behind it."""
+        encoding = self._tokenizer.encode(text)
+        ids, ends = encoding.ids, [end for _, end in encoding.offsets]
         if self._bos is not None and ids[:1] != [self._bos]:
-            ids = [self._bos, *ids]
+            ids, ends = [self._bos, *ids], [0, *ends]
         largest = max(ids, default=0)
         if self._vocab is not None and largest >= self._vocab:
             raise InputError(
                 f"the text holds {self._tokenizer.id_to_token(largest)!r}, token {largest}, but "
                 f"the model has only {self._vocab} tokens; leave it out"
             )
-        return ids
+        return ids, ends
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, without special tokens such as BOS."""

@@ -1,0 +1,68 @@
+"""The models that the project ships: they load, and are what their cards say."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.card import PART, TEXT, block_rams, continuations
+from sterna.device.golden import GoldenDevice
+from sterna.evaluate import evaluate
+from sterna.model import container
+from sterna.model.checkpoint import Checkpoint
+from sterna.model.float64 import Float64Model
+from sterna.model.model import Model
+from sterna.model.tokenizer import Tokenizer
+from sterna.spec.chip import REFERENCE
+
+MODELS = Path(__file__).parents[2] / "models"
+BITS_PER_CHARACTER = {"tern-ecp5": 1.65, "tern-sdram": 1.42}
+"""On the characters with which models are compared; the second still misses its goal of 1.35."""
+
+
+def shipped(name: str) -> Model:
+    return container.load(MODELS / name / f"{name}.sterna")
+
+
+@pytest.mark.parametrize("name", ["tern-ecp5", pytest.param("tern-sdram", marks=pytest.mark.slow)])
+def test_bits_per_character(name: str) -> None:
+    model = shipped(name)
+    text = TEXT.read_text()[PART]
+    tokenizer = Tokenizer.of(model)
+    assert tokenizer is not None
+    reference = Float64Model.from_model(model)
+    ids = tokenizer.encode(text)
+    quality = evaluate(GoldenDevice(model), [ids], len(text), model, reference)
+    print(quality)
+    assert quality.bits_per_character <= BITS_PER_CHARACTER[name]
+    assert quality.perplexity_ratio == pytest.approx(1, abs=0.005)
+    assert quality.saturations == 0
+
+
+def test_file_is_that_of_its_checkpoint() -> None:
+    """The trits of float32 and the float64 reference, so that either may be taken."""
+    model, checkpoint = shipped("tern-ecp5"), Checkpoint(MODELS / "tern-ecp5")
+    assert model.meta["source_sha256"] == checkpoint.sha256
+    ids = np.arange(100)
+    expected = Float64Model.from_checkpoint(checkpoint).run(ids)
+    np.testing.assert_array_equal(Float64Model.from_model(model).run(ids), expected)
+
+
+def test_continuations_are_those_of_the_card() -> None:
+    card = (MODELS / "tern-ecp5" / "README.md").read_text()
+    found = next(continuations(shipped("tern-ecp5"), "Once upon a time"))
+    assert found.splitlines()[0] in card
+
+
+def test_block_rams_are_those_of_place_and_route() -> None:
+    """206 were counted when the reference configuration was packed."""
+    assert sum(block_rams(REFERENCE, 8).values()) == 206
+
+
+def test_cards_name_their_command() -> None:
+    for name in BITS_PER_CHARACTER:
+        command = f"python -m models.card models/{name}/{name}.sterna"
+        assert command in (MODELS / name / "README.md").read_text()
+    config = json.loads((MODELS / "tern-ecp5" / "config.json").read_text())
+    assert config["vocab_size"] == shipped("tern-ecp5").shape.vocab
