@@ -97,11 +97,11 @@ def evaluate(
             at = np.arange(len(targets)), targets
             log_q = _log_softmax(device.logits(chunk.tolist()) * unit)
             best = log_q.argmax(axis=1)
-            own -= log_q[at].sum()
+            own -= float(log_q[at].sum())
             log_p = None
             if reference is not None:
                 log_p = _log_softmax(reference.run(chunk))
-                other -= log_p[at].sum()
+                other -= float(log_p[at].sum())
                 kl += _divergence(log_p, log_q)
                 top1 += int((log_p.argmax(axis=1) == best).sum())
             if half is not None:
