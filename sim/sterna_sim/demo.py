@@ -1,8 +1,10 @@
 """The demo: a trained model talks on the compiled chip, and every number is checked.
 
-`make demo` runs it. Text appears as the chip draws it. Then the golden model draws the same number
-of tokens from the same seed, and tokens, state and event counters of both are compared; the
-clocks are compared with the cycle expectation.
+`make demo` runs it. The chip is a simulated board behind a port, and the host package talks to it
+as to a real one: it checks the memories, which hold the model from the start, and then text appears
+as the chip draws it. After that the golden model draws the same number of tokens from the same
+seed, and tokens, state and event counters of both are compared; the clocks are compared with the
+cycle expectation.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import SternaError
@@ -25,7 +28,7 @@ from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 from sterna_sim.cycles import expected_clocks
-from sterna_sim.device import DirectDevice
+from sterna_sim.device import open_sim
 from sterna_sim.tools import BUILD
 
 __all__ = ["main"]
@@ -33,6 +36,9 @@ __all__ = ["main"]
 _ROOT = Path(__file__).resolve().parents[2]
 _CHECKPOINT = _ROOT / "models" / "stand-in"
 _TEXT = _ROOT / "models" / "text" / "books.txt"
+
+
+_STARTED = time.perf_counter()
 
 
 def demo_model() -> Model:
@@ -44,7 +50,7 @@ def demo_model() -> Model:
     return container.load(path)
 
 
-def compare(chip: DirectDevice, golden: GoldenDevice) -> list[str]:
+def compare(chip: ChipDevice, golden: GoldenDevice) -> list[str]:
     """Say where states and event counters of the two differ."""
     differences = []
     if not np.array_equal(chip.state, golden.state):
@@ -79,12 +85,20 @@ def _run(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     with console.status("converting the model"):
         model = demo_model()
-    with console.status("compiling the chip (about a minute the first time)"):
-        chip = DirectDevice(model)
-    config = chip.chip.config
+    with console.status("compiling the chip (one to two minutes the first time)") as status:
+        port, label = open_sim("", model)
+        chip = ChipDevice(port, model, label, lambda what, done, total: status.update(what))
+    try:
+        return _talk(console, options, chip, model)
+    finally:
+        chip.close()
+
+
+def _talk(console: Console, options: argparse.Namespace, chip: ChipDevice, model: Model) -> int:
+    config = chip.config
     console.print(
-        f"chip: R = {config.rows}, C = {config.columns}, E = {config.elements}, "
-        f"{config.packing.name}, configuration {config.digest}; cycle-accurate simulation (rtl)"
+        f"{chip.label}: R = {config.rows}, C = {config.columns}, E = {config.elements}, "
+        f"{config.packing.name}, configuration {config.digest}"
     )
     console.print(
         f"model: {model.meta['source']}, {model.shape.ternary_weights:,} ternary weights, "
@@ -96,8 +110,10 @@ def _run(options: argparse.Namespace) -> int:
     sampling = Sampling(options.temperature, options.seed, tuple(model.meta["eos"]))
     stream = tokenizer.stream(prompt)
     console.print(options.prompt, style="bold", end="")
-    drawn, start = [], time.perf_counter()
+    drawn, start, first = [], time.perf_counter(), 0.0
     for token in chip.generate(prompt, options.n, sampling):
+        if not drawn:
+            first = time.perf_counter() - _STARTED
         drawn.append(token)
         print(stream.push(token), end="", flush=True)
     print(stream.finish(), "\n")
@@ -107,7 +123,10 @@ def _run(options: argparse.Namespace) -> int:
     tokens, clocks = counters["tokens"], counters["clocks"]
     per_token = clocks / tokens
     use = model.shape.ternary_weights * tokens / (config.lanes * clocks)
-    console.print(f"{tokens} tokens, {tokens / seconds:.1f} tokens/s of wall time")
+    console.print(
+        f"{tokens} tokens, {tokens / seconds:.1f} tokens/s of wall time, the first after "
+        f"{first:.1f} s"
+    )
     console.print(f"{per_token:.1f} clocks per token, {use:.1%} of the lanes busy (rtl)")
     expected = expected_clocks(lay_out(model, config), config)
     console.print(f"cycle expectation: {expected:.0f} clocks per token")
@@ -120,7 +139,6 @@ def _run(options: argparse.Namespace) -> int:
         pairs = enumerate(zip_longest(drawn, wanted))
         place, (own, other) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
         differences.insert(0, f"token {place}: {own} on the chip, {other} in the golden model")
-    chip.close()
     if differences:
         console.print("different from the golden model:", *differences, sep="\n  ", style="red")
         return 1

@@ -242,9 +242,9 @@ class Resets:
             self.count += 1
 
 
-def bad_line(count, seed):
+def bad_line(count, seed, every=20_000):
     """Requests through a bad line with resets; compared with the golden model."""
-    to_chip, to_host, resets = BadLine(seed), BadLine(seed + 1), Resets(seed, every=20_000)
+    to_chip, to_host, resets = BadLine(seed), BadLine(seed + 1), Resets(seed, every)
     print(f"seed {seed}")
     with running(config_for(CONFIG), image(), to_chip, to_host, resets) as board:
         device = device_on(board)
@@ -267,6 +267,6 @@ def test_bad_line():
 @pytest.mark.slow
 def test_bad_line_2000_requests():
     """Nothing lost, nothing twice, no wrong answer, no hang."""
-    faults, resets = bad_line(2000, seed=1)
+    faults, resets = bad_line(2000, seed=1, every=5000)
     assert faults > 1000
     assert resets > 5

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from amaranth.sim import Simulator
 
-from sterna.golden.engine import prepare, row_sums
+from sterna.golden.engine import row_sums
 from sterna.model.layout import _weight_words
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath.engine import TernaryEngine
@@ -61,7 +61,7 @@ def case(config, rng, name, matrices, **options):
         jobs.append((groups, len(activations) // config.columns))
         words += [weights(word, rng) for word in _weight_words(trits, config)]
         beats += activations.reshape(-1, config.elements).tolist()
-        result = row_sums(activations[None], prepare(trits))[0].reshape(groups, config.rows)
+        result = row_sums(activations[None], trits)[0].reshape(groups, config.rows)
         sums += [
             {"sums": beat, "last": group == groups - 1}
             for group, beat in enumerate(result.tolist())

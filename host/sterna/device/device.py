@@ -67,10 +67,20 @@ class Device(Protocol):
         Its clocks per second.
     """
 
-    state: np.ndarray
-    label: str
-    config: ChipConfig | None
-    clock_hz: int | None
+    @property
+    def state(self) -> np.ndarray: ...  # noqa: D102
+
+    @state.setter
+    def state(self, state: np.ndarray) -> None: ...
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+
+    @property
+    def config(self) -> ChipConfig | None: ...  # noqa: D102
+
+    @property
+    def clock_hz(self) -> int | None: ...  # noqa: D102
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the logits after each, int64 [T, V]."""

@@ -21,6 +21,9 @@ _LONGEST_WAIT = 2.0
 _TRIES = 4
 """So many times nothing is heard before the device is taken to have been reset."""
 
+_OPENINGS = 6
+"""Tries to begin a session, each twice as patient as the one before."""
+
 _ROUNDS = 100
 """So many retransmissions bring no reply before the link is begun anew."""
 
@@ -132,7 +135,7 @@ class SerialLink:
 
     def _synchronise(self) -> None:
         """Break and SYNC until the device answers."""
-        for attempt in range(6):
+        for attempt in range(_OPENINGS):
             self._port.line_break(0.02 * 2**attempt)
             self._port.read(0)
             self._heard = b""

@@ -18,7 +18,7 @@ from types import ModuleType
 
 import numpy as np
 
-from sterna.spec import chip, fixed, program, registers, tables, tape, trits, xorshift
+from sterna.spec import chip, fixed, link, program, registers, tables, tape, trits, xorshift
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import REGISTERS
 from sterna.spec.tape import HEADER_BITS, HEADER_FIELDS
@@ -60,6 +60,11 @@ def reference() -> str:
         *_enum(registers.Status),
         *_enum(registers.Memory),
         *_enum(registers.Counter),
+        *_section("Serial link", link),
+        *_constants(link),
+        *_enum(link.Kind),
+        *_enum(link.Code),
+        *_enum(link.Outcome),
         *_section("Chip configuration", chip),
         _chip(),
         "The column on the right is `REFERENCE`: " + _sentence(_variable_docs(chip)["REFERENCE"]),

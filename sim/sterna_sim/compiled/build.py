@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import amaranth
 from amaranth.back import verilog
 
+import sterna.spec
+import sterna_rtl
 from sterna.spec.chip import ChipConfig
 from sterna_sim.compiled.probes import PROBES, ProbedChip
 from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
@@ -75,32 +80,43 @@ class Library:
 def build(config: ChipConfig) -> Library:
     """Compile a chip, or return it from the cache.
 
-    The cache is keyed by the generated Verilog, the driver and the flags: a chip that was built is
-    the chip that is described.
+    The cache is keyed by the text of all gateware and formats, the configuration, the driver and
+    the flags: a chip that was built is the chip that is described. (The Verilog would be the key
+    that says most, but takes longer to make than a start should.)
 
     Raises
     ------
     RuntimeError
         If the Verilator run fails, with the end of its output.
     """
+    driver = _DRIVER.read_text()
+    key = hashlib.sha256("\0".join([config.digest, _sources(), driver, *_VERILATOR]).encode())
+    folder = BUILD / "chip" / key.hexdigest()[:16]
+    library = folder / "libchip.so"
+    if not library.exists():
+        _compile(folder, config, driver)
+    return Library(library, json.loads((folder / "widths.json").read_text()))
+
+
+@functools.cache
+def _sources() -> str:
+    """All text on which the Verilog of a chip depends."""
+    folders = [Path(package.__path__[0]) for package in (sterna_rtl, sterna.spec)]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    texts = [path.read_text() for path in [*files, Path(__file__).with_name("probes.py")]]
+    return "\0".join([amaranth.__version__, *texts])
+
+
+def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
     chip = ProbedChip(config)
     widths = {name: len(value) for name, (_, value) in chip.taps.items()}
     text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
-    driver = _DRIVER.read_text()
-    key = "\0".join([text, driver, *_VERILATOR]).encode()
-    folder = BUILD / "chip" / hashlib.sha256(key).hexdigest()[:16]
-    library = folder / "libchip.so"
-    if not library.exists():
-        _compile(folder, text, driver, widths)
-    return Library(library, widths)
-
-
-def _compile(folder: Path, text: str, driver: str, widths: dict[str, int]) -> None:
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     (work / "driver.cpp").write_text(driver)
+    (work / "widths.json").write_text(json.dumps(widths))
     rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
     (work / "probes.inc").write_text(
         f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n"
