@@ -20,9 +20,11 @@ from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
+from sterna_rtl.tape.ring import TapeRing
 from sterna_rtl.tape.unpack import Unpacker
 
 __all__ = ["Chip"]
@@ -47,6 +49,10 @@ class Chip(Component):
         Reset all but what the RAMs hold.
     divisor : Signal, out
         The register UART_DIVISOR.
+    i_tape : stream.Interface
+        Only of a chip with a ring: the tape, word by word, round and round.
+    restart : Signal, out
+        Only of a chip with a ring: the tape begins with its first word after this clock.
     """
 
     def __init__(self, config: ChipConfig, **constants: int) -> None:
@@ -58,6 +64,11 @@ class Chip(Component):
                 "refused": Out(1),
                 "clear": In(1),
                 "divisor": Out(16),
+                **(
+                    {"i_tape": In(stream.Signature(Layouts(config).word)), "restart": Out(1)}
+                    if config.ring_words
+                    else {}
+                ),
             }
         )
         # Host side: survives a reset by command.
@@ -67,7 +78,7 @@ class Chip(Component):
         self.counters = Counters(config)
         self.banks = Banks(config)
         # Token side, in the order of the data path.
-        self.reader = TapeReader(config)
+        self.source = TapeRing(config) if config.ring_words else TapeReader(config)
         self.sequencer = Sequencer(config)
         self.unpacker = Unpacker(config)
         self.engine = TernaryEngine(config)
@@ -83,7 +94,7 @@ class Chip(Component):
         m = Module()
         reset = self.registers.reset | self.clear
         m.submodules.banks = self.banks
-        m.submodules.reader = self.reader
+        m.submodules.tape = self.source
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(self.clear)(getattr(self, name))
         for name in (
@@ -121,14 +132,13 @@ class Chip(Component):
             registers.position.eq(loader.position),
             registers.token_room.eq(self.generator.i_token.ready),
         ]
-        connect(m, loader.tape, self.reader.write)
-        connect(m, loader.tape_read, self.reader.read)
         connect(m, loader.embedding, self.embedding.write)
         connect(m, loader.embedding_read, self.embedding.read)
         banks = self.banks
         m.d.comb += [
             banks.host.eq(~self.generator.busy),
             banks.embedding_reads.eq(self.embedding.reads),
+            self.embedding.wait.eq(self.epilogue.o_results.valid),
             banks.epilogue_reads.eq(self.epilogue.vector_reads),
         ]
         for ram in ("vector_a", "vector_b", "state"):
@@ -136,19 +146,32 @@ class Chip(Component):
             connect(m, getattr(loader, f"{ram}_read"), getattr(banks, f"loader_{ram}_read"))
 
     def _tape(self, m: Module) -> None:
-        length = self.registers.tape_length
+        source, sequencer, length = self.source, self.sequencer, self.registers.tape_length
         on_chip = Signal()
         m.d.comb += on_chip.eq(length != 0)
-        m.d.comb += [
-            self.reader.length.eq(length),
-            self.reader.enable.eq(on_chip),
-            self.reader.restart.eq(self.registers.reset | self.clear),
-        ]
-        # The reader's register may hold what the loader has read.
-        with m.If(on_chip):
-            connect_stream(m, self.reader.o, self.sequencer.i)
-        with m.Else():
-            connect_stream(m, self.loader.o_word, self.sequencer.i)
+        m.d.comb += source.restart.eq(self.registers.reset | self.clear)
+        if self.config.ring_words:
+            # From outside, or from the host as long as there is no tape of a length.
+            with m.If(on_chip):
+                connect_stream(m, self.i_tape, source.i)
+            with m.Else():
+                connect_stream(m, self.loader.o_word, source.i)
+            m.d.comb += self.restart.eq(source.restart)
+            connect_stream(m, sequencer.o_play, source.i_play)
+            connect_stream(m, source.o, sequencer.i)
+        else:
+            connect(m, self.loader.tape, source.write)
+            connect(m, self.loader.tape_read, source.read)
+            m.d.comb += [source.length.eq(length), source.idle.eq(~on_chip)]
+            # The reader's register may hold what the loader has read.
+            with m.If(on_chip):
+                connect_stream(m, source.o, sequencer.i)
+                connect_stream(m, sequencer.o_play, source.i_play)
+            with m.Else():
+                connect_stream(m, self.loader.o_word, sequencer.i)
+                m.d.comb += sequencer.o_play.ready.eq(1)
+        connect_stream(m, self.generator.o_pass, sequencer.i_pass)
+        connect_stream(m, self.sequencer.o_sampler, self.sampler.i_job)
         connect_stream(m, self.sequencer.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
         connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)

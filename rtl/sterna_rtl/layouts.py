@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import signed, unsigned
+from amaranth import Const, Shape, Value, signed, unsigned
 from amaranth.lib.data import ArrayLayout, StructLayout
 
 from sterna.spec.chip import ChipConfig
@@ -16,7 +16,7 @@ from sterna.spec.fixed import (
 )
 from sterna.spec.tape import HEADER_FIELDS
 
-__all__ = ["HEADER", "Layouts"]
+__all__ = ["HEADER", "Layouts", "first_word"]
 
 _FIELD = {name: signed(bits) if sign else unsigned(bits) for name, bits, sign, _ in HEADER_FIELDS}
 
@@ -24,9 +24,14 @@ HEADER = StructLayout(_FIELD)
 """A segment header as it lies on the tape."""
 
 
-def _part(*names: str) -> StructLayout:
-    """Those fields of a header that one unit needs: its job."""
-    return StructLayout({name: _FIELD[name] for name in names})
+def _part(*names: str, **others: Shape) -> StructLayout:
+    """Those fields of a header that one unit needs, and others: its job."""
+    return StructLayout({**{name: _FIELD[name] for name in names}, **others})
+
+
+def first_word(config: ChipConfig, bank: str, slot: Value) -> Value:
+    """Return the address of a slot's first word in a bank."""
+    return Const(0) if config.slots == 1 else slot * getattr(config, f"{bank}_words")
 
 
 class Layouts:
@@ -55,9 +60,18 @@ class Layouts:
     embedding : StructLayout
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
-        E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends.
+        E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends, `end`
+        the segment's.
     quantizer_job, engine_job, epilogue_job, embedding_job : StructLayout
-        Header fields for each unit.
+        Header fields for each unit; `slot` is the one whose segment it is, `source` the slot whose
+        state the recurrence goes on from.
+    sampler_job : StructLayout
+        A slot's logits come next: all of them, or with cut heads a part; `first` if the first.
+    play : StructLayout
+        Tape words to give `times` times, from where the play before ended.
+    token : Shape
+    pass_ : StructLayout
+        Slots that take part in a pass, and each one's source.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -93,16 +107,25 @@ class Layouts:
                 "mask": elements,
                 "first": 1,
                 "last": 1,
+                "end": 1,
             }
         )
         self.token = unsigned(config.token_bits)
+        slot = unsigned(config.slot_bits)
+        self.slot = slot
+        self.pass_ = StructLayout(
+            {"active": config.slots, "sources": ArrayLayout(slot, config.slots)}
+        )
+        self.play = StructLayout({"words": 24, "times": range(config.slots + 1)})
+        self.sampler_job = StructLayout({"slot": slot, "first": 1})
         self.quantizer_job = _part(
             "op", "stats", "blocks", "source_words", "vector_q", "scale_mantissa", "scale_exponent",
-            "eps_mantissa", "eps_exponent", "eps_constant",
+            "eps_mantissa", "eps_exponent", "eps_constant", slot=slot,
         )  # fmt: skip
         self.engine_job = _part("groups", "blocks")
         self.epilogue_job = _part(
             "op", "last", "more", "rows", "row", "vector_a", "vector_b", "state", "bounded",
             "scale_exponent", "sigmoid_shift", "out_shift", "residual_shift",
+            slot=slot, source=slot,
         )  # fmt: skip
         self.embedding_job = _part("source_words", "vector_q")

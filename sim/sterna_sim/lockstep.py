@@ -6,10 +6,13 @@ difference in the order of the data path is named: token, segment, row, unit and
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
+from sterna.device.chip import passes
 from sterna.golden.step import Golden
 from sterna.model.layout import Image, Segment
 from sterna.model.model import Model
@@ -22,6 +25,7 @@ from sterna.spec.fixed import (
     STATE_BITS,
 )
 from sterna.spec.program import Op, Step
+from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import PROBES
 
@@ -40,6 +44,9 @@ _BANK = {
 
 _RESULT = {"residual": "x", "scratch": "scratch", "state": "h", "logits": "y"}
 """Golden vector of each of those probes."""
+
+_Trace = dict[int, dict[str, np.ndarray]]
+"""Vectors of one token, by step and name."""
 
 _UNIT = {probe.name: probe.unit for probe in PROBES}
 
@@ -73,7 +80,7 @@ class Lockstep:
     chip : CompiledChip
         Loaded with `image`.
     golden : Golden
-        With the same state.
+        With the same state as the chip's last slot.
     model : Model
     image : Image
     """
@@ -83,23 +90,31 @@ class Lockstep:
         self.config: ChipConfig = chip.config
         self.tokens = 0
 
-    def step(self, token: int) -> Difference | None:
-        """Step one token on both; return the first difference."""
-        trace: dict[int, dict[str, np.ndarray]] = {}
-        copy = {"x", "scratch", "h", "y", "q", "row_sum", "mantissa", "shift"}
+    def step(self, *tokens: int) -> Difference | None:
+        """Step consecutive tokens in one pass on both; return the first difference."""
+        words = passes(tokens, len(tokens), self.config.slots)
+        return self._pass(words, _trace(self.golden, tokens))
 
-        def keep(number: int, _step: Step, values: dict[str, np.ndarray]) -> None:
-            trace[number] = {k: np.array(v).reshape(-1) for k, v in values.items() if k in copy}
+    def batch(self, tokens: Mapping[int, int], goldens: Mapping[int, Golden]) -> Difference | None:
+        """Step a token in each of some slots, whose states are those of their golden models."""
+        slots = sorted(tokens)
+        traces = [_trace(goldens[slot], [tokens[slot]])[0] for slot in slots]
+        words = [
+            tokens[slot] | slot << SLOT_SHIFT | slot << SOURCE_SHIFT | (slot != slots[-1]) * MORE
+            for slot in slots
+        ]
+        return self._pass(np.array(words, dtype=np.uint32), traces)
 
-        self.golden.run(np.array([token]), keep)
+    def _pass(self, words: np.ndarray, traces: list[_Trace]) -> Difference | None:
+        """Let the chip do a pass and compare it with what each of its slots should do."""
         self.chip.events()
         self.chip.record(True)
-        self.chip.step(token)
+        self.chip.write_all("TOKEN", words)
         self.chip.idle()
         self.chip.record(False)
         streams = self._decode(self.chip.events())
         position = dict.fromkeys(streams, 0)
-        for number, segment in enumerate(self.image.segments):
+        for (number, segment), trace in product(enumerate(self.image.segments), traces):
             for probe, expected in self._expected(segment, trace[segment.step]):
                 found = streams[probe][position[probe] : position[probe] + len(expected)]
                 position[probe] += len(expected)
@@ -121,7 +136,7 @@ class Lockstep:
                     self.tokens, len(self.image.segments), "end of token", _UNIT[probe], probe, 0,
                     None, int(values[position[probe]]),
                 )  # fmt: skip
-        self.tokens += 1
+        self.tokens += len(traces)
         return None
 
     def _expected(
@@ -156,8 +171,22 @@ class Lockstep:
         scale = events["scale"][:, 0].astype(np.int64)
         pairs = [scale & (1 << SCALE_BITS) - 1, scale >> SCALE_BITS]
         result["scale"] = np.stack(pairs, axis=1).reshape(-1)
-        result["token"] = events["token"][:, 0].astype(np.int64)
+        result["token"] = events["token"][:, 0].astype(np.int64) & (1 << self.config.token_bits) - 1
         return result
+
+
+def _trace(golden: Golden, tokens: Sequence[int]) -> list[_Trace]:
+    """What the golden model computes in each step, for each token."""
+    traces: list[_Trace] = [{} for _ in tokens]
+
+    def keep(number: int, _step: Step, values: dict[str, np.ndarray]) -> None:
+        for position, trace in enumerate(traces):
+            trace[number] = {
+                name: np.array(value[position]) for name, value in values.items() if len(value)
+            }
+
+    golden.run(np.array(tokens), keep)
+    return traces
 
 
 def _elements(pieces: np.ndarray, bits: int, count: int) -> np.ndarray:

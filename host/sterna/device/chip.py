@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from sterna.device.device import Sampling, check_tokens
-from sterna.device.operations import RegisterPort, read, read_next, write
+from sterna.device.operations import Operation, RegisterPort, read, read_next, write
 from sterna.errors import DeviceError, InputError, LinkReset
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
@@ -19,6 +19,9 @@ from sterna.spec.fixed import STATE_BITS, VECTOR_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     LAST,
+    MORE,
+    SLOT_SHIFT,
+    SOURCE_SHIFT,
     STOPS,
     VALID,
     Control,
@@ -33,6 +36,7 @@ __all__ = [
     "Progress",
     "checksum_memory",
     "memory_shape",
+    "passes",
     "read_config",
     "write_memory",
 ]
@@ -99,7 +103,7 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
         Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
         Memory.EMBEDDING: (config.embedding_words, 8 * elements),
-        Memory.STATE: (config.state_words, STATE_BITS * elements),
+        Memory.STATE: (config.slots * config.state_words, STATE_BITS * elements),
     }[memory]
 
 
@@ -122,6 +126,22 @@ def checksum_memory(port: RegisterPort, memory: Memory, pieces: int, progress: P
         pass
     progress(f"checking {name}", 1, 1)
     return int(port.execute([read("CHECKSUM")])[0])
+
+
+def passes(tokens: Sequence[int], positions: int, slots: int) -> np.ndarray:
+    """TOKEN words that step a sequence, so many positions a pass.
+
+    The positions of a pass stand in consecutive slots, each going on from the state of the one
+    before. The last one's is the chip's last slot, from which the next pass goes on.
+    """
+    words = np.array(tokens, dtype="<u4")
+    for start in range(0, len(words), positions):
+        group = words[start : start + positions]
+        slot = np.arange(slots - len(group), slots, dtype="<u4")
+        source = np.concatenate([[slots - 1], slot[:-1]]).astype("<u4")
+        group |= slot << SLOT_SHIFT | source << SOURCE_SHIFT
+        group[:-1] |= MORE
+    return words
 
 
 class ChipDevice:
@@ -274,20 +294,25 @@ class ChipDevice:
                 "the chip is damaged, or its clock too fast"
             )
 
+    def _state_place(self) -> list[Operation]:
+        """Go to the state of the slot in which this device's sequence goes on: the last."""
+        place = (self.config.slots - 1) * self.config.state_words
+        return [write("MEMORY", Memory.STATE), write("ADDRESS", place)]
+
     def _write_state(self, state: np.ndarray) -> None:
         elements = self.config.elements
         layers, width = state.shape
         padded = np.zeros((layers, -(-width // elements) * elements), dtype=np.int16)
         padded[:, :width] = state
         words = ram_pieces(padded.reshape(-1, elements))
-        self.port.execute([write("MEMORY", Memory.STATE), write("DATA", words)])
+        self.port.execute([*self._state_place(), write("DATA", words)])
 
     def _read_state(self) -> np.ndarray:
         elements = self.config.elements
         layers, width = self._snapshot.shape
         words = layers * -(-width // elements)
         count = -(-elements * STATE_BITS // 32)
-        pieces = self.port.execute([write("MEMORY", Memory.STATE), read("DATA", words * count)])
+        pieces = self.port.execute([*self._state_place(), read("DATA", words * count)])
         values = pieces.reshape(words, count).view(np.int16)[:, :elements]
         return values.reshape(layers, -1)[:, :width].astype(np.int64)
 
@@ -295,12 +320,13 @@ class ChipDevice:
 
     def _enter(self, tokens: Sequence[int], draw: bool) -> None:
         """Give tokens to step; with `draw`, COUNT tokens are drawn after the last."""
-        words = np.array(tokens, dtype="<u4")
+        if not tokens:
+            return
+        words = passes(tokens, 1 if self._streams else self.config.slots, self.config.slots)
         if draw:
             words[-1] |= VALID
         if not self._streams:
-            if len(words):
-                self.port.execute([write("TOKEN", words)])
+            self.port.execute([write("TOKEN", words)])
             return
         for word in words:
             self.port.execute([write("TOKEN", word)])
@@ -367,7 +393,9 @@ class ChipDevice:
             # One at a time until the pass comes to its end.
             values.extend(self._poll("LOGIT", min(_BATCH, vocab - len(values)) if values else 1))
 
-        self.port.execute([write("LOGITS", 1), write("TOKEN", token)])
+        self.port.execute(
+            [write("LOGITS", 1), write("TOKEN", passes([token], 1, self.config.slots))]
+        )
         if self._streams:
             self._stream(lambda: take() if len(values) < vocab else None)
         while len(values) < vocab:
@@ -407,6 +435,7 @@ class ChipDevice:
         # Commands and settings may not change under a chip that is at work.
         self.port.execute(
             [
+                write("SLOT", self.config.slots - 1),
                 write("TEMPERATURE", sampling.chip_temperature(self.model)),
                 write("SEED_LOW", seed & 0xFFFFFFFF),
                 write("SEED_HIGH", seed >> 32),
@@ -427,7 +456,7 @@ class ChipDevice:
             while not last:
                 for word in self._poll("GENERATED", 16):
                     last = bool(word & LAST)
-                    tokens = [word & (LAST - 1)]
+                    tokens = [word & (1 << SLOT_SHIFT) - 1]
                     yield tokens[0]
                     if self._streams and not last:
                         self._stream()

@@ -70,7 +70,7 @@ class Golden:
         y = epilogue.pre_activation(row_sum, mantissa, shift, self.counters)
         values |= {"row_sum": row_sum, "mantissa": mantissa, "shift": shift, "y": y}
         self._epilogue(step, y, bank)
-        values |= {"x": bank.x, "scratch": bank.scratch, "h": self.state[step.layer]}
+        values |= {"x": bank.x, "scratch": bank.scratch, "h": bank.h}
         return values
 
     def _quantise(self, step: Step, bank: _Banks) -> np.ndarray:

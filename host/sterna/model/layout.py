@@ -137,11 +137,19 @@ def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
 
 
 def _cuts(step: Step, config: ChipConfig) -> list[tuple[int, int]]:
-    """Row ranges into which a step is cut so that each fits the partial-sum RAM."""
+    """Row ranges into which a step is cut so that each fits the partial sums and half a ring."""
     if step.op is Op.EMBED:
         return [(0, step.rows)]
     unit = max(config.rows, config.elements)
-    most = config.psum_words * config.rows // unit * unit
+    groups = config.psum_words
+    if config.ring_words:
+        groups = min(groups, config.ring_words // 2 // _ceil(step.columns, config.columns))
+    most = groups * config.rows // unit * unit
+    if most == 0:
+        raise InputError(
+            f"ring_words = {config.ring_words} is too few: half of it does not hold {unit} rows of "
+            f"{step.name}"
+        )
     return [(row, min(row + most, step.rows)) for row in range(0, step.rows, most)]
 
 
@@ -245,7 +253,7 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         vocab=vocab,
     )
     needed = needs(model, image, config)
-    if streamed:
+    if streamed or config.ring_words:
         del needed["tape_words"]
     _check_fit(needed, config)
     return image
@@ -285,10 +293,14 @@ def fit(
     elements: int,
     packing: Packing,
     psum_words: int | None = None,
+    slots: int = 1,
+    ring_words: int = 0,
 ) -> ChipConfig:
     """Return the smallest configuration with these lanes that holds a model."""
     depths = ("tape", "vector_a", "vector_b", "embedding", "residual", "scratch", "state")
     unlimited = {f"{name}_words": 1 << 24 for name in depths}
+    if ring_words:
+        unlimited["tape_words"] = 0
     config = ChipConfig(
         rows=rows,
         columns=columns,
@@ -297,9 +309,14 @@ def fit(
         psum_words=psum_words or _ceil(max(step.rows for step in model.steps), rows),
         max_columns=max(step.columns for step in model.steps),
         max_vocab=model.shape.vocab,
+        slots=slots,
+        ring_words=ring_words,
         **unlimited,
     )
-    return replace(config, **needs(model, lay_out(model, config), config))
+    needed = needs(model, lay_out(model, config), config)
+    if ring_words:
+        del needed["tape_words"]
+    return replace(config, **needed)
 
 
 def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:

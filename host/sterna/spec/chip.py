@@ -10,7 +10,10 @@ from typing import Any
 from sterna.errors import InputError
 from sterna.spec.trits import Packing
 
-__all__ = ["REFERENCE", "ChipConfig"]
+__all__ = ["MAX_SLOTS", "REFERENCE", "ChipConfig"]
+
+MAX_SLOTS = 8
+"""Most slots of a chip; registers name one by three bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,12 @@ class ChipConfig:
         Longest row of a weight matrix; sizes the accumulators.
     max_vocab : int
         Largest vocabulary; sizes token numbers.
+    slots : int
+        Contexts that a pass over the tape serves side by side, each with banks of its own:
+        positions of one sequence or sequences of their own.
+    ring_words : int
+        Not 0: the tape comes from outside and lies in a ring of so many words while the slots read
+        it. A segment must fit half of it. `tape_words` is 0 then.
     """
 
     rows: int
@@ -57,12 +66,17 @@ class ChipConfig:
     psum_words: int
     max_columns: int
     max_vocab: int
+    slots: int = 1
+    ring_words: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "packing" and not (type(value) is int and 1 <= value <= 1 << 24):
-                raise InputError(f"{field.name} must be an integer from 1 to 2**24, not {value!r}")
+            least = 0 if field.name in ("tape_words", "ring_words") else 1
+            if field.name != "packing" and not (type(value) is int and least <= value <= 1 << 24):
+                raise InputError(
+                    f"{field.name} must be an integer from {least} to 2**24, not {value!r}"
+                )
         if self.packing not in tuple(Packing):
             names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
             raise InputError(f"packing must be one of {names}, not {self.packing!r}")
@@ -81,6 +95,13 @@ class ChipConfig:
         if self.psum_words * rows < elements:
             sums = self.psum_words * rows
             raise InputError(f"psum_words x rows must be at least {elements}, not {sums}")
+        if self.slots > MAX_SLOTS:
+            raise InputError(f"slots must be at most {MAX_SLOTS}, not {self.slots}")
+        if bool(self.tape_words) == bool(self.ring_words):
+            raise InputError(
+                "the tape lies on the chip (tape_words) or passes through a ring (ring_words): one "
+                f"of them must be 0, not {self.tape_words} and {self.ring_words}"
+            )
         if self.max_columns > 1 << 16:
             raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
 
@@ -88,6 +109,11 @@ class ChipConfig:
     def lanes(self) -> int:
         """Weights per clock, R x C."""
         return self.rows * self.columns
+
+    @property
+    def slot_bits(self) -> int:
+        """Bits of a slot's number."""
+        return max(1, (self.slots - 1).bit_length())
 
     @property
     def word_bits(self) -> int:

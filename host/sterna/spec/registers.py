@@ -10,9 +10,14 @@ from sterna.spec.chip import ChipConfig
 __all__ = [
     "CONFIG_REGISTERS",
     "INTERFACE_VERSION",
+    "LAST",
     "MAGIC",
+    "MORE",
     "REGISTERS",
+    "SLOT_SHIFT",
+    "SOURCE_SHIFT",
     "STOPS",
+    "VALID",
     "WAIT_CLOCKS",
     "Control",
     "Counter",
@@ -24,7 +29,7 @@ __all__ = [
 MAGIC = int.from_bytes(b"TERN", "big")
 """What MAGIC reads as."""
 
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 """What VERSION reads as."""
 
 STOPS = 4
@@ -39,6 +44,15 @@ use."""
 
 LAST = 1 << 30
 """GENERATED: the last token of this generation."""
+
+MORE = 1 << 30
+"""TOKEN: the next token is of the same pass."""
+
+SLOT_SHIFT = 24
+"""TOKEN, GENERATED: from this bit on three bits are the token's slot."""
+
+SOURCE_SHIFT = 27
+"""TOKEN: from this bit on three bits are the slot from whose state the token goes on."""
 
 
 class Control(IntEnum):
@@ -114,13 +128,14 @@ def _registers() -> dict[str, Register]:
         ("CONTROL", "w", "commands, see Control"),
         ("STATUS", "r", "see Status"),
         ("TAPE_LENGTH", "rw", "tape words in use"),
+        ("SLOT", "rw", "slot to which TEMPERATURE, COUNT, LOAD_SEED and ABORT belong"),
         ("TEMPERATURE", "rw", "temperature times 2**(fraction bits of the logits); 0 is argmax"),
         ("SEED_LOW", "rw", "seed of the draw generator, taken by LOAD_SEED; not 0"),
         ("SEED_HIGH", "rw", "upper half"),
         ("COUNT", "rw", "tokens to draw after a TOKEN with bit 31"),
         *((f"STOP_{n}", "rw", "bit 31: stop after drawing this token") for n in range(STOPS)),
-        ("TOKEN", "w", "step this token; bit 31: then draw"),
-        ("GENERATED", "r", "next token drawn; bit 31: there was one, bit 30: the last"),
+        ("TOKEN", "w", "step this token in its slot; bit 31: then draw, bit 30: the pass has more"),
+        ("GENERATED", "r", "next token drawn, its slot; bit 31: there was one, bit 30: the last"),
         ("LOGITS", "rw", "1: logits go to LOGIT, and the chip waits until they are read"),
         ("LOGIT", "r", "next logit, 16 bits signed; bit 31: there was one"),
         ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),

@@ -25,12 +25,12 @@ class Banks(Component):
     | vector_a | loader | embedding, epilogue (lower bounds), quantizer (first norms), loader |
     | vector_b | loader | quantizer (folded norm weights), loader |
 
-    Residual and scratch have a read port for each reader, by a copy of the RAM. The others have
-    one: the loader gets them while `host` is up. In a pass side RAM A follows the embedding while
-    `embedding_reads` is up, else the epilogue while `epilogue_reads` is up, else the quantizer. The
-    three never need it in the same clock: the embedding reads when nothing else is in flight, and
-    the epilogue reads lower bounds (STATE) only after the statistics that began with the segment
-    before STATE's predecessor have ended.
+    Residual, scratch and state hold the words of slot after slot. Residual and scratch have a read
+    port for each reader, by a copy of the RAM. The others have one: the loader gets them while
+    `host` is up. In a pass side RAM A follows the embedding while `embedding_reads` is up, else the
+    epilogue while `epilogue_reads` is up, else the quantizer. The three never need it in the same
+    clock: the embedding waits while results come, and the epilogue reads lower bounds (STATE) only
+    after the statistics that began with the segment before STATE's predecessor have ended.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ class Banks(Component):
     def __init__(self, config: ChipConfig) -> None:
         layouts = Layouts(config)
         self.rams: dict[str, tuple[int, ShapeLike]] = {
-            "residual": (config.residual_words, layouts.residual),
-            "scratch": (config.scratch_words, layouts.scratch),
-            "state": (config.state_words, layouts.state),
+            "residual": (config.slots * config.residual_words, layouts.residual),
+            "scratch": (config.slots * config.scratch_words, layouts.scratch),
+            "state": (config.slots * config.state_words, layouts.state),
             "vector_a": (config.vector_a_words, layouts.vector),
             "vector_b": (config.vector_b_words, layouts.vector),
         }

@@ -1,4 +1,4 @@
-"""Generator: decides which token the chip steps next, the host's or its own."""
+"""Generator: decides which tokens the chip steps next, the host's or its own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ _QUEUE = 16
 class Generator(Component):
     """Feed prompt tokens and then, without the host, the tokens that the chip draws.
 
+    A pass steps one token in each slot that takes part. Those are the slots that generate, and the
+    next tokens from the host up to one without `more`, once all of these are there and their first
+    one's slot doesn't generate; the host sees to it that the slots of one pass differ.
+
     A token with `draw` begins a generation: the token drawn after its pass is given to the host and
     stepped in its turn, and so on, until `count` tokens have been drawn, one of them is a stop
     token, or `abort` has been seen. The last one is marked and not stepped.
@@ -32,47 +36,61 @@ class Generator(Component):
     Attributes
     ----------
     i_token : stream.Interface
-        Tokens from the host, 16 of them wait here. The tokens drawn after those without `draw` are
-        dropped.
+        Tokens from the host, 16 of them wait here: the slot, the slot whose state it goes on from,
+        and if the pass has `more`. The tokens drawn after those without `draw` are dropped.
     count : Signal, in
-        Tokens to draw, taken when the token with `draw` is; 0 counts as 1.
+        For each slot: tokens to draw, taken when the token with `draw` is; 0 counts as 1.
     stop : View, in
         Stop tokens.
     abort : Signal, in
-        Strobe: the generation in progress, or the first one that waits behind prompt tokens, ends
+        Strobe for each slot: its generation, or its first one that waits behind prompt tokens, ends
         with its next token. Nothing if the generator is not busy.
+    o_pass : stream.Interface
+        `Layouts.pass_`, one for each pass.
     o_token : stream.Interface
-        Tokens to step.
+        Tokens to step, those of a pass in the order of their slots.
     i_sampled : stream.Interface
-        One token for each pass, at its end.
+        One token for each slot of a pass, at its end.
     draw : Signal, out
-        High during passes whose token counts, from `o_token` to `i_sampled`.
+        For each slot: high during passes whose token counts, from `o_token` to `i_sampled`.
     o_generated : stream.Interface
         Tokens drawn; 16 wait here, and the next pass does not begin if there are more.
     busy : Signal, out
         A pass is in progress or a token waits to be stepped.
     tokens : Signal, out
-        High for one clock after each pass.
+        High for one clock after each token stepped.
 
     Latency
-        From `i_sampled` to `o_token` 2 clocks, to `o_generated` 2 clocks; from `i_token` to
-        `o_token` 2 clocks.
+        From a pass's last `i_sampled` to `o_token` 2 clocks, to `o_generated` 2 clocks; from
+        `i_token` to `o_token` 3 clocks, and one more for each further token of the pass.
     """
 
     def __init__(self, config: ChipConfig) -> None:
-        self.token = Layouts(config).token
-        self.prompt = StructLayout({"token": self.token, "draw": 1})
-        self.generated = StructLayout({"token": self.token, "last": 1})
+        self.slots = config.slots
+        self.layouts = layouts = Layouts(config)
+        self.token = layouts.token
+        self.prompt = StructLayout(
+            {
+                "token": self.token,
+                "slot": layouts.slot,
+                "source": layouts.slot,
+                "more": 1,
+                "draw": 1,
+            }
+        )
+        self.generated = StructLayout({"token": self.token, "slot": layouts.slot, "last": 1})
+        self.sampled = StructLayout({"token": self.token, "slot": layouts.slot})
         stop = StructLayout({"token": self.token, "valid": 1})
         super().__init__(
             {
                 "i_token": In(stream.Signature(self.prompt)),
-                "count": In(16),
+                "count": In(ArrayLayout(16, self.slots)),
                 "stop": In(ArrayLayout(stop, STOPS)),
-                "abort": In(1),
+                "abort": In(self.slots),
+                "o_pass": Out(stream.Signature(layouts.pass_)),
                 "o_token": Out(stream.Signature(self.token)),
-                "i_sampled": In(stream.Signature(self.token)),
-                "draw": Out(1),
+                "i_sampled": In(stream.Signature(self.sampled)),
+                "draw": Out(self.slots),
                 "o_generated": Out(stream.Signature(self.generated)),
                 "busy": Out(1),
                 "tokens": Out(1),
@@ -85,52 +103,97 @@ class Generator(Component):
         m.submodules.generated = generated = Queue(self.generated, _QUEUE)
         connect_stream(m, self.i_token, prompt.i)
         connect_stream(m, generated.o, self.o_generated)
+        entry = prompt.o.payload
 
-        token = Signal(self.token)  # the token that is stepped, then the one drawn
-        left = Signal(16)  # tokens to draw, the next one included
-        aborted = Signal()
-        m.d.comb += self.o_token.payload.eq(token)
+        # Tokens that are stepped, then those drawn; tokens to draw, the next one included.
+        tokens = Signal(ArrayLayout(self.token, self.slots))
+        left = Signal(ArrayLayout(16, self.slots))
+        aborted, members, todo = (
+            Signal(self.slots, name=n) for n in ("aborted", "members", "todo")
+        )
+        slot, lowest = Signal(self.layouts.slot), Signal(self.layouts.slot)
+        for number in reversed(range(self.slots)):
+            with m.If(todo[number]):
+                m.d.comb += lowest.eq(number)
         m.d.sync += self.tokens.eq(transfers(self.i_sampled))
 
-        result = generated.i.payload
-        stopped = Cat(stop.valid & (stop.token == token) for stop in self.stop).any()
-        m.d.comb += result.token.eq(token)
-        m.d.comb += result.last.eq((left <= 1) | stopped | aborted | self.abort)
+        # Whole groups of tokens of one pass that wait; a group is being taken.
+        groups, joining = Signal(range(_QUEUE + 1)), Signal()
+        pushed = transfers(prompt.i) & ~prompt.i.payload.more
+        popped = transfers(prompt.o) & ~entry.more
+        m.d.sync += groups.eq(groups + pushed - popped)
+        joins = (groups != 0) & ~self.draw.bit_select(entry.slot, 1)
 
-        idle = Signal()
+        result = generated.i.payload
+        stopped = Cat(stop.valid & (stop.token == result.token) for stop in self.stop).any()
+        aborts = (aborted | self.abort).bit_select(slot, 1)
+        m.d.comb += [
+            result.token.eq(tokens[slot]),
+            result.slot.eq(slot),
+            result.last.eq((left[slot] <= 1) | stopped | aborts),
+        ]
+        drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
+        m.d.comb += drawing.eq(self.draw & ~ended)
+
+        idle, told = Signal(), Signal()  # told: the pass has been announced
+        m.d.comb += self.o_pass.payload.active.eq(members)
         with m.FSM(name="generator"):
             with m.State("IDLE"):
-                m.d.comb += [idle.eq(1), prompt.o.ready.eq(1)]
-                with m.If(prompt.o.valid):
+                m.d.comb += idle.eq(~self.draw.any() & ~joining)
+                m.d.comb += prompt.o.ready.eq(joins | joining)
+                with m.If(transfers(prompt.o)):
                     m.d.sync += [
-                        token.eq(prompt.o.payload.token),
-                        self.draw.eq(prompt.o.payload.draw),
-                        left.eq(self.count),
+                        tokens[entry.slot].eq(entry.token),
+                        left[entry.slot].eq(self.count[entry.slot]),
+                        self.o_pass.payload.sources[entry.slot].eq(entry.source),
+                        self.draw.bit_select(entry.slot, 1).eq(entry.draw),
+                        members.bit_select(entry.slot, 1).eq(1),
+                        todo.bit_select(entry.slot, 1).eq(1),
+                        joining.eq(entry.more),
                     ]
+                with m.If(Mux(joins | joining, popped, self.draw.any())):
                     m.next = "FEED"
             with m.State("FEED"):
-                m.d.comb += self.o_token.valid.eq(1)
-                with m.If(self.o_token.ready):
+                others = todo & (todo - 1)
+                m.d.comb += self.o_token.payload.eq(tokens[lowest])
+                m.d.comb += self.o_token.valid.eq(todo.any())
+                with m.If(transfers(self.o_token)):
+                    m.d.sync += todo.eq(others)
+                m.d.comb += self.o_pass.valid.eq(~told)
+                m.d.sync += told.eq(told | self.o_pass.ready)
+                fed = ~Mux(self.o_token.ready, others, todo).any()
+                with m.If((told | self.o_pass.ready) & fed):
                     m.next = "PASS"
             with m.State("PASS"):
                 m.d.comb += self.i_sampled.ready.eq(1)
+                m.d.sync += told.eq(0)
+                sampled = self.i_sampled.payload
+                m.d.sync += slot.eq(sampled.slot)
                 with m.If(self.i_sampled.valid):
-                    with m.If(self.draw):
-                        m.d.sync += token.eq(self.i_sampled.payload)
+                    m.d.sync += members.bit_select(sampled.slot, 1).eq(0)
+                    with m.If(self.draw.bit_select(sampled.slot, 1)):
+                        m.d.sync += tokens[sampled.slot].eq(sampled.token)
                         m.next = "DRAWN"
-                    with m.Else():
+                    with m.Elif(~(members & (members - 1)).any()):
+                        m.d.sync += [members.eq(self.draw), todo.eq(self.draw)]
                         m.next = "IDLE"
             with m.State("DRAWN"):
                 m.d.comb += generated.i.valid.eq(1)
                 with m.If(generated.i.ready):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(result.last):
-                        m.d.sync += self.draw.eq(0)
+                    m.d.sync += left[slot].eq(left[slot] - 1)
+                    m.d.sync += self.o_pass.payload.sources[slot].eq(slot)
+                    m.d.comb += ended.bit_select(slot, 1).eq(result.last)
+                    m.d.sync += self.draw.eq(drawing)
+                    m.next = "PASS"
+                    with m.If(~members.any()):
+                        m.d.sync += [members.eq(drawing), todo.eq(drawing)]
                         m.next = "IDLE"
-                    with m.Else():
-                        m.next = "FEED"
+                        with m.If(drawing.any() & ~joins):
+                            m.next = "FEED"
 
+        if self.slots == 1:
+            # All passes are alike: the sequencer need not wait for one to begin.
+            m.d.comb += [self.o_pass.payload.active.eq(1), self.o_pass.valid.eq(1)]
         m.d.comb += self.busy.eq(~idle | prompt.o.valid)
-        ended = transfers(generated.i) & result.last
-        m.d.sync += aborted.eq((aborted | self.abort) & self.busy & ~ended)
+        m.d.sync += aborted.eq((aborted | self.abort) & self.busy.replicate(self.slots) & ~ended)
         return m

@@ -69,8 +69,10 @@ class Loader(Component):
             Memory.VECTOR_A: (config.vector_a_words, layouts.vector),
             Memory.VECTOR_B: (config.vector_b_words, layouts.vector),
             Memory.EMBEDDING: (config.embedding_words, layouts.activations),
-            Memory.STATE: (config.state_words, layouts.state),
+            Memory.STATE: (config.slots * config.state_words, layouts.state),
         }
+        if config.tape_words == 0:
+            del self.words[Memory.TAPE]
         ports = {memory.name.lower(): word for memory, word in self.words.items()}
         super().__init__(
             {
@@ -90,7 +92,7 @@ class Loader(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         widths = {m_: Shape.cast(shape).width for m_, (_, shape) in self.words.items()}
-        widths[Memory.STREAM] = widths[Memory.TAPE]
+        widths[Memory.STREAM] = self.config.word_bits
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
         data = Signal(longest)

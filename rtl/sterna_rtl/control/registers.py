@@ -14,6 +14,8 @@ from sterna.spec.registers import (
     INTERFACE_VERSION,
     MAGIC,
     REGISTERS,
+    SLOT_SHIFT,
+    SOURCE_SHIFT,
     STOPS,
     WAIT_CLOCKS,
     Control,
@@ -51,9 +53,11 @@ class Registers(Component):
     refused : Signal, out
         On the clock that takes a write: it had no effect.
     reset, abort, load_seed, clear_counters : Signal, out
-        CONTROL: up for the one clock on which it is written.
+        CONTROL: up for the one clock on which it is written; `abort` and `load_seed` for the slot
+        that SLOT says.
     tape_length, temperature, seed, count, stop, keep_logits : out
-        Settings, as they were written last; all 0 after reset.
+        Settings, as they were written last; all 0 after reset. `temperature` and `count` for each
+        slot.
     divisor : Signal, out
         UART_DIVISOR.
     busy, faults, fault_segment, counters, checking, checksum : in
@@ -86,17 +90,24 @@ class Registers(Component):
         self.config = config
         self.clock_hz = clock_hz
         self.uart_divisor = uart_divisor
-        token = Layouts(config).token
+        token, slot = Layouts(config).token, Layouts(config).slot
+        self.slot = slot
+        self.token = StructLayout(
+            {"token": token, "slot": slot, "source": slot, "more": 1, "draw": 1}
+        )
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
                 "o": Out(stream.Signature(32)),
                 "refused": Out(1),
-                **{command.name.lower(): Out(1) for command in Control},
+                "reset": Out(1),
+                "abort": Out(config.slots),
+                "load_seed": Out(config.slots),
+                "clear_counters": Out(1),
                 "tape_length": Out(24),
-                "temperature": Out(16),
+                "temperature": Out(ArrayLayout(16, config.slots)),
                 "seed": Out(64),
-                "count": Out(16),
+                "count": Out(ArrayLayout(16, config.slots)),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
                 "divisor": Out(16, init=uart_divisor),
@@ -108,9 +119,11 @@ class Registers(Component):
                 "check_pieces": Out(32),
                 "checking": In(1),
                 "checksum": In(32),
-                "o_token": Out(stream.Signature(StructLayout({"token": token, "draw": 1}))),
+                "o_token": Out(stream.Signature(self.token)),
                 "token_room": In(1),
-                "i_generated": In(stream.Signature(StructLayout({"token": token, "last": 1}))),
+                "i_generated": In(
+                    stream.Signature(StructLayout({"token": token, "slot": slot, "last": 1}))
+                ),
                 "i_logit": In(stream.Signature(signed(PRE_BITS))),
                 "memory": Out(Memory),
                 "memory_address": Out(24),
@@ -141,12 +154,14 @@ class Registers(Component):
         with m.If(read & done):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(value)]
 
+        slot = Signal(self.slot)
         settings = {
             "TAPE_LENGTH": self.tape_length,
-            "TEMPERATURE": self.temperature,
+            "SLOT": slot,
+            "TEMPERATURE": self.temperature[slot],
             "SEED_LOW": self.seed[:32],
             "SEED_HIGH": self.seed[32:],
-            "COUNT": self.count,
+            "COUNT": self.count[slot],
             "LOGITS": self.keep_logits,
             "UART_DIVISOR": self.divisor,
         }
@@ -187,9 +202,10 @@ class Registers(Component):
                     m.d.comb += value.eq(self.counters[counter])
             with case("CONTROL"):
                 for command in Control:
-                    m.d.comb += getattr(self, command.name.lower()).eq(
-                        write & request.data[command]
-                    )
+                    strobe = getattr(self, command.name.lower())
+                    if command in (Control.ABORT, Control.LOAD_SEED):
+                        strobe = strobe.bit_select(slot, 1)
+                    m.d.comb += strobe.eq(write & request.data[command])
             with case("STATUS"):
                 m.d.comb += value.eq(status)
             with case("TOKEN"):
@@ -199,7 +215,9 @@ class Registers(Component):
                 token = self.i_generated.payload
                 m.d.comb += self.i_generated.ready.eq(read)
                 with m.If(self.i_generated.valid):
-                    m.d.comb += value.eq(token.token | token.last << 30 | 1 << 31)
+                    m.d.comb += value.eq(
+                        token.token | token.slot << SLOT_SHIFT | token.last << 30 | 1 << 31
+                    )
             with case("LOGIT"):
                 m.d.comb += self.i_logit.ready.eq(read)
                 with m.If(self.i_logit.valid):
@@ -217,7 +235,10 @@ class Registers(Component):
                 m.d.comb += value.eq(self.checksum)
         m.d.comb += [
             self.check_pieces.eq(request.data),
-            self.o_token.payload.token.eq(request.data),
+            self.o_token.payload.token.eq(request.data[:SLOT_SHIFT]),
+            self.o_token.payload.slot.eq(request.data[SLOT_SHIFT:]),
+            self.o_token.payload.source.eq(request.data[SOURCE_SHIFT:]),
+            self.o_token.payload.more.eq(request.data[30]),
             self.o_token.payload.draw.eq(request.data[31]),
         ]
         self._position(m, request, write)

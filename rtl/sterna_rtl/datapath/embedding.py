@@ -47,6 +47,8 @@ class Embedding(Component):
         The row, E elements a word.
     vector_read : ReadPort
         Side RAM A.
+    wait : Signal, in
+        Somebody else needs side RAM A on this clock.
     reads : Signal, out
         High in the clock in which the address of `vector_read` counts, once for each row.
     read : ReadPort
@@ -79,6 +81,7 @@ class Embedding(Component):
                 "i_job": In(stream.Signature(layouts.embedding_job)),
                 "o": Out(stream.Signature(layouts.embedding)),
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
+                "wait": In(1),
                 "reads": Out(1),
                 "read": In(ReadPort(config.embedding_words, layouts.activations)),
                 "write": In(WritePort(config.embedding_words, layouts.activations)),
@@ -113,9 +116,10 @@ class Embedding(Component):
                 ]
                 m.next = "SCALES"
             with m.State("SCALES"):
-                m.d.comb += self.reads.eq(1)
+                m.d.comb += self.reads.eq(~self.wait)
                 m.d.sync += [word.eq(first_word), left.eq(job.source_words)]
-                m.next = "ARRIVE"
+                with m.If(~self.wait):
+                    m.next = "ARRIVE"
             with m.State("ARRIVE"):
                 m.d.sync += scales.eq(self.vector_read.data)
                 m.next = "SELECT"

@@ -11,7 +11,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
 from sterna_rtl.arith.lane import CONTROL, Lane
 from sterna_rtl.datapath.segment import SegmentControl
-from sterna_rtl.layouts import Layouts
+from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
@@ -75,9 +75,9 @@ class Epilogue(Component):
         self.lanes = [Lane(config) for _ in range(config.elements)]
         self.reads, self.writes = self.lanes[0].reads, self.lanes[0].writes
         self.control = SegmentControl(config, self.writes)
-        residual = (config.residual_words, layouts.residual)
-        scratch = (config.scratch_words, layouts.scratch)
-        state = (config.state_words, layouts.state)
+        residual = (config.slots * config.residual_words, layouts.residual)
+        scratch = (config.slots * config.scratch_words, layouts.scratch)
+        state = (config.slots * config.state_words, layouts.state)
         super().__init__(
             {
                 "i_job": In(stream.Signature(layouts.epilogue_job)),
@@ -162,10 +162,12 @@ class Epilogue(Component):
     def _reads(self, m: Module) -> None:
         """Show each bank the next word's address, one clock before the lanes want the word."""
         control, job = self.control, self.control.job
+        # The recurrence goes on from the state of the slot before, if that has the position before.
+        state_slot = Mux(control.operation.state, job.source, job.slot)
         for port, name, start in (
-            (self.residual_read, "residual", 0),
-            (self.scratch_read, "scratch", 0),
-            (self.state_read, "state", job.state),
+            (self.residual_read, "residual", first_word(self.config, "residual", job.slot)),
+            (self.scratch_read, "scratch", first_word(self.config, "scratch", job.slot)),
+            (self.state_read, "state", first_word(self.config, "state", state_slot) + job.state),
             (self.vector_read, "bound", job.vector_a),
         ):
             taken = control.at(control.valid, self.reads[name], -1)
@@ -173,11 +175,19 @@ class Epilogue(Component):
 
     def _writes(self, m: Module) -> None:
         """Write to the banks."""
-        control = self.control
+        control, job = self.control, self.control.job
         for port, ops, start in (
-            (self.residual_write, (Op.EMBED, Op.RESIDUAL), 0),
-            (self.scratch_write, (Op.SILU, Op.GATE, Op.PRODUCT), 0),
-            (self.state_write, (Op.STATE,), control.job.state),
+            (
+                self.residual_write,
+                (Op.EMBED, Op.RESIDUAL),
+                first_word(self.config, "residual", job.slot),
+            ),
+            (
+                self.scratch_write,
+                (Op.SILU, Op.GATE, Op.PRODUCT),
+                first_word(self.config, "scratch", job.slot),
+            ),
+            (self.state_write, (Op.STATE,), first_word(self.config, "state", job.slot) + job.state),
         ):
             clocks = {op: self.writes[op] for op in ops}
             m.d.sync += port.enable.eq(control.at(control.valid, clocks, -1))
@@ -220,6 +230,7 @@ class Epilogue(Component):
             queue.i.valid.eq(control.operation.logits & control.valid[clock]),
             payload.first.eq(control.first),
             payload.last.eq(ended & ~control.job.more),
+            payload.end.eq(ended),
         ]
         for index, lane in enumerate(self.lanes):
             m.d.comb += payload.values[index].eq(lane.y)

@@ -18,7 +18,7 @@ __all__ = ["Noise"]
 
 
 class Noise(Component):
-    """Noise of elements 0, 1, 2, ... of the draw that begins with `state`.
+    """Noise of consecutive elements of a draw, the first of which has the generator's `state`.
 
     The sequence depends on `state` alone. It runs ahead until the queue is full, so that its
     latency is hidden while the weights of the layers pass.
@@ -31,7 +31,7 @@ class Noise(Component):
     Attributes
     ----------
     state : Signal, in
-        State of the draw generator.
+        State of the first element.
     restart : Signal, in
         Drop all noise made so far and begin anew with the `state` that follows this clock.
     o : stream.Interface
@@ -77,7 +77,7 @@ class Noise(Component):
         with m.If(self.restart):
             m.d.sync += running.eq(0)
         with m.Elif(~running & (used == 0)):
-            m.d.sync += [running.eq(1), base.eq(leap(self.state, 1))]
+            m.d.sync += [running.eq(1), base.eq(self.state)]
 
         in_flight = Signal(self.latency)
         m.d.sync += in_flight.eq(Cat(begin, in_flight))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
 
 from sterna.golden.quantizer import MAXIMUM_BITS, RECIPROCAL_SHIFT
 from sterna.spec.chip import ChipConfig
@@ -14,8 +15,8 @@ from sterna.spec.program import Op, Stats
 from sterna_rtl.arith.divide import Divide
 from sterna_rtl.arith.normalise import Normalise, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
-from sterna_rtl.datapath.statistics import LARGEST_BITS, Statistics
-from sterna_rtl.layouts import Layouts
+from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
@@ -27,6 +28,11 @@ _READ = StructLayout(
 )
 """What a clock reads the source for: its largest product or activations, if anything."""
 
+_KEPT = StructLayout(
+    {"places": ceil_log2(LARGEST_BITS), "mantissa": SCALE_BITS, "exponent": signed(6)}
+)
+"""What a slot keeps of its largest product: the places by which it moves up, and the floating point
+number that it is."""
 _SCALED = 5
 """Clocks from a read to the product with the reciprocal."""
 
@@ -47,6 +53,8 @@ class Quantizer(Component):
     KEEP
         keeps everything.
 
+    Each slot keeps its own. Results of one slot may come while a job of another is done.
+
     Then come the reciprocal of the largest product and the activations. The scale is computed
     beside: the next job begins when all activations have been read and the scale has been asked
     for.
@@ -59,7 +67,7 @@ class Quantizer(Component):
     ----------
     i_results : stream.Interface
         What gathering operations write. Always ready: the statistics of a vector must be taken, by
-        a FRESH job, before the next vector begins.
+        a FRESH job, before the slot's next vector begins, and in the order of the vectors.
     i_job : stream.Interface
         One job per segment, but none for EMBED. Accepted when the next may begin.
     residual_read, scratch_read : interface
@@ -75,8 +83,8 @@ class Quantizer(Component):
 
     Latency
         `barrier` is 18 clocks for E = 1 and E = 2 and grows by one with every further doubling: 20
-        for E = 8. From a job to its first activations: KEEP 7 clocks, FRESH 12 if its statistics
-        wait, MAXIMUM one per word and `barrier`.
+        for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
+        FRESH 14 if its statistics wait, MAXIMUM one per word and `barrier`.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -93,13 +101,18 @@ class Quantizer(Component):
         self.normalise = Normalise(LARGEST_BITS, keep=MAXIMUM_BITS)
         self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS)
         self.scale = Scale(config)
-        self.barrier = 1 + self.statistics.largest_latency + 2 + self.reciprocal.latency + 2
+        several = config.slots > 1  # statistics and reciprocals go through registers of their slots
+        self.barrier = (
+            1 + self.statistics.largest_latency + 2 + self.reciprocal.latency + 2 + 2 * several
+        )
         super().__init__(
             {
                 "i_results": In(stream.Signature(layouts.results)),
                 "i_job": In(stream.Signature(layouts.quantizer_job)),
-                "residual_read": Out(ReadPort(config.residual_words, layouts.residual)),
-                "scratch_read": Out(ReadPort(config.scratch_words, layouts.scratch)),
+                "residual_read": Out(
+                    ReadPort(config.slots * config.residual_words, layouts.residual)
+                ),
+                "scratch_read": Out(ReadPort(config.slots * config.scratch_words, layouts.scratch)),
                 "vector_a_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "vector_b_read": Out(ReadPort(config.vector_b_words, layouts.vector)),
                 "o_activations": Out(stream.Signature(layouts.activations)),
@@ -113,6 +126,10 @@ class Quantizer(Component):
         m.submodules.normalise = self.normalise
         m.submodules.reciprocal = self.reciprocal
         m.submodules.scale = self.scale
+        statistics = self.statistics
+        self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST_BITS)
+        self.sums = self._in_order(m, "sums", statistics.o_sums, SUMS)
+        self.kept = Signal(ArrayLayout(_KEPT, self.config.slots))
         read = Signal(_READ)
         asks = Signal()  # the job's scale is still to be asked for
         room, in_flight = self._activations(m, read)
@@ -121,17 +138,26 @@ class Quantizer(Component):
         self._scale(m, asks)
         return m
 
+    def _in_order(self, m: Module, name: str, output, shape) -> stream.Interface:
+        """Let the statistics of all slots wait for their jobs, which have the same order."""
+        if self.config.slots == 1:
+            return output
+        m.submodules[name] = queue = Queue(shape, self.config.slots)
+        connect_stream(m, output, queue.i)
+        return queue.o
+
     def _control(self, m: Module, read, asks: Signal, room: Value, in_flight: Value) -> None:
         """Take the jobs one by one and say when to read."""
         job, reciprocal = self.i_job.payload, self.reciprocal
         free = ~self.i_results.valid  # side RAM B is
         restart, last_beat = Signal(), Signal()
+        several = self.config.slots > 1
         wait = Signal(range(reciprocal.latency))
-        largest = self.statistics.o_largest
+        asked = Signal()  # the job's largest product is being normalised
+        largest, measured = self.largest, self.statistics.o_measured
+        measures = job.stats == Stats.MAXIMUM
         m.d.comb += [
-            self.normalise.i.valid.eq(largest.valid),
-            self.normalise.i.payload.value.eq(largest.payload),
-            largest.ready.eq(self.normalise.i.ready),
+            self.normalise.i.payload.value.eq(Mux(measures, measured.payload, largest.payload)),
             reciprocal.i.payload.eq(self.normalise.o.payload.value),
         ]
         with m.FSM(name="job"):
@@ -152,14 +178,24 @@ class Quantizer(Component):
                     m.next = "LARGEST"
             with m.State("LARGEST"):
                 m.d.comb += restart.eq(1)
+                takes = self.normalise.i.ready & ~asked
+                m.d.comb += [
+                    self.normalise.i.valid.eq(
+                        Mux(measures, measured.valid, largest.valid) & ~asked
+                    ),
+                    measured.ready.eq(takes & measures),
+                    largest.ready.eq(takes & ~measures),
+                ]
+                with m.If(transfers(self.normalise.i)):
+                    m.d.sync += asked.eq(1)
                 # Activations in flight still need the reciprocal of before.
                 with m.If(~in_flight):
                     m.d.comb += self.normalise.o.ready.eq(reciprocal.i.ready)
                     m.d.comb += reciprocal.i.valid.eq(self.normalise.o.valid)
                 # The first read meets the reciprocal in the pipeline.
-                m.d.sync += wait.eq(reciprocal.latency - _SCALED)
+                m.d.sync += wait.eq(reciprocal.latency - _SCALED + several)
                 with m.If(transfers(reciprocal.i)):
-                    m.d.sync += asks.eq(1)
+                    m.d.sync += [asks.eq(1), asked.eq(0)]
                     m.next = "RECIPROCAL"
             with m.State("RECIPROCAL"):
                 m.d.sync += wait.eq(wait - 1)
@@ -179,6 +215,8 @@ class Quantizer(Component):
         """Count words and beats."""
         job, parts = self.i_job.payload, self.config.columns // self.config.elements
         word, weights, beyond = Signal(16), Signal.like(job.vector_q), Signal()
+        place = Signal(16)  # the word's, in the bank that all slots share
+        starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
         results = self.i_results
@@ -188,14 +226,15 @@ class Quantizer(Component):
             read.beyond.eq(beyond),
             read.scratch.eq(job.op == Op.RESIDUAL),
             last_beat.eq(last_part & (block + 1 == job.blocks)),
-            self.residual_read.address.eq(word),
-            self.scratch_read.address.eq(word),
+            self.residual_read.address.eq(place),
+            self.scratch_read.address.eq(place),
             self.vector_a_read.address.eq(results.payload.vector_a),
             self.vector_b_read.address.eq(Mux(results.valid, results.payload.vector_b, weights)),
         ]
         with m.If(read.measure | read.quantise):
             m.d.sync += [
                 word.eq(word + 1),
+                place.eq(place + 1),
                 weights.eq(weights + 1),
                 beyond.eq(beyond | read.last),
             ]
@@ -203,7 +242,8 @@ class Quantizer(Component):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
             m.d.sync += block.eq(block + last_part)
         with m.If(restart):
-            m.d.sync += [word.eq(0), weights.eq(job.vector_q), beyond.eq(0), block.eq(0)]
+            m.d.sync += [word.eq(0), place.eq(Mux(job.op == Op.RESIDUAL, *starts))]
+            m.d.sync += [weights.eq(job.vector_q), beyond.eq(0), block.eq(0)]
 
     def _beats(self, m: Module, read) -> None:
         """Give results or, where there are none, the source to the statistics."""
@@ -216,8 +256,8 @@ class Quantizer(Component):
             beat.payload.unit.eq(before.unit),
             beat.payload.first.eq(Mux(gathers, before.first, reads.first)),
             beat.payload.last.eq(Mux(gathers, before.last, reads.last)),
-            beat.payload.largest.eq(gathers | reads.measure),
-            beat.payload.sums.eq(gathers),
+            beat.payload.results.eq(gathers),
+            beat.payload.measure.eq(reads.measure & ~gathers),
         ]
         for index in range(self.config.elements):
             residual, scratch = self.residual_read.data[index], self.scratch_read.data[index]
@@ -236,14 +276,17 @@ class Quantizer(Component):
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
 
-        # Bit k is up k + 1 clocks after a read.
+        # Bit k is up k + 1 clocks after a read, and so with the slots.
         quantises, beyond = Signal(_SCALED), Signal(_SCALED - 2)
         m.d.sync += quantises.eq(Cat(read.quantise, quantises))
         m.d.sync += beyond.eq(Cat(read.beyond, beyond))
-        places = Signal.like(self.normalise.o.payload.places)
-        with m.If(transfers(self.normalise.o)):
-            m.d.sync += places.eq(self.normalise.o.payload.places)
-        m.d.comb += [self.reciprocal.o.ready.eq(1), queue.i.valid.eq(quantises[-1])]
+        slots = [self.i_job.payload.slot]
+        for clock in range(_SCALED - 1):
+            slots.append(Signal(self.layouts.slot, name=f"slot_{clock}"))
+            m.d.sync += slots[-1].eq(slots[-2])
+        places = self.kept[slots[_SCALED - 2]].places
+        factor = self._factors(m)[slots[_SCALED - 1]]
+        m.d.comb += queue.i.valid.eq(quantises[-1])
         for index in range(self.config.elements):
             cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}")
             scaled = Signal(signed(RECIPROCAL_SHIFT + 8), name=f"scaled_{index}")
@@ -251,22 +294,39 @@ class Quantizer(Component):
             m.d.sync += cut.eq(product[LARGEST_BITS - MAXIMUM_BITS :])
             with m.If(beyond[-1]):
                 m.d.sync += cut.eq(0)
-            m.d.sync += scaled.eq(cut * self.reciprocal.o.payload)
+            m.d.sync += scaled.eq(cut * factor)
             rounded = (scaled >> RECIPROCAL_SHIFT) + scaled[RECIPROCAL_SHIFT - 1]
             m.d.comb += queue.i.payload[index].eq(rounded)
         return room != 0, quantises.any()
 
+    def _factors(self, m: Module) -> View:
+        """Each slot's reciprocal; a single slot's is that which the divider still shows."""
+        reciprocal = self.reciprocal
+        m.d.comb += reciprocal.o.ready.eq(1)
+        shape = ArrayLayout(len(reciprocal.o.payload), self.config.slots)
+        if self.config.slots == 1:
+            return View(shape, reciprocal.o.payload)
+        factors, slot = Signal(shape), Signal(self.layouts.slot)
+        with m.If(transfers(reciprocal.i)):
+            m.d.sync += slot.eq(self.i_job.payload.slot)
+        with m.If(reciprocal.o.valid):
+            m.d.sync += factors[slot].eq(reciprocal.o.payload)
+        return factors
+
     def _scale(self, m: Module, asks: Signal) -> None:
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""
-        job, sums, request = self.i_job.payload, self.statistics.o_sums, self.scale.i
+        job, sums, request = self.i_job.payload, self.sums, self.scale.i
         m.submodules.scales = scales = Queue(self.layouts.scale, 2)
         connect_stream(m, self.scale.o, scales.i)
         connect_stream(m, scales.o, self.o_scale)
         largest = self.normalise.o
-        mantissa, exponent = Signal(SCALE_BITS), Signal.like(request.payload.exponent)
+        kept = self.kept[job.slot]
         with m.If(transfers(largest)):
-            m.d.sync += mantissa.eq(largest.payload.value[-SCALE_BITS:])
-            m.d.sync += exponent.eq(LARGEST_BITS - SCALE_BITS - largest.payload.places)
+            m.d.sync += [
+                kept.places.eq(largest.payload.places),
+                kept.mantissa.eq(largest.payload.value[-SCALE_BITS:]),
+                kept.exponent.eq(LARGEST_BITS - SCALE_BITS - largest.payload.places),
+            ]
 
         fresh = job.stats == Stats.FRESH
         m.d.comb += [
@@ -274,8 +334,9 @@ class Quantizer(Component):
             sums.ready.eq(transfers(request) & fresh),
             request.payload.fresh.eq(fresh),
             request.payload.sums.eq(sums.payload),
-            request.payload.mantissa.eq(mantissa),
-            request.payload.exponent.eq(exponent),
+            request.payload.mantissa.eq(kept.mantissa),
+            request.payload.exponent.eq(kept.exponent),
+            request.payload.slot.eq(job.slot),
         ]
         for name in JOB_FIELDS:
             m.d.comb += request.payload[name].eq(job[name])

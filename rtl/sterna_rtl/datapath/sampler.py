@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
@@ -12,18 +12,17 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS
 from sterna.spec.tables import GUMBEL_FRACTION
 from sterna_rtl.arith.gumbel import GUMBEL_BITS
-from sterna_rtl.arith.xorshift import next_draw
+from sterna_rtl.arith.xorshift import leap, next_draw
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Sampler"]
 
 _TEMPERATURE_BITS = 16
 _SCORE_BITS = GUMBEL_BITS + _TEMPERATURE_BITS
 _SCORE_LATENCY = 3
-_FLAGS = StructLayout({"valid": 1, "first": 1, "last": 1})
 _LOWEST = -1 << (_SCORE_BITS - 1)
 """Below every score."""
 
@@ -35,26 +34,32 @@ class Sampler(Component):
     `sterna.golden.sampler`. With temperature 0 it is the largest logit. No logit is kept: each is
     compared with the best so far as it comes.
 
+    Each slot has a draw generator, a place in its noise and a best score of its own, so that slots
+    may take turns within a vocabulary whose matrix is cut.
+
     Parameters
     ----------
     config : ChipConfig
 
     Attributes
     ----------
+    i_job : stream.Interface
+        `Layouts.sampler_job`, for each segment of logits.
     i_logits : stream.Interface
-        The logits of a pass, in order.
+        The logits of segment after segment.
     temperature : Signal, in
-        Temperature times 2**(fraction bits of the logits); held during a pass.
+        For each slot: temperature times 2**(fraction bits of the logits); held during a pass.
     seed : Signal, in
         Not 0; taken on the clock after `load_seed`.
     load_seed : Signal, in
-        Strobe: `state` becomes `seed`. A pass that has begun keeps its noise.
+        Strobe for each slot: its `state` becomes `seed`. A draw that has begun keeps its noise.
     draw : Signal, in
-        Held during a pass: the draw generator steps at its end. The token comes in any case.
-    state : Signal, out
-        State of the draw generator.
+        For each slot, held during a pass: the draw generator steps at its end. The token comes in
+        any case.
+    state : View, out
+        Each slot's state of the draw generator.
     o_token : stream.Interface
-        One token for each pass.
+        One token for each slot of a pass, and its slot.
 
     Latency
         From the last beat to the token: 5 clocks, one for each halving of the lanes and one for
@@ -65,7 +70,7 @@ class Sampler(Component):
         parts.
 
     Backpressure
-        A pass waits until the token before it has been taken and the noise has begun anew.
+        A segment waits until the token before it has been taken and the noise has begun anew.
 
     Resources
         Three multipliers for each of ``min(R, E)`` lanes.
@@ -76,15 +81,20 @@ class Sampler(Component):
         self.elements = config.elements
         self.lanes = min(config.rows, config.elements)
         self.token_bits = config.token_bits
+        self.slots = config.slots
+        slot = self.layouts.slot
+        self.token = StructLayout({"token": self.layouts.token, "slot": slot})
+        self.flags = StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1, "slot": slot})
         super().__init__(
             {
+                "i_job": In(stream.Signature(self.layouts.sampler_job)),
                 "i_logits": In(stream.Signature(self.layouts.logits)),
-                "temperature": In(_TEMPERATURE_BITS),
+                "temperature": In(ArrayLayout(_TEMPERATURE_BITS, self.slots)),
                 "seed": In(64),
-                "load_seed": In(1),
-                "draw": In(1),
-                "state": Out(64, init=1),
-                "o_token": Out(stream.Signature(self.layouts.token)),
+                "load_seed": In(self.slots),
+                "draw": In(self.slots),
+                "state": Out(ArrayLayout(64, self.slots), init=[1] * self.slots),
+                "o_token": Out(stream.Signature(self.token)),
             }
         )
 
@@ -95,51 +105,76 @@ class Sampler(Component):
         m.submodules.noise = noise = Noise(lanes)
         connect_stream(m, self.i_logits, logits.i)
         beat = logits.o.payload
+        self._loaded = Signal(self.slots)  # seeds are taken on this clock
 
         # A part of a beat goes on its way together with its noise.
         part = Signal(range(parts))
         final_part = part == parts - 1
-        issue, load, done = Signal(), Signal(), Signal()
-        flags = Signal(_FLAGS)
-        m.d.sync += load.eq(self.load_seed)
+        issue, done = Signal(), Signal()
+        slot, working = self._segments(m, noise, issue, done)
+        flags = Signal(self.flags)
         m.d.comb += [
             flags.valid.eq(issue),
             flags.first.eq(issue & beat.first & (part == 0)),
             flags.last.eq(issue & beat.last & final_part),
+            flags.end.eq(issue & beat.end & final_part),
+            flags.slot.eq(slot),
             noise.o.ready.eq(issue),
             logits.o.ready.eq(issue & final_part),
         ]
         with m.If(issue):
             m.d.sync += part.eq(part + 1)
 
-        scores = self._scores(m, beat, part, noise.o.payload)
+        scores = self._scores(m, beat, part, noise.o.payload, self.temperature[slot])
         score, lane = _largest(m, scores)
-        finishing = done  # the last part is on its way, or its token has just been found
+        finishing = done  # the last part is on its way, or has just been compared
         for stage in range(_SCORE_LATENCY + exact_log2(lanes)):
-            delayed = Signal(_FLAGS, name=f"flags_{stage + 1}")
+            delayed = Signal(self.flags, name=f"flags_{stage + 1}")
             m.d.sync += delayed.eq(flags)
             flags = delayed
-            finishing |= flags.last
+            finishing |= flags.end
         self._keep_best(m, score, lane, flags, done)
         m.d.comb += issue.eq(
-            logits.o.valid & noise.o.valid & ~load & ~finishing & ~self.o_token.valid
+            logits.o.valid & noise.o.valid & working & ~finishing & ~self.o_token.valid
         )
-
-        # The noise of a pass that has begun must stay.
-        begun = Signal()
-        with m.If(issue | done):
-            m.d.sync += begun.eq(issue)
-        m.d.comb += [
-            noise.state.eq(self.state),
-            noise.restart.eq(done | (load & ~begun)),
-        ]
-        with m.If(load):
-            m.d.sync += self.state.eq(self.seed)
-        with m.Elif(done & self.draw):
-            m.d.sync += self.state.eq(next_draw(self.state))
         return m
 
-    def _scores(self, m: Module, beat, part: Signal, noise) -> list[Signal]:
+    def _segments(self, m: Module, noise: Noise, issue: Signal, done: Signal):
+        """Follow the jobs: whose logits come, and at which element the noise begins.
+
+        Return the slot and whether its noise is that of `state`.
+        """
+        slot, working, begun = Signal(self.layouts.slot), Signal(), Signal()
+        load = self._loaded
+        loads = load.bit_select(slot, 1)
+        places = Signal(ArrayLayout(64, self.slots))  # state of the slot's next element
+        m.d.sync += load.eq(self.load_seed)
+        m.d.comb += self.i_job.ready.eq(~working)
+        # A segment that is not the first goes on where the slot's noise was.
+        starts = Signal()  # the slot's draw begins with this clock's state
+        m.d.sync += starts.eq(0)
+        with m.If(transfers(self.i_job)):
+            m.d.sync += [
+                slot.eq(self.i_job.payload.slot),
+                working.eq(1),
+                begun.eq(~self.i_job.payload.first),
+                starts.eq(self.i_job.payload.first),
+            ]
+        with m.If(loads & working & ~begun & ~issue):
+            m.d.sync += starts.eq(1)
+        with m.If(issue):
+            m.d.sync += [begun.eq(1), places[slot].eq(leap(places[slot], self.lanes))]
+        with m.If(starts):
+            m.d.sync += places[slot].eq(leap(self.state[slot], 1))
+        m.d.comb += [
+            noise.state.eq(places[slot]),
+            noise.restart.eq(starts | transfers(self.i_job)),
+        ]
+        with m.If(done):
+            m.d.sync += working.eq(0)
+        return slot, working & ~starts & ~(loads & ~begun)
+
+    def _scores(self, m: Module, beat, part: Signal, noise, temperature: Value) -> list[Signal]:
         """Scores of a part's elements, `_SCORE_LATENCY` clocks later: operands, product, sum."""
         scores = []
         for lane in range(self.lanes):
@@ -155,26 +190,39 @@ class Sampler(Component):
                 factor.eq(noise[lane]),
                 logit[1].eq(logit[0]),
                 exists[1].eq(exists[0]),
-                product.eq(factor * self.temperature),
+                product.eq(factor * temperature),
                 score.eq(Mux(exists[1], (logit[1] << GUMBEL_FRACTION) + product, _LOWEST)),
             ]
             scores.append(score)
         return scores
 
     def _keep_best(self, m: Module, score, lane, flags, done: Signal) -> None:
-        """Compare each part's best with that of the pass; give the token after the last part."""
-        best, token = Signal.like(score), Signal(self.token_bits)
-        count, position = Signal(self.token_bits), Signal(self.token_bits)
-        m.d.comb += position.eq(Mux(flags.first, 0, count))
-        m.d.sync += done.eq(flags.last)
+        """Compare each part's best with that of the slot; give the token after its last part."""
+        lead = StructLayout(
+            {"score": score.shape(), "token": self.token_bits, "count": self.token_bits}
+        )
+        leads = Signal(ArrayLayout(lead, self.slots))
+        best, position = leads[flags.slot], Signal(self.token_bits)
+        ended, slot = Signal(), Signal(self.layouts.slot)
+        m.d.comb += position.eq(Mux(flags.first, 0, best.count))
+        m.d.sync += [done.eq(flags.end), ended.eq(flags.last), slot.eq(flags.slot)]
         with m.If(flags.valid):
-            m.d.sync += count.eq(position + 1)
-            with m.If(flags.first | (score > best)):
-                m.d.sync += [best.eq(score), token.eq(Cat(lane, position))]
-        with m.If(done):
-            m.d.sync += [self.o_token.valid.eq(1), self.o_token.payload.eq(token)]
+            m.d.sync += best.count.eq(position + 1)
+            with m.If(flags.first | (score > best.score)):
+                m.d.sync += [best.score.eq(score), best.token.eq(Cat(lane, position))]
+        with m.If(ended):
+            m.d.sync += [
+                self.o_token.valid.eq(1),
+                self.o_token.payload.token.eq(leads[slot].token),
+                self.o_token.payload.slot.eq(slot),
+            ]
         with m.Elif(self.o_token.ready):
             m.d.sync += self.o_token.valid.eq(0)
+        for number, state in enumerate(self.state):
+            with m.If(self._loaded[number]):
+                m.d.sync += state.eq(self.seed)
+            with m.Elif(ended & (slot == number) & self.draw[number]):
+                m.d.sync += state.eq(next_draw(state))
 
 
 def _largest(m: Module, scores: list[Signal]) -> tuple[Signal, Value]:

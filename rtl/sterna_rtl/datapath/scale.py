@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
@@ -20,6 +20,7 @@ __all__ = ["JOB_FIELDS", "Scale", "request_layout"]
 JOB_FIELDS = "eps_mantissa", "eps_exponent", "eps_constant", "scale_mantissa", "scale_exponent"
 """What a scale needs of the header."""
 
+_ROOT = StructLayout({"mantissa": SCALE_BITS, "exponent": signed(7)})
 _PRODUCT_BITS = 2 * SCALE_BITS
 _TERM_SHIFT = 15
 """Most places by which the eps term's product moves up; it always moves that far, and then down."""
@@ -28,13 +29,14 @@ _TERM_SHIFT = 15
 def request_layout(config: ChipConfig) -> StructLayout:
     """Return the layout of a request for a scale.
 
-    `fresh` says that the sums are new, otherwise the last root serves again. `mantissa` (of
+    `fresh` says that the sums are new, otherwise the slot's last root serves again. `mantissa` (of
     `SCALE_BITS`) and `exponent` are the largest product's; the other fields are the header's.
     """
     job = Layouts(config).quantizer_job.members
     return StructLayout(
         {
             "fresh": 1,
+            "slot": Layouts(config).slot,
             "sums": SUMS,
             "mantissa": SCALE_BITS,
             "exponent": signed(6),
@@ -77,6 +79,7 @@ class Scale(Component):
     fresh_latency = 32
 
     def __init__(self, config: ChipConfig) -> None:
+        self.slots = config.slots
         layouts = Layouts(config)
         super().__init__(
             {
@@ -96,7 +99,8 @@ class Scale(Component):
         exponent = Signal(signed(10))
         denominator = Signal(DENOMINATOR_BITS)
         places = Signal.like(shifter.i.payload.places)
-        root, root_exponent = Signal(SCALE_BITS), Signal(signed(7))
+        slot = Signal.like(request.slot)
+        roots = Signal(ArrayLayout(_ROOT, self.slots))
         a, b = Signal(SCALE_BITS), Signal(SCALE_BITS)
         product = Signal(_PRODUCT_BITS)
         m.d.sync += product.eq(a * b)
@@ -121,6 +125,7 @@ class Scale(Component):
                     constant.eq(request.scale_mantissa),
                     exponent.eq(request.exponent + request.scale_exponent),
                     b.eq(request.eps_mantissa),
+                    slot.eq(request.slot),
                     denominator.eq(request.sums.sum1 + request.eps_constant),
                 ]
                 with m.If(self.i.valid):
@@ -158,14 +163,21 @@ class Scale(Component):
                 m.d.comb += inverse_root.i.valid.eq(shifter.o.valid)
                 m.d.comb += inverse_root.i.payload.eq(moved.value[-_PRODUCT_BITS:])
                 with m.If(shifter.o.valid):
-                    m.d.sync += root_exponent.eq((moved.places >> 1) - _ROOT_EXPONENT)
+                    m.d.sync += roots[slot].exponent.eq((moved.places >> 1) - _ROOT_EXPONENT)
                     m.next = "ROOT"
             with m.State("ROOT"):
-                m.d.sync += root.eq(Mux(denominator == 0, 0, inverse_root.o.payload))
+                m.d.sync += roots[slot].mantissa.eq(
+                    Mux(denominator == 0, 0, inverse_root.o.payload)
+                )
                 with m.If(inverse_root.o.valid):
                     m.next = "LARGEST"
             with m.State("LARGEST"):
-                m.d.sync += [a.eq(largest), b.eq(root), exponent.eq(exponent + root_exponent)]
+                root = roots[slot]
+                m.d.sync += [
+                    a.eq(largest),
+                    b.eq(root.mantissa),
+                    exponent.eq(exponent + root.exponent),
+                ]
                 m.next = "LARGEST PRODUCT"
             with m.State("LARGEST PRODUCT"):
                 m.next = "CONSTANT"

@@ -38,8 +38,8 @@ def beat_layout(config: ChipConfig) -> StructLayout:
             "unit": 1,
             "first": 1,
             "last": 1,
-            "largest": 1,
-            "sums": 1,
+            "results": 1,
+            "measure": 1,
         }
     )
 
@@ -49,8 +49,8 @@ class Statistics(Component):
 
     All exact: the largest of ``|x * w12|``, the sum of ``floor(x * w1 / 2**15 + 1/2)**2`` (of
     ``x**2`` if `unit`) and the sum of ``second**2``. Products of all beats are there to be used; a
-    beat enters the largest product if `largest` is up and the sums if `sums` is. `first` begins a
-    vector and `last` ends it.
+    beat of `results` enters a largest product and the sums, one to `measure` a largest product of
+    its own. `first` begins a vector and `last` ends it; vectors of the two kinds may come in turns.
 
     Parameters
     ----------
@@ -63,10 +63,12 @@ class Statistics(Component):
     products : View, out
         x * w12 of the beat of two clocks ago.
     o_largest, o_sums : stream.Interface
-        Statistics of a vector. To be taken before the next vector begins: nothing holds the
-        input up.
+        Statistics of results. To be taken before the next results begin: nothing holds the input
+        up.
+    o_measured : stream.Interface
+        Largest product of what was measured; the same holds for it.
     largest_latency, sums_latency : int
-        Clocks from the last beat to each.
+        Clocks from the last beat to each; `o_measured` comes when `o_largest` would.
 
     Latency
         Products 2 clocks. With ``L = log2(E)``: `o_largest` ``4 + max(L - 1, 0)`` clocks, `o_sums`
@@ -86,6 +88,7 @@ class Statistics(Component):
                 "i": In(stream.Signature(beat_layout(config))),
                 "products": Out(ArrayLayout(signed(PRODUCT_BITS), config.elements)),
                 "o_largest": Out(stream.Signature(LARGEST_BITS)),
+                "o_measured": Out(stream.Signature(LARGEST_BITS)),
                 "o_sums": Out(stream.Signature(SUMS)),
             }
         )
@@ -115,12 +118,14 @@ class Statistics(Component):
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
         pair = _halve(m, keys, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
         larger = Mux(pair[0] >= pair[-1], pair[0], pair[-1])
-        largest = Signal(LARGEST_BITS + 1)
-        valid, first, last = self._tags(m, self.i.payload.largest, self.largest_latency - 2)
-        with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
-            m.d.sync += largest.eq(larger)
-        m.d.sync += self.o_largest.payload.eq(largest[1:] + largest[0])
-        _offer(m, self.o_largest, _register(m, valid & last, "largest_found"))
+        for name, output in ("results", self.o_largest), ("measure", self.o_measured):
+            largest = Signal(LARGEST_BITS + 1, name=f"largest_{name}")
+            counts = self.i.payload[name]
+            valid, first, last = self._tags(m, counts, self.largest_latency - 2)
+            with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
+                m.d.sync += largest.eq(larger)
+            m.d.sync += output.payload.eq(largest[1:] + largest[0])
+            _offer(m, output, _register(m, valid & last, f"found_{name}"))
 
     def _sum_up(self, m: Module, values: list[Signal]) -> None:
         squares1, squares2 = [], []
@@ -139,7 +144,7 @@ class Statistics(Component):
             )
             squares2.append(_square(m, second, f"square2_{index}"))
 
-        valid, first, last = self._tags(m, self.i.payload.sums, self.sums_latency - 1)
+        valid, first, last = self._tags(m, self.i.payload.results, self.sums_latency - 1)
         for name, squares in ("sum1", squares1), ("sum2", squares2):
             (total,) = _halve(m, squares, lambda a, b: a + b, f"{name}_part", until=1)
             accumulator = self.o_sums.payload[name]

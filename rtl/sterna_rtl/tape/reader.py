@@ -1,4 +1,4 @@
-"""TapeReader: the tape in on-chip RAM, walked from end to end and round again."""
+"""TapeReader: the tape in on-chip RAM, given play by play."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from amaranth.utils import exact_log2
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
+from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["TapeReader"]
 
 
 class TapeReader(Component):
-    """Own the tape and read it in order, without end.
+    """Own the tape and give its words as plays say.
+
+    A play goes on where the one before ended, from the last word to the first; one of several times
+    goes back to its first word, so that each slot gets the words.
 
     Parameters
     ----------
@@ -29,12 +34,14 @@ class TapeReader(Component):
     ----------
     length : Signal, in
         Words in use, 1 to `tape_words`. May change while `restart` is up or nothing has been read.
-    enable : Signal, in
-        Low: no further word is read; those in flight still come out.
+    i_play : stream.Interface
+        `Layouts.play`, of one word or more and one time or more. Two are taken ahead.
     restart : Signal, in
         Go back to word 0 and drop what is in flight, even a word on `o` that waits.
+    idle : Signal, in
+        High: no word is read, and `read` has the RAM.
     read : ReadPort
-        Any word, while `enable` is low and nothing has been read since `restart`; its data come
+        Any word, while `idle` is up and nothing has been read since `restart`; its data come
         `latency` clocks after the address.
     write : WritePort
         Loads the tape. A word must not be written while it may be read.
@@ -42,10 +49,11 @@ class TapeReader(Component):
         Tape words. Registered.
 
     Latency
-        From `enable` to the first word: 2 clocks, 3 if the tape has several banks.
+        From a play to its first word: 4 clocks, 5 if the tape has several banks.
 
     Throughput
-        1 word per clock. `o.ready` reaches the enables of all stages, through one gate each.
+        1 word per clock, also from play to play. `o.ready` reaches the enables of all stages,
+        through one gate each.
 
     Resources
         6144 words of 430 bits are 144 block RAMs of ECP5, as many as the bits need. Each bank has
@@ -63,7 +71,8 @@ class TapeReader(Component):
         super().__init__(
             {
                 "length": In(range(depth + 1)),
-                "enable": In(1),
+                "i_play": In(stream.Signature(Layouts(config).play)),
+                "idle": In(1),
                 "restart": In(1),
                 "read": In(ReadPort(depth, word)),
                 "write": In(WritePort(depth, word)),
@@ -73,11 +82,12 @@ class TapeReader(Component):
 
     @property
     def latency(self) -> int:
-        """Clocks from `enable` to the first word."""
+        """Clocks from an address to its word."""
         return 2 + (self.config.tape_words > self.bank_words)
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        reads = Signal()  # a word is to be read
         # Stage 0 is the RAMs' output, stage 1 the banks' registers, stage 2 behind the multiplexer.
         valid = [Signal(name=f"valid_{stage}") for stage in range(self.latency)]
         load = [Signal(name=f"load_{stage}") for stage in range(self.latency)]
@@ -85,16 +95,11 @@ class TapeReader(Component):
             # A stage moves on if it or any after it has a gap: no ripple from stage to stage.
             m.d.comb += loads.eq(self.o.ready | ~Cat(valid[stage:]).all())
             with m.If(loads):
-                m.d.sync += holds.eq(valid[stage - 1] if stage else self.enable)
+                m.d.sync += holds.eq(valid[stage - 1] if stage else reads)
         m.d.comb += self.o.valid.eq(valid[-1])
 
-        address = Signal.like(self.write.address)
-        with m.If(load[0] & self.enable):
-            m.d.sync += address.eq(address + 1)
-            with m.If(address == self.length - 1):
-                m.d.sync += address.eq(0)
-
-        place = Mux(self.enable, address, self.read.address)
+        address = self._addresses(m, reads, load[0])
+        place = Mux(self.idle, self.read.address, address)
         banks = self._banks(m, place, load)
         m.d.comb += self.read.data.eq(self.o.payload)
         if len(banks) == 1:
@@ -113,8 +118,37 @@ class TapeReader(Component):
                         m.d.sync += word.eq(bank)
 
         with m.If(self.restart):
-            m.d.sync += [address.eq(0), *(holds.eq(0) for holds in valid)]
+            m.d.sync += [holds.eq(0) for holds in valid]
         return m
+
+    def _addresses(self, m: Module, reads: Signal, load: Signal) -> Signal:
+        """Follow the plays; return the address of the word to be read next."""
+        plays = ResetInserter(self.restart)(Queue(Layouts(self.config).play, 2))
+        m.submodules.plays = plays
+        connect_stream(m, self.i_play, plays.i)
+        play = plays.o.payload
+        address, first = Signal.like(self.write.address), Signal.like(self.write.address)
+        busy, left, again = Signal(), Signal.like(play.words), Signal.like(play.times)
+        words = Signal.like(play.words)
+        following = Signal.like(address)
+        m.d.comb += following.eq(Mux(address == self.length - 1, 0, address + 1))
+        ends = left == 1
+        m.d.comb += [
+            reads.eq(busy & ~self.idle),
+            plays.o.ready.eq(~busy | (load & reads & ends & (again == 0))),
+        ]
+        with m.If(load & reads):
+            m.d.sync += [address.eq(following), left.eq(left - 1)]
+            with m.If(ends & (again != 0)):
+                m.d.sync += [address.eq(first), left.eq(words), again.eq(again - 1)]
+            with m.If(ends & (again == 0)):
+                m.d.sync += busy.eq(0)
+        with m.If(transfers(plays.o)):
+            m.d.sync += [busy.eq(1), left.eq(play.words), words.eq(play.words)]
+            m.d.sync += [again.eq(play.times - 1), first.eq(Mux(busy, following, address))]
+        with m.If(self.restart):
+            m.d.sync += [address.eq(0), busy.eq(0)]
+        return address
 
     def _banks(self, m: Module, address: Value, load: list[Signal]) -> list[Signal]:
         """Build the RAMs; return the register behind each."""

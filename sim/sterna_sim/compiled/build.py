@@ -71,6 +71,8 @@ class Library:
             "chip_events": (u64, [pointer, ctypes.c_int, ctypes.POINTER(words)]),
             "chip_forget": (None, [pointer]),
         }
+        if hasattr(library, "chip_tape"):
+            signatures["chip_tape"] = (None, [pointer, words, u64, u64])
         for name, (result, arguments) in signatures.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
@@ -120,6 +122,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
     rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
     (work / "probes.inc").write_text(
         f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n"
+        + (f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else "")
     )
     command = [
         "verilator",

@@ -104,9 +104,17 @@ class CompiledChip:
             if memory is not Memory.TAPE or len(words) <= self.config.tape_words:
                 self.write_words(memory, words)
 
-    def load(self, image: Image) -> None:
-        """Load a model's image."""
+    def load(self, image: Image, period: int = 1) -> None:
+        """Load a model's image.
+
+        The tape of a chip with a ring goes into a memory beside it, which gives a word every
+        `period` clocks.
+        """
         self.flash(image)
+        if self.config.ring_words:
+            pieces = np.ascontiguousarray(image.tape, dtype=np.uint32)
+            pointer = pieces.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+            self._library.chip_tape(self._chip, pointer, pieces.size, period)
         self.write("TAPE_LENGTH", len(image.tape))
         self.command(Control.RESET)
         self.command(Control.CLEAR_COUNTERS)

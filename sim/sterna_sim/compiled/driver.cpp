@@ -74,6 +74,11 @@ struct Chip {
   uint64_t clocks = 0;
   bool recording = false;
   Uart uart;
+#ifdef TAPE_BITS
+  // A memory beside the chip: a word of the tape every `tape_period` clocks, round and round.
+  std::vector<uint32_t> tape;
+  uint64_t tape_place = 0, tape_period = 1, tape_wait = 0;
+#endif
   std::vector<uint32_t> events[PROBE_COUNT];
 };
 
@@ -86,12 +91,46 @@ template <typename T> void append(std::vector<uint32_t> &log, const T &value, in
   }
 }
 
+#ifdef TAPE_BITS
+template <typename T> void assign(T &port, const uint32_t *pieces) {
+  if constexpr (VlIsVlWide<T>::value) {
+    for (int i = 0; i < (TAPE_BITS + 31) / 32; i++) port[i] = pieces[i];
+  } else {
+    port = pieces[0];
+    if constexpr (sizeof(T) > 4) port |= static_cast<uint64_t>(pieces[1]) << 32;
+  }
+}
+
+void give_word(Chip *chip) {
+  Vchip &top = chip->top;
+  if (chip->tape_wait) chip->tape_wait--;
+  top.tape_valid = !chip->tape.empty() && chip->tape_wait == 0;
+  if (top.tape_valid) assign(top.tape_word, &chip->tape[chip->tape_place]);
+}
+
+void take_word(Chip *chip) {
+  Vchip &top = chip->top;
+  if (top.tape_valid && top.tape_ready) {
+    chip->tape_place += (TAPE_BITS + 31) / 32;
+    if (chip->tape_place == chip->tape.size()) chip->tape_place = 0;
+    chip->tape_wait = chip->tape_period;
+  }
+  if (top.tape_restart) chip->tape_place = 0;
+}
+#endif
+
 // One clock. Inputs set before are seen by this rising edge.
 void clock(Chip *chip) {
   Vchip &top = chip->top;
   top.clk = 0;
   top.rx = chip->uart.send();
+#ifdef TAPE_BITS
+  give_word(chip);
+#endif
   top.eval();
+#ifdef TAPE_BITS
+  take_word(chip);
+#endif
   chip->uart.receive(top.tx);
   if (chip->recording) {
 #define PROBE(index, name, bits) \
@@ -199,6 +238,15 @@ uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_p
   received.erase(received.begin(), received.begin() + count);
   return count;
 }
+
+#ifdef TAPE_BITS
+// The memory beside the chip holds these pieces and gives a word every so many clocks.
+void chip_tape(Chip *chip, const uint32_t *pieces, uint64_t count, uint64_t period) {
+  chip->tape.assign(pieces, pieces + count);
+  chip->tape_place = 0;
+  chip->tape_period = period;
+}
+#endif
 
 void chip_record(Chip *chip, int on) { chip->recording = on; }
 

@@ -89,6 +89,7 @@ class ProbedChip(Component):
                 "busy": Out(1),
                 "rx": In(1),
                 "tx": Out(1),
+                **(_tape(config) if config.ring_words else {}),
                 **{f"{name}_event": Out(1) for name in self.taps},
                 **{f"{name}_value": Out(len(value)) for name, (_, value) in self.taps.items()},
             }
@@ -115,10 +116,24 @@ class ProbedChip(Component):
             link.divisor.eq(self.chip.divisor),
             self.chip.clear.eq(link.line_break),
         ]
+        if self.chip.config.ring_words:
+            tape = self.chip.i_tape
+            m.d.comb += [tape.payload.eq(self.tape_word), tape.valid.eq(self.tape_valid)]
+            m.d.comb += [self.tape_ready.eq(tape.ready), self.tape_restart.eq(self.chip.restart)]
         for name, (event, value) in self.taps.items():
             m.d.comb += getattr(self, f"{name}_event").eq(event)
             m.d.comb += getattr(self, f"{name}_value").eq(value)
         return m
+
+
+def _tape(config: ChipConfig) -> dict:
+    """Ports of a tape from outside."""
+    return {
+        "tape_word": In(config.word_bits),
+        "tape_valid": In(1),
+        "tape_ready": Out(1),
+        "tape_restart": Out(1),
+    }
 
 
 def _stream(port) -> tuple[Value, Value]:

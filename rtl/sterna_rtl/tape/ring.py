@@ -1,0 +1,124 @@
+"""TapeRing: a tape from outside, kept while the slots read it one after the other."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.ram import Ram
+from sterna_rtl.lib.stream import connect_stream, transfers
+
+__all__ = ["TapeRing"]
+
+_QUEUE = 4
+"""Words in flight from the RAM and in the queue behind it, at one a clock."""
+
+
+class TapeRing(Component):
+    """Take words of a tape as they come and give them as plays say.
+
+    Words come once and in order. Those of a play of several times stay until their last time, so
+    that each slot gets them; meanwhile the words that follow come in, as long as there is room. A
+    play begins as soon as its first word is there.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Attributes
+    ----------
+    i : stream.Interface
+        Tape words from outside.
+    i_play : stream.Interface
+        `Layouts.play`, of one word or more and one time or more. Two are taken ahead.
+    restart : Signal, in
+        Drop all words, even one on `o` that waits, and all plays.
+    o : stream.Interface
+        Tape words. Registered.
+
+    Latency
+        4 clocks from a word that comes to `o`, if a play waits for it.
+
+    Throughput
+        1 word per clock, also from play to play.
+
+    Backpressure
+        `i.ready` comes from a register: there is room. A word is read only if the queue has room
+        for it and for all in flight.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        self.config = config
+        self.layouts = layouts = Layouts(config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(layouts.word)),
+                "i_play": In(stream.Signature(layouts.play)),
+                "restart": In(1),
+                "o": Out(stream.Signature(layouts.word)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        depth = self.config.ring_words
+        m.submodules.words = words = Ram(depth, self.layouts.word)
+        m.submodules.queue = queue = ResetInserter(self.restart)(Queue(self.layouts.word, _QUEUE))
+        connect_stream(m, queue.o, self.o)
+
+        def following(place: Value) -> Value:
+            return Mux(place == depth - 1, 0, place + 1)
+
+        # Words that are held (from the first of the play on), and those that may be read.
+        held, ready = Signal(range(depth + 1)), Signal(range(depth + 1))
+        written, frees, reads = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(held != depth),
+            words.write.enable.eq(transfers(self.i)),
+            words.write.data.eq(self.i.payload),
+        ]
+        with m.If(transfers(self.i)):
+            m.d.sync += words.write.address.eq(following(words.write.address))
+        # A word can be read on the clock after its write.
+        m.d.sync += written.eq(transfers(self.i))
+        m.d.sync += held.eq(held + transfers(self.i) - frees)
+
+        plays = ResetInserter(self.restart)(Queue(self.layouts.play, 2))
+        m.submodules.plays = plays
+        connect_stream(m, self.i_play, plays.i)
+        play = plays.o.payload
+        address, first = Signal.like(words.read.address), Signal.like(words.read.address)
+        busy, left, again = Signal(), Signal.like(play.words), Signal.like(play.times)
+        length = Signal.like(play.words)
+        ends, room = left == 1, Signal(range(_QUEUE + 1), init=_QUEUE)
+        m.d.comb += [
+            words.read.address.eq(address),
+            reads.eq(busy & (ready != 0) & (room != 0)),
+            frees.eq(reads & (again == 0)),
+            plays.o.ready.eq(~busy | (reads & ends & (again == 0))),
+        ]
+        # Going back makes the play's words, which are all held, ready once more.
+        m.d.sync += ready.eq(ready + written - reads + Mux(reads & ends & (again != 0), length, 0))
+        with m.If(reads):
+            m.d.sync += [address.eq(following(address)), left.eq(left - 1)]
+            with m.If(ends & (again != 0)):
+                m.d.sync += [address.eq(first), left.eq(length), again.eq(again - 1)]
+            with m.If(ends & (again == 0)):
+                m.d.sync += busy.eq(0)
+        with m.If(transfers(plays.o)):
+            m.d.sync += [busy.eq(1), left.eq(play.words), length.eq(play.words)]
+            m.d.sync += [again.eq(play.times - 1), first.eq(Mux(busy, following(address), address))]
+
+        in_flight = Signal()
+        m.d.sync += [in_flight.eq(reads), room.eq(room - reads + transfers(queue.o))]
+        m.d.comb += [queue.i.valid.eq(in_flight), queue.i.payload.eq(words.read.data)]
+        with m.If(self.restart):
+            m.d.sync += [
+                words.write.address.eq(0), address.eq(0), held.eq(0), ready.eq(0), written.eq(0),
+                busy.eq(0), in_flight.eq(0), room.eq(_QUEUE),
+            ]  # fmt: skip
+        return m
