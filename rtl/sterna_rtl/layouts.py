@@ -54,7 +54,7 @@ class Layouts:
     results : StructLayout
         What gathering operations write to a bank, E elements, for the quantizer's statistics:
         `values`, the values `second` whose squares make the second sum, addresses of w1 (side RAM
-        A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector.
+        A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector, its `slot`.
     scale : StructLayout
         Output scale of a segment.
     embedding : StructLayout
@@ -76,6 +76,7 @@ class Layouts:
 
     def __init__(self, config: ChipConfig) -> None:
         rows, lanes, elements = config.rows, config.lanes, config.elements
+        self.slot = slot = unsigned(config.slot_bits)
         self.word = unsigned(config.word_bits)
         self.weights = StructLayout({"nonzero": lanes, "negative": lanes})
         self.activations = ArrayLayout(signed(8), elements)
@@ -96,6 +97,7 @@ class Layouts:
                 "unit": 1,
                 "first": 1,
                 "last": 1,
+                "slot": slot,
             }
         )
         self.embedding = StructLayout(
@@ -111,8 +113,6 @@ class Layouts:
             }
         )
         self.token = unsigned(config.token_bits)
-        slot = unsigned(config.slot_bits)
-        self.slot = slot
         self.pass_ = StructLayout(
             {"active": config.slots, "sources": ArrayLayout(slot, config.slots)}
         )

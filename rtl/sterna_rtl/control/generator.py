@@ -11,6 +11,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import STOPS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Generator"]
@@ -122,15 +123,15 @@ class Generator(Component):
         pushed = transfers(prompt.i) & ~prompt.i.payload.more
         popped = transfers(prompt.o) & ~entry.more
         m.d.sync += groups.eq(groups + pushed - popped)
-        joins = (groups != 0) & ~self.draw.bit_select(entry.slot, 1)
+        joins = (groups != 0) & ~of_slot(self.draw, entry.slot)
 
         result = generated.i.payload
         stopped = Cat(stop.valid & (stop.token == result.token) for stop in self.stop).any()
-        aborts = (aborted | self.abort).bit_select(slot, 1)
+        aborts = of_slot(aborted | self.abort, slot)
         m.d.comb += [
-            result.token.eq(tokens[slot]),
+            result.token.eq(of_slot(tokens, slot)),
             result.slot.eq(slot),
-            result.last.eq((left[slot] <= 1) | stopped | aborts),
+            result.last.eq((of_slot(left, slot) <= 1) | stopped | aborts),
         ]
         drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
         m.d.comb += drawing.eq(self.draw & ~ended)
@@ -143,19 +144,19 @@ class Generator(Component):
                 m.d.comb += prompt.o.ready.eq(joins | joining)
                 with m.If(transfers(prompt.o)):
                     m.d.sync += [
-                        tokens[entry.slot].eq(entry.token),
-                        left[entry.slot].eq(self.count[entry.slot]),
-                        self.o_pass.payload.sources[entry.slot].eq(entry.source),
-                        self.draw.bit_select(entry.slot, 1).eq(entry.draw),
-                        members.bit_select(entry.slot, 1).eq(1),
-                        todo.bit_select(entry.slot, 1).eq(1),
+                        of_slot(tokens, entry.slot).eq(entry.token),
+                        of_slot(left, entry.slot).eq(of_slot(self.count, entry.slot)),
+                        of_slot(self.o_pass.payload.sources, entry.slot).eq(entry.source),
+                        of_slot(self.draw, entry.slot).eq(entry.draw),
+                        of_slot(members, entry.slot).eq(1),
+                        of_slot(todo, entry.slot).eq(1),
                         joining.eq(entry.more),
                     ]
                 with m.If(Mux(joins | joining, popped, self.draw.any())):
                     m.next = "FEED"
             with m.State("FEED"):
                 others = todo & (todo - 1)
-                m.d.comb += self.o_token.payload.eq(tokens[lowest])
+                m.d.comb += self.o_token.payload.eq(of_slot(tokens, lowest))
                 m.d.comb += self.o_token.valid.eq(todo.any())
                 with m.If(transfers(self.o_token)):
                     m.d.sync += todo.eq(others)
@@ -170,9 +171,9 @@ class Generator(Component):
                 sampled = self.i_sampled.payload
                 m.d.sync += slot.eq(sampled.slot)
                 with m.If(self.i_sampled.valid):
-                    m.d.sync += members.bit_select(sampled.slot, 1).eq(0)
-                    with m.If(self.draw.bit_select(sampled.slot, 1)):
-                        m.d.sync += tokens[sampled.slot].eq(sampled.token)
+                    m.d.sync += of_slot(members, sampled.slot).eq(0)
+                    with m.If(of_slot(self.draw, sampled.slot)):
+                        m.d.sync += of_slot(tokens, sampled.slot).eq(sampled.token)
                         m.next = "DRAWN"
                     with m.Elif(~(members & (members - 1)).any()):
                         m.d.sync += [members.eq(self.draw), todo.eq(self.draw)]
@@ -180,9 +181,9 @@ class Generator(Component):
             with m.State("DRAWN"):
                 m.d.comb += generated.i.valid.eq(1)
                 with m.If(generated.i.ready):
-                    m.d.sync += left[slot].eq(left[slot] - 1)
-                    m.d.sync += self.o_pass.payload.sources[slot].eq(slot)
-                    m.d.comb += ended.bit_select(slot, 1).eq(result.last)
+                    m.d.sync += of_slot(left, slot).eq(of_slot(left, slot) - 1)
+                    m.d.sync += of_slot(self.o_pass.payload.sources, slot).eq(slot)
+                    m.d.comb += of_slot(ended, slot).eq(result.last)
                     m.d.sync += self.draw.eq(drawing)
                     m.next = "PASS"
                     with m.If(~members.any()):

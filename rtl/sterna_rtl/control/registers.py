@@ -24,6 +24,7 @@ from sterna.spec.registers import (
     Status,
 )
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
 
 __all__ = ["REQUEST", "Registers"]
@@ -158,10 +159,10 @@ class Registers(Component):
         settings = {
             "TAPE_LENGTH": self.tape_length,
             "SLOT": slot,
-            "TEMPERATURE": self.temperature[slot],
+            "TEMPERATURE": of_slot(self.temperature, slot),
             "SEED_LOW": self.seed[:32],
             "SEED_HIGH": self.seed[32:],
-            "COUNT": self.count[slot],
+            "COUNT": of_slot(self.count, slot),
             "LOGITS": self.keep_logits,
             "UART_DIVISOR": self.divisor,
         }
@@ -204,7 +205,7 @@ class Registers(Component):
                 for command in Control:
                     strobe = getattr(self, command.name.lower())
                     if command in (Control.ABORT, Control.LOAD_SEED):
-                        strobe = strobe.bit_select(slot, 1)
+                        strobe = of_slot(strobe, slot)
                     m.d.comb += strobe.eq(write & request.data[command])
             with case("STATUS"):
                 m.d.comb += value.eq(status)

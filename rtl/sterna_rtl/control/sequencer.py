@@ -15,6 +15,7 @@ from sterna.spec.program import Op, Stats
 from sterna.spec.tape import HEADER_MAGIC, header_words
 from sterna_rtl.layouts import HEADER, Layouts
 from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["FAULTS", "Sequencer"]
@@ -206,7 +207,7 @@ class Sequencer(Component):
                 m.d.comb += slot.eq(number)
         m.d.comb += give.eq(pending & ~bad_header & room & (begun | ~embeds | self.i_pass.valid))
         m.d.comb += self.i_pass.ready.eq(give & embeds & ~begun)
-        others = {"slot": slot, "source": sources[slot], "first": header.row == 0}
+        others = {"slot": slot, "source": of_slot(sources, slot), "first": header.row == 0}
         for name, (_, layout, takes_part) in ports.items():
             job = queues[name].i
             m.d.comb += job.valid.eq(give & takes_part)

@@ -203,6 +203,7 @@ class Epilogue(Component):
         self._count_words(m, payload.vector_a, job.vector_a, valid)
         self._count_words(m, payload.vector_b, job.vector_b, valid)
         m.d.comb += [payload.first.eq(control.first), payload.unit.eq(operation.product)]
+        m.d.comb += payload.slot.eq(job.slot)
         # A choice behind the lanes' registers: one more register would cost each barrier a clock.
         for index, lane in enumerate(self.lanes):
             value, second = payload.values[index], payload.second[index]

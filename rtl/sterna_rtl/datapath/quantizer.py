@@ -19,6 +19,7 @@ from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Quantizer"]
@@ -256,6 +257,7 @@ class Quantizer(Component):
             beat.payload.unit.eq(before.unit),
             beat.payload.first.eq(Mux(gathers, before.first, reads.first)),
             beat.payload.last.eq(Mux(gathers, before.last, reads.last)),
+            beat.payload.slot.eq(before.slot),
             beat.payload.results.eq(gathers),
             beat.payload.measure.eq(reads.measure & ~gathers),
         ]
@@ -284,8 +286,8 @@ class Quantizer(Component):
         for clock in range(_SCALED - 1):
             slots.append(Signal(self.layouts.slot, name=f"slot_{clock}"))
             m.d.sync += slots[-1].eq(slots[-2])
-        places = self.kept[slots[_SCALED - 2]].places
-        factor = self._factors(m)[slots[_SCALED - 1]]
+        places = of_slot(self.kept, slots[_SCALED - 2]).places
+        factor = of_slot(self._factors(m), slots[_SCALED - 1])
         m.d.comb += queue.i.valid.eq(quantises[-1])
         for index in range(self.config.elements):
             cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}")
@@ -320,7 +322,7 @@ class Quantizer(Component):
         connect_stream(m, self.scale.o, scales.i)
         connect_stream(m, scales.o, self.o_scale)
         largest = self.normalise.o
-        kept = self.kept[job.slot]
+        kept = of_slot(self.kept, job.slot)
         with m.If(transfers(largest)):
             m.d.sync += [
                 kept.places.eq(largest.payload.places),

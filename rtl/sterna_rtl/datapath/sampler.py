@@ -16,6 +16,7 @@ from sterna_rtl.arith.xorshift import leap, next_draw
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Sampler"]
@@ -125,7 +126,7 @@ class Sampler(Component):
         with m.If(issue):
             m.d.sync += part.eq(part + 1)
 
-        scores = self._scores(m, beat, part, noise.o.payload, self.temperature[slot])
+        scores = self._scores(m, beat, part, noise.o.payload, of_slot(self.temperature, slot))
         score, lane = _largest(m, scores)
         finishing = done  # the last part is on its way, or has just been compared
         for stage in range(_SCORE_LATENCY + exact_log2(lanes)):
@@ -146,7 +147,7 @@ class Sampler(Component):
         """
         slot, working, begun = Signal(self.layouts.slot), Signal(), Signal()
         load = self._loaded
-        loads = load.bit_select(slot, 1)
+        loads = of_slot(load, slot)
         places = Signal(ArrayLayout(64, self.slots))  # state of the slot's next element
         m.d.sync += load.eq(self.load_seed)
         m.d.comb += self.i_job.ready.eq(~working)
@@ -163,11 +164,14 @@ class Sampler(Component):
         with m.If(loads & working & ~begun & ~issue):
             m.d.sync += starts.eq(1)
         with m.If(issue):
-            m.d.sync += [begun.eq(1), places[slot].eq(leap(places[slot], self.lanes))]
+            m.d.sync += [
+                begun.eq(1),
+                of_slot(places, slot).eq(leap(of_slot(places, slot), self.lanes)),
+            ]
         with m.If(starts):
-            m.d.sync += places[slot].eq(leap(self.state[slot], 1))
+            m.d.sync += of_slot(places, slot).eq(leap(of_slot(self.state, slot), 1))
         m.d.comb += [
-            noise.state.eq(places[slot]),
+            noise.state.eq(of_slot(places, slot)),
             noise.restart.eq(starts | transfers(self.i_job)),
         ]
         with m.If(done):
@@ -202,7 +206,7 @@ class Sampler(Component):
             {"score": score.shape(), "token": self.token_bits, "count": self.token_bits}
         )
         leads = Signal(ArrayLayout(lead, self.slots))
-        best, position = leads[flags.slot], Signal(self.token_bits)
+        best, position = of_slot(leads, flags.slot), Signal(self.token_bits)
         ended, slot = Signal(), Signal(self.layouts.slot)
         m.d.comb += position.eq(Mux(flags.first, 0, best.count))
         m.d.sync += [done.eq(flags.end), ended.eq(flags.last), slot.eq(flags.slot)]
@@ -213,7 +217,7 @@ class Sampler(Component):
         with m.If(ended):
             m.d.sync += [
                 self.o_token.valid.eq(1),
-                self.o_token.payload.token.eq(leads[slot].token),
+                self.o_token.payload.token.eq(of_slot(leads, slot).token),
                 self.o_token.payload.slot.eq(slot),
             ]
         with m.Elif(self.o_token.ready):

@@ -13,6 +13,7 @@ from sterna_rtl.arith.normalise import Normalise
 from sterna_rtl.arith.rsqrt import InverseRoot
 from sterna_rtl.datapath.statistics import SUMS
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import can_load, transfers
 
 __all__ = ["JOB_FIELDS", "Scale", "request_layout"]
@@ -163,16 +164,18 @@ class Scale(Component):
                 m.d.comb += inverse_root.i.valid.eq(shifter.o.valid)
                 m.d.comb += inverse_root.i.payload.eq(moved.value[-_PRODUCT_BITS:])
                 with m.If(shifter.o.valid):
-                    m.d.sync += roots[slot].exponent.eq((moved.places >> 1) - _ROOT_EXPONENT)
+                    m.d.sync += of_slot(roots, slot).exponent.eq(
+                        (moved.places >> 1) - _ROOT_EXPONENT
+                    )
                     m.next = "ROOT"
             with m.State("ROOT"):
-                m.d.sync += roots[slot].mantissa.eq(
+                m.d.sync += of_slot(roots, slot).mantissa.eq(
                     Mux(denominator == 0, 0, inverse_root.o.payload)
                 )
                 with m.If(inverse_root.o.valid):
                     m.next = "LARGEST"
             with m.State("LARGEST"):
-                root = roots[slot]
+                root = of_slot(roots, slot)
                 m.d.sync += [
                     a.eq(largest),
                     b.eq(root.mantissa),

@@ -13,6 +13,7 @@ from amaranth.utils import ceil_log2
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, SUM_BITS, SUM_SHIFT, VECTOR_BITS
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
 
 __all__ = ["LARGEST_BITS", "PRODUCT_BITS", "SUMS", "Statistics", "beat_layout"]
@@ -40,6 +41,7 @@ def beat_layout(config: ChipConfig) -> StructLayout:
             "last": 1,
             "results": 1,
             "measure": 1,
+            "slot": Layouts(config).slot,
         }
     )
 
@@ -50,7 +52,8 @@ class Statistics(Component):
     All exact: the largest of ``|x * w12|``, the sum of ``floor(x * w1 / 2**15 + 1/2)**2`` (of
     ``x**2`` if `unit`) and the sum of ``second**2``. Products of all beats are there to be used; a
     beat of `results` enters a largest product and the sums, one to `measure` a largest product of
-    its own. `first` begins a vector and `last` ends it; vectors of the two kinds may come in turns.
+    its own. `first` begins a vector and `last` ends it. Vectors of the two kinds may come in turns,
+    and so may results of several slots, as they do where a matrix is cut.
 
     Parameters
     ----------
@@ -80,6 +83,7 @@ class Statistics(Component):
 
     def __init__(self, config: ChipConfig) -> None:
         self.elements = config.elements
+        self.slots = config.slots
         levels = ceil_log2(config.elements)
         self.largest_latency = 4 + max(levels - 1, 0)
         self.sums_latency = 5 + levels
@@ -118,13 +122,18 @@ class Statistics(Component):
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
         pair = _halve(m, keys, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
         larger = Mux(pair[0] >= pair[-1], pair[0], pair[-1])
-        for name, output in ("results", self.o_largest), ("measure", self.o_measured):
-            largest = Signal(LARGEST_BITS + 1, name=f"largest_{name}")
+        for name, output, count in (
+            ("results", self.o_largest, self.slots),
+            ("measure", self.o_measured, 1),
+        ):
+            every = Signal(ArrayLayout(LARGEST_BITS + 1, count), name=f"largest_{name}")
             counts = self.i.payload[name]
-            valid, first, last = self._tags(m, counts, self.largest_latency - 2)
+            valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
+            largest = of_slot(every, slot)
             with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
                 m.d.sync += largest.eq(larger)
-            m.d.sync += output.payload.eq(largest[1:] + largest[0])
+            found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
+            m.d.sync += output.payload.eq(found[1:] + found[0])
             _offer(m, output, _register(m, valid & last, f"found_{name}"))
 
     def _sum_up(self, m: Module, values: list[Signal]) -> None:
@@ -144,20 +153,23 @@ class Statistics(Component):
             )
             squares2.append(_square(m, second, f"square2_{index}"))
 
-        valid, first, last = self._tags(m, self.i.payload.results, self.sums_latency - 1)
+        valid, first, last, slot = self._tags(m, self.i.payload.results, self.sums_latency - 1)
+        every = Signal(ArrayLayout(SUMS, self.slots))
+        m.d.comb += self.o_sums.payload.eq(of_slot(every, _register(m, slot, "sums_slot")))
         for name, squares in ("sum1", squares1), ("sum2", squares2):
             (total,) = _halve(m, squares, lambda a, b: a + b, f"{name}_part", until=1)
-            accumulator = self.o_sums.payload[name]
+            accumulator = of_slot(every, slot)[name]
             with m.If(valid):
                 m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
         _offer(m, self.o_sums, valid & last)
 
     def _tags(self, m: Module, counts: Value, clocks: int) -> tuple[Value, ...]:
-        """Return whether the beat of some clocks ago counts, and its `first` and `last`."""
-        tags = Cat(counts & self.i.valid, self.i.payload.first, self.i.payload.last)
+        """Return whether the beat of some clocks ago counts, its `first`, `last` and `slot`."""
+        beat = self.i.payload
+        tags = Cat(counts & self.i.valid, beat.first, beat.last, beat.slot)
         for clock in range(clocks):
             tags = _register(m, tags, f"tags_{clock}")
-        return tuple(tags)
+        return tags[0], tags[1], tags[2], tags[3:]
 
 
 def _register(m: Module, value: Value, name: str) -> Signal:
