@@ -33,6 +33,12 @@ NEXT_SEGMENT = 3
 KEEP = 7
 """Clocks from a job that keeps its statistics to its first activations."""
 
+FRESH = 10
+"""Clocks from a job whose statistics wait to its first activations."""
+
+ROW_AHEAD = 4
+"""Clocks by which the next row's reading begins before the last word of a row is there."""
+
 FILL = 2
 """Clocks from the last activations of a block to its first word."""
 
@@ -46,50 +52,58 @@ def _units(config: ChipConfig) -> tuple[TernaryEngine, Epilogue, Quantizer]:
     return units
 
 
-def expected_clocks(image: Image, config: ChipConfig) -> int:
-    """Clocks from a token that enters the embedding unit to the next one.
+def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
+    """Clocks from a pass's first token that enters the embedding unit to the next pass's.
 
     Parameters
     ----------
     image : Image
         A model laid out for `config`.
     config : ChipConfig
+    slots : int
+        Slots that take part in the pass.
     """
     engine, epilogue, quantizer = _units(config)
     headers = header_words(config.word_bits)
     regroup = int(config.rows != config.elements)
     load = config.columns // config.elements
+    row_free = 0  # the embedding may read the next row
     words_free = 0  # the engine may take the next word
     shadow_free = 0  # the shadow register may take the next block
     source_free = 0  # the quantizer may begin the next job
-    written = 0  # the last result of the segment before is in its bank
+    last_write = 0  # the segment before is in its bank
+    written = [0] * slots  # ... each slot's
     for segment in image.segments:
         header = segment.header
         beats = -(-header.rows // config.elements)
-        if header.op is Op.EMBED:
-            written = EMBEDDING + beats - 1 + epilogue.writes[Op.EMBED]
-            continue
-        if header.stats is Stats.FRESH:
-            ready = written + quantizer.barrier
-        elif header.stats is Stats.MAXIMUM:
-            ready = source_free + header.source_words + quantizer.barrier + 1
-        else:
-            ready = source_free + KEEP
-        tape_free = words_free + headers
-        loaded = start = 0
-        for _ in range(header.blocks):
-            loaded = max(ready, shadow_free) + load - 1
-            ready = loaded + 1
-            start = max(loaded + FILL, tape_free)
-            shadow_free = start
-            tape_free = start + max(header.groups, 4 if header.blocks > 1 else 0)
-        source_free = loaded
-        words_free = start + header.groups
-        last_sum = words_free - 1 + engine.latency + regroup
-        first_sum = start + engine.latency + regroup
-        first_beat = max(first_sum, written + NEXT_SEGMENT)
-        last_beat = max(last_sum, first_beat + beats - 1)
-        written = last_beat + epilogue.writes[header.op]
+        for slot in range(slots):
+            if header.op is Op.EMBED:
+                first_beat = max(row_free + EMBEDDING, last_write + NEXT_SEGMENT * bool(slot))
+                row_free = first_beat + beats - ROW_AHEAD
+                last_write = first_beat + beats - 1 + epilogue.writes[Op.EMBED]
+                written[slot] = last_write
+                continue
+            if header.stats is Stats.FRESH:
+                ready = max(written[slot] + quantizer.barrier, source_free + FRESH)
+            elif header.stats is Stats.MAXIMUM:
+                ready = source_free + header.source_words + quantizer.barrier + 1
+            else:
+                ready = source_free + KEEP
+            tape_free = words_free + headers * (slot == 0)
+            loaded = start = 0
+            for _ in range(header.blocks):
+                loaded = max(ready, shadow_free) + load - 1
+                ready = loaded + 1
+                start = max(loaded + FILL, tape_free)
+                shadow_free = start
+                tape_free = start + max(header.groups, 4 if header.blocks > 1 else 0)
+            source_free = loaded
+            words_free = start + header.groups
+            last_sum = words_free - 1 + engine.latency + regroup
+            first_sum = start + engine.latency + regroup
+            first_beat = max(first_sum, last_write + NEXT_SEGMENT)
+            last_beat = max(last_sum, first_beat + beats - 1)
+            last_write = written[slot] = last_beat + epilogue.writes[header.op]
     lanes = min(config.rows, config.elements)
     sampler = 5 + ceil_log2(lanes) + config.elements // lanes
-    return written + sampler + GENERATOR
+    return last_write + sampler + GENERATOR

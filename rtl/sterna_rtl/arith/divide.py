@@ -15,7 +15,8 @@ class Divide(Component):
     """Compute ``floor(numerator / divisor)``; 0 for the divisor 0.
 
     Each clock takes the largest multiple of the divisor that fits off the remainder. All multiples
-    are tried side by side, so that a step is one subtraction and one selection long.
+    are tried side by side, so that a step is one subtraction and one selection long; they are made
+    while the first digit is found.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ class Divide(Component):
     divisor_bits : int
         Bits of the divisor.
     digit_bits : int
-        Bits of the quotient per clock: 1, or 2 for three subtractors in place of one.
+        Bits of the quotient per clock, 1 to 4: a subtractor for each digit but 0.
 
     Attributes
     ----------
@@ -45,8 +46,8 @@ class Divide(Component):
     def __init__(self, numerator: int, divisor_bits: int, digit_bits: int = 2) -> None:
         if numerator >> divisor_bits == 0:
             raise ValueError(f"numerator must be at least 2**{divisor_bits}, not {numerator}")
-        if digit_bits not in (1, 2):
-            raise ValueError(f"digit_bits must be 1 or 2, not {digit_bits!r}")
+        if digit_bits not in (1, 2, 3, 4):
+            raise ValueError(f"digit_bits must be 1 to 4, not {digit_bits!r}")
         self.numerator = numerator
         self.divisor_bits = divisor_bits
         self.digit_bits = digit_bits
@@ -83,11 +84,14 @@ class Divide(Component):
                 steps.eq(self.latency - 1),
             ]
         multiples = [divisor]
-        if bits == 2:
-            triple = Signal(self.divisor_bits + 2)
-            with m.If(transfers(self.i)):
-                m.d.sync += triple.eq((self.i.payload << 1) + self.i.payload)
-            multiples += [divisor << 1, triple]
+        for digit in range(2, 1 << bits):
+            if digit % 2:
+                multiple = Signal(self.divisor_bits + bits, name=f"multiple_{digit}")
+                with m.If(transfers(self.i)):
+                    m.d.sync += multiple.eq(self.i.payload * digit)
+                multiples.append(multiple)
+            else:
+                multiples.append(multiples[digit // 2 - 1] << 1)
         with m.If(steps != 0):
             digit, rest = _divide(Cat(digits[-bits:], remainder), multiples)
             m.d.sync += [
@@ -101,10 +105,20 @@ class Divide(Component):
 
 def _divide(value: Value, multiples: list[Value]) -> tuple[Value, Value]:
     """Return how often the first of the multiples 1, 2, ... fits into a value, and the rest."""
-    digit, rest = C(0, len(multiples).bit_length()), value
-    for count, multiple in enumerate(multiples, 1):
+    fits, rests = [], [value]
+    for multiple in multiples:
         difference = value - multiple
-        fits = ~difference[-1]
-        digit = Mux(fits, C(count, len(digit)), digit)
-        rest = Mux(fits, difference, rest)
-    return digit, rest
+        fits.append(~difference[-1])
+        rests.append(difference)
+    return _select(fits, rests)
+
+
+def _select(fits: list[Value], rests: list[Value]) -> tuple[Value, Value]:
+    """Return the number of multiples that fit and their rest; those that fit are the first ones."""
+    if not fits:
+        return C(0, 0), rests[0]
+    half = len(rests) // 2
+    low, low_rest = _select(fits[: half - 1], rests[:half])
+    high, high_rest = _select(fits[half:], rests[half:])
+    upper = fits[half - 1]
+    return Cat(Mux(upper, high, low), upper), Mux(upper, high_rest, low_rest)

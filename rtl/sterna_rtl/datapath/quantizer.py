@@ -83,9 +83,9 @@ class Quantizer(Component):
         Clocks from the last result to the first activations of a job that waits for it.
 
     Latency
-        `barrier` is 18 clocks for E = 1 and E = 2 and grows by one with every further doubling: 20
+        `barrier` is 14 clocks for E = 1 and E = 2 and grows by one with every further doubling: 16
         for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
-        FRESH 14 if its statistics wait, MAXIMUM one per word and `barrier`.
+        FRESH 10 if its statistics wait, MAXIMUM one per word and `barrier`.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -100,7 +100,7 @@ class Quantizer(Component):
         self.layouts = layouts = Layouts(config)
         self.statistics = Statistics(config)
         self.normalise = Normalise(LARGEST_BITS, keep=MAXIMUM_BITS)
-        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS)
+        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, 4)
         self.scale = Scale(config)
         several = config.slots > 1  # statistics and reciprocals go through registers of their slots
         self.barrier = (
@@ -152,8 +152,9 @@ class Quantizer(Component):
         job, reciprocal = self.i_job.payload, self.reciprocal
         free = ~self.i_results.valid  # side RAM B is
         restart, last_beat = Signal(), Signal()
-        several = self.config.slots > 1
-        wait = Signal(range(reciprocal.latency))
+        # The first read meets the reciprocal in the pipeline; it may have to pause for that.
+        pause = reciprocal.latency - _SCALED + (self.config.slots > 1)
+        wait = Signal(range(pause + 1))
         asked = Signal()  # the job's largest product is being normalised
         largest, measured = self.largest, self.statistics.o_measured
         measures = job.stats == Stats.MAXIMUM
@@ -193,11 +194,10 @@ class Quantizer(Component):
                 with m.If(~in_flight):
                     m.d.comb += self.normalise.o.ready.eq(reciprocal.i.ready)
                     m.d.comb += reciprocal.i.valid.eq(self.normalise.o.valid)
-                # The first read meets the reciprocal in the pipeline.
-                m.d.sync += wait.eq(reciprocal.latency - _SCALED + several)
+                m.d.sync += wait.eq(pause)
                 with m.If(transfers(reciprocal.i)):
                     m.d.sync += [asks.eq(1), asked.eq(0)]
-                    m.next = "RECIPROCAL"
+                    m.next = "RECIPROCAL" if pause else "ACTIVATIONS"
             with m.State("RECIPROCAL"):
                 m.d.sync += wait.eq(wait - 1)
                 with m.If(wait == 1):
