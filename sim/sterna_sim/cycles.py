@@ -39,7 +39,7 @@ FRESH = 10
 ROW_AHEAD = 4
 """Clocks by which the next row's reading begins before the last word of a row is there."""
 
-FILL = 2
+FILL = 1
 """Clocks from the last activations of a block to its first word."""
 
 

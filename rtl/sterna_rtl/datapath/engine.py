@@ -43,9 +43,9 @@ class _Activations(Component):
     i : stream.Interface
         E activations of a block after the other.
     full : Signal, out
-        The shadow holds a whole block.
+        The shadow holds a whole block, or its last activations come on this clock.
     swap : Signal, in
-        Make the shadow active, from the next clock on.
+        Make that block active, from the next clock on.
     active : View, out
     """
 
@@ -65,7 +65,9 @@ class _Activations(Component):
         beat = Signal(range(self.beats))
         shadow = Signal.like(self.active, reset_less=True)
         elements = len(self.i.payload)
-        m.d.comb += self.i.ready.eq(~self.full)
+        stored = Signal()
+        last = transfers(self.i) & (beat == self.beats - 1)
+        m.d.comb += [self.i.ready.eq(~stored), self.full.eq(stored | last)]
         with m.If(transfers(self.i)):
             for index in range(self.beats):
                 with m.If(beat == index):
@@ -73,11 +75,15 @@ class _Activations(Component):
                     m.d.sync += [
                         shadow[first + lane].eq(self.i.payload[lane]) for lane in range(elements)
                     ]
-            m.d.sync += beat.eq(beat + 1)
-            with m.If(beat == self.beats - 1):
-                m.d.sync += [beat.eq(0), self.full.eq(1)]
+            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
+        m.d.sync += stored.eq(self.full & ~self.swap)
         with m.If(self.swap):
-            m.d.sync += [self.active.eq(shadow), self.full.eq(0)]
+            m.d.sync += self.active.eq(shadow)
+            with m.If(~stored):  # the last activations have not been in the shadow
+                final = len(self.active) - elements
+                m.d.sync += [
+                    self.active[final + lane].eq(self.i.payload[lane]) for lane in range(elements)
+                ]
         return m
 
 
@@ -161,7 +167,7 @@ class TernaryEngine(Component):
         sums would have no room.
 
     Latency
-        `latency` clocks from a word of the last block to its sums on `o`; two clocks from the last
+        `latency` clocks from a word of the last block to its sums on `o`; one clock from the last
         beat of a block to its first word.
 
     Throughput
