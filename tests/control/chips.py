@@ -15,6 +15,8 @@ def chip(
     packing: Packing = Packing.FIVE_THIRDS,
     words: int = 5,
     vocab: int = 61,
+    slots: int = 1,
+    ring: bool = False,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
     return ChipConfig(
@@ -22,7 +24,7 @@ def chip(
         columns=columns,
         elements=elements,
         packing=packing,
-        tape_words=2 * words + 1,
+        tape_words=0 if ring else 2 * words + 1,
         vector_a_words=words + 1,
         vector_b_words=words + 2,
         embedding_words=3 * words,
@@ -32,4 +34,6 @@ def chip(
         psum_words=64,
         max_columns=64,
         max_vocab=vocab,
+        slots=slots,
+        ring_words=2 * words + 1 if ring else 0,
     )

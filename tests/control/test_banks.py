@@ -56,8 +56,12 @@ class BanksBench(UnitBench):
 
     name = "banks"
     stalls = (Stalls(), Stalls("random", "random"))
-    configs = {f"E-{elements}": chip(elements=elements) for elements in (8, 1, 2)}
-    cocotb_configs = ("E-1", "E-2")
+    configs = {
+        **{f"E-{elements}": chip(elements=elements) for elements in (8, 1, 2)},
+        "2-slots": chip(elements=2, slots=2),
+        "3-slots": chip(elements=1, slots=3),
+    }
+    cocotb_configs = ("E-1", "3-slots")
     bugs = {
         "products go to the residual's bank": broken(
             'f"epilogue_{name}_write"', '"epilogue_residual_write"'
@@ -73,8 +77,14 @@ class BanksBench(UnitBench):
             "(self.embedding_reads & ~self.epilogue_reads, self.embedding_vector_read)",
         ),
         "lower bounds at the quantizer's address": broken("(self.epilogue_reads, self", "(0, self"),
+        **{
+            f"all slots share the {name}": broken(
+                f"(config.slots * config.{name}_words", f"(config.{name}_words"
+            )
+            for name in ("residual", "scratch", "state")
+        },
     }
-    bug_configs = ("E-8",)
+    bug_configs = ("E-8", "3-slots")
 
     def dut(self, config):
         return Clocked(Banks(config))

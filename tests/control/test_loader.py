@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.registers import Memory
 from sterna.spec.trits import Packing
 from sterna_rtl.control.loader import ADDRESS_BITS, PIECE, READ_CLOCKS, Loader
+from sterna_rtl.layouts import Layouts
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from sterna_sim.kit import Memory as Ram
 from sterna_sim.kit.ports import Codec
@@ -17,8 +18,7 @@ from tests.control.wrap import join
 COMMAND = StructLayout(
     {"set": 1, "restart": 1, "memory": Memory, "address": ADDRESS_BITS, "read": 1, "data": PIECE}
 )
-RAMS = tuple(memory for memory in Memory if memory is not Memory.STREAM)
-NAMES = tuple(memory.name.lower() for memory in RAMS)
+NAMES = tuple(memory.name.lower() for memory in Memory if memory is not Memory.STREAM)
 
 
 class Commanded(Component):
@@ -77,7 +77,7 @@ class Host:
     def __init__(self, loader, rng):
         self.rng = rng
         self.codecs = {memory: Codec(shape) for memory, (_, shape) in loader.words.items()}
-        self.codecs[Memory.STREAM] = self.codecs[Memory.TAPE]
+        self.codecs[Memory.STREAM] = Codec(Layouts(loader.config).word)
         self.rams = {memory: [0] * depth for memory, (depth, _) in loader.words.items()}
         self.commands, self.answers, self.streamed = [], [], []
         self.memory, self.position = Memory.TAPE, 0
@@ -167,8 +167,10 @@ class LoaderBench(UnitBench):
         "E-4": chip(rows=2, columns=12, elements=4),
         "two-pieces": chip(rows=1, columns=16, elements=4, packing=Packing.TWO_BITS),
         "R-2-E-1": chip(rows=2, columns=1, elements=1),
+        "2-slots": chip(elements=2, slots=2),
+        "ring-3-slots": chip(columns=12, elements=4, slots=3, ring=True),
     }
-    cocotb_configs = ("E-1", "E-4")
+    cocotb_configs = ("E-4", "ring-3-slots")
     bugs = {
         "pieces from the top": broken(
             "Cat(data, self.i.payload.data)[PIECE:]", "Cat(self.i.payload.data, data)[:longest]"
@@ -198,7 +200,8 @@ class LoaderBench(UnitBench):
     def cases(self, config, rng):
         loader = Loader(config)
         host = Host(loader, rng)
-        for memory in RAMS:
+        rams = tuple(host.rams)
+        for memory in rams:
             host.go_to(memory, 0)
             host.write_words(len(host.rams[memory]))
         yield host.case("all", clocks=len(host.commands))
@@ -220,7 +223,7 @@ class LoaderBench(UnitBench):
         yield host.case("state", clocks=written + 5 * (len(host.answers) + 1))
 
         for _ in range(30):
-            memory = RAMS[rng.integers(len(RAMS))]
+            memory = rams[rng.integers(len(rams))]
             words = len(host.rams[memory])
             host.go_to(memory, int(rng.integers(words)))
             host.write_words(int(rng.integers(1, min(3, words - host.position) + 1)))

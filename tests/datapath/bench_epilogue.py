@@ -27,7 +27,9 @@ from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 __all__ = ["EpilogueBench", "LongBench", "chip"]
 
 
-def chip(rows: int, columns: int, elements: int, *, words: int, max_columns: int) -> ChipConfig:
+def chip(
+    rows: int, columns: int, elements: int, *, words: int, max_columns: int, slots: int = 1
+) -> ChipConfig:
     """Return a small chip whose residual bank has that many words; the other RAMs are deeper."""
     unused = ["tape_words", "vector_b_words", "embedding_words", "psum_words", "max_vocab"]
     return ChipConfig(
@@ -40,6 +42,7 @@ def chip(rows: int, columns: int, elements: int, *, words: int, max_columns: int
         state_words=2 * words + 1,
         vector_a_words=words + 2,
         max_columns=max_columns,
+        slots=slots,
         **dict.fromkeys(unused, 64),
     )
 
@@ -83,8 +86,8 @@ class Harness(Component):
 class Machine:
     """Executes segments on banks in NumPy and notes what goes into the unit and comes out.
 
-    Vectors have `length` elements and begin at word 0 of the residual and scratch banks; what is
-    behind them must stay as it is.
+    Vectors have `length` elements and begin at word 0 of a slot's residual and scratch banks; what
+    is behind them must stay as it is.
     """
 
     config: ChipConfig
@@ -119,12 +122,13 @@ class Machine:
         return np.where(self.rng.random(size) < 0.2, extremes, values)
 
     def _bank(self, name: str, words: int, bits: int, first: int) -> np.ndarray:
-        """Fill a bank and return its elements; the result is written back by `case`."""
-        elements = self.config.elements
+        """Fill a bank and return each slot's elements; the result is written back by `case`."""
+        elements, slots = self.config.elements, self.config.slots
         limit = (1 << (bits - 1)) - 1
-        content = self._mostly_random(-limit, limit, words * elements)
+        content = self._mostly_random(-limit, limit, slots * words * elements)
+        content = content.reshape(slots, -1)
         # The last word of a vector is padded with zeros, as its writers leave it.
-        content[first * elements + self.length : (first + self.words) * elements] = 0
+        content[:, first * elements + self.length : (first + self.words) * elements] = 0
         memory = Memory(
             content.reshape(-1, elements).copy(),
             [(f"{name}_read__address", f"{name}_read__data")],
@@ -146,8 +150,8 @@ class Machine:
         return Case(self.inputs, self.outputs, finals=totals, memories=self.memories, **facts)
 
     def run_at_random(self, count: int) -> None:
-        """Execute random operations, some of them cut into two segments."""
-        rng, unit = self.rng, max(self.config.elements, self.config.rows)
+        """Execute random operations in all slots, some of them cut into two segments."""
+        rng, unit, slots = self.rng, max(self.config.elements, self.config.rows), self.config.slots
         ops = list(Op)
         rng.shuffle(ops)
         for op in itertools.islice(itertools.cycle(ops), count):
@@ -155,13 +159,25 @@ class Machine:
             more = int(rng.integers(12 * self.config.elements)) if op is Op.LOGITS else 0
             length = self.length + more
             cut = int(rng.integers(0, -(-length // unit))) * unit
+            parts = [{"rows": length}]
             if op is not Op.EMBED and cut and rng.random() < 0.4:
-                self.run(op, cut, more=1)
-                self.run(op, length - cut, row=cut)
-            else:
-                self.run(op, length)
+                parts = [{"rows": cut, "more": 1}, {"rows": length - cut, "row": cut}]
+            # A slot goes on from its own state, or each from that of the slot before.
+            back = int(rng.integers(2))
+            for part, slot in itertools.product(parts, range(slots)):
+                self.run(op, **part, slot=slot, source=(slot - back) % slots)
 
-    def run(self, op: Op, rows: int, *, row: int = 0, more: int = 0, loud: bool = False) -> None:
+    def run(
+        self,
+        op: Op,
+        rows: int,
+        *,
+        row: int = 0,
+        more: int = 0,
+        slot: int = 0,
+        source: int = 0,
+        loud: bool = False,
+    ) -> None:
         """Execute one segment; a loud one has shifts so small that much is clamped."""
         config, rng, elements = self.config, self.rng, self.config.elements
         words = -(-rows // elements)
@@ -187,6 +203,8 @@ class Machine:
             "sigmoid_shift": int(rng.integers(16)),
             "out_shift": int(rng.choice([rng.integers(8, 20), rng.integers(32)])),
             "residual_shift": int(rng.choice([0, rng.integers(16)])),
+            "slot": slot,
+            "source": source,
         }
         if loud:
             job |= {"out_shift": 4, "residual_shift": 0}
@@ -216,11 +234,11 @@ class Machine:
         self.counters.segments += not more
 
     def _finish(self, op: Op, job: dict, y: np.ndarray) -> None:
-        counters, row = self.counters, job["row"]
+        counters, row, slot = self.counters, job["row"], job["slot"]
         part = slice(row, row + job["rows"])
         first_state = self.state_base * self.config.elements + row
-        h = self.h[first_state : first_state + job["rows"]]
-        x, scratch = self.x[part], self.scratch[part]
+        states = self.h[:, first_state : first_state + job["rows"]]
+        x, scratch, h = self.x[slot, part], self.scratch[slot, part], states[slot]
         before = counters.saturations
         constants = job["sigmoid_shift"], job["out_shift"], counters
         second = np.zeros_like(y)
@@ -234,7 +252,8 @@ class Machine:
             case Op.STATE:
                 first = self.bound_base * self.config.elements + row
                 bound = self.bounds[first : first + job["rows"]] if job["bounded"] else 0
-                h[:] = golden.state(y, h.copy(), scratch[None], bound, *constants)[0]
+                before_it = states[job["source"]].copy()
+                h[:] = golden.state(y, before_it, scratch[None], bound, *constants)[0]
             case Op.GATE:
                 scratch[:] = golden.gate(y, h[None], *constants)[0]
                 second = y
@@ -262,6 +281,7 @@ class Machine:
                     "mask": mask,
                     "first": job["row"] == 0 and index == 0,
                     "last": not job["more"] and index == len(words) - 1,
+                    "end": index == len(words) - 1,
                 }
             )
 
@@ -278,6 +298,7 @@ class Machine:
                     "unit": job["op"] == Op.PRODUCT,
                     "first": first_word == 0 and index == 0,
                     "last": not job["more"] and index == len(words) - 1,
+                    "slot": job["slot"],
                 }
             )
 
@@ -306,6 +327,8 @@ class EpilogueBench(UnitBench):
         "4x6-2": chip(4, 6, 2, words=4, max_columns=768),
         "2x12-4": chip(2, 12, 4, words=3, max_columns=96),
         "1x3-1-wide": chip(1, 3, 1, words=4, max_columns=1 << 16),
+        "2x6-2-of-2-slots": chip(2, 6, 2, words=4, max_columns=96, slots=2),
+        "1x3-1-of-3-slots": chip(1, 3, 1, words=4, max_columns=96, slots=3),
     }
     cocotb_configs = ()
     bugs = {
@@ -332,8 +355,28 @@ class EpilogueBench(UnitBench):
         "room for one more logit": planted(
             "range(depth + 1), init=depth", "range(depth + 2), init=depth + 1"
         ),
+        "end of the last part only": planted(
+            "payload.end.eq(ended)", "payload.end.eq(ended & ~control.job.more)"
+        ),
+        "state of the own slot": planted(
+            "Mux(control.operation.state, job.source, job.slot)", "job.slot"
+        ),
+        "state of the source for a gate": planted(
+            "Mux(control.operation.state, job.source, job.slot)", "job.source"
+        ),
+        "state to the source": planted(
+            '(Op.STATE,), first_word(self.config, "state", job.slot)',
+            '(Op.STATE,), first_word(self.config, "state", job.source)',
+        ),
+        "residual of the first slot": planted(
+            '"residual", first_word(self.config, "residual", job.slot)', '"residual", 0'
+        ),
+        "scratch of the first slot": planted(
+            '"scratch", first_word(self.config, "scratch", job.slot)', '"scratch", 0'
+        ),
+        "results of the first slot": planted("payload.slot.eq(job.slot)", "payload.slot.eq(0)"),
     }
-    bug_configs = ("4x6-2",)
+    bug_configs = ("4x6-2", "2x6-2-of-2-slots")
     not_stalled = {
         "i_job": "asked for once a segment, when it has often come already",
         "i_scale": "the same",
@@ -349,7 +392,7 @@ class EpilogueBench(UnitBench):
         longest = config.residual_words * config.elements
         for length in (int(rng.integers(1, longest)), config.elements):
             machine = Machine(config, rng, length, counters)
-            machine.run_at_random(9)
+            machine.run_at_random(9 if config.slots == 1 else 7)
             yield machine.case(name=f"{length=}")
 
 
@@ -360,6 +403,7 @@ class LongBench(EpilogueBench):
     configs = {
         "8x6-2": chip(8, 6, 2, words=9, max_columns=768),
         "1x3-1-wide": chip(1, 3, 1, words=12, max_columns=6912),
+        "2x6-2-of-2-slots": chip(2, 6, 2, words=6, max_columns=96, slots=2),
     }
     cocotb_configs = tuple(configs)
     stalls = (Stalls(), Stalls("random", "random"))
@@ -372,7 +416,7 @@ class LongBench(EpilogueBench):
             if length == longest:
                 for op in Op:
                     machine.run(op, length, loud=True)
-            machine.run_at_random(14)
+            machine.run_at_random(14 if config.slots == 1 else 7)
             yield machine.case(name=f"{length=}")
         for op in Op:
             assert clamped[op, "y"], f"no y of {op.name} was clamped"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
 import numpy as np
 
 from sterna.golden import quantizer as golden
 from sterna.golden import scale, statistics
+from sterna.golden.statistics import Statistics
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS, RESIDUAL_BITS, SCALE_BITS, SCRATCH_BITS, VECTOR_BITS
 from sterna.spec.program import Op, Stats
@@ -15,20 +20,20 @@ from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 
 __all__ = ["QuantizerBench", "WideBench", "chip", "random_constants", "random_vector"]
 
-SLOTS = 8
-"""Vectors in each side RAM."""
+PLACES = 8
+"""Vectors in each side RAM, for each slot."""
 
 
-def chip(columns: int, elements: int, words: int = 9) -> ChipConfig:
-    """Return a small chip with banks of some words; side RAMs hold `SLOTS` vectors."""
+def chip(columns: int, elements: int, words: int = 9, slots: int = 1) -> ChipConfig:
+    """Return a small chip with banks of some words; side RAMs hold `PLACES` vectors a slot."""
     return ChipConfig(
         rows=1,
         columns=columns,
         elements=elements,
         packing=Packing.TWO_BITS,
         tape_words=16,
-        vector_a_words=SLOTS * words,
-        vector_b_words=SLOTS * words,
+        vector_a_words=PLACES * slots * words,
+        vector_b_words=PLACES * slots * words,
         embedding_words=16,
         residual_words=words,
         scratch_words=words,
@@ -36,6 +41,7 @@ def chip(columns: int, elements: int, words: int = 9) -> ChipConfig:
         psum_words=64,
         max_columns=words * elements,
         max_vocab=64,
+        slots=slots,
     )
 
 
@@ -66,6 +72,18 @@ def random_constants(rng: np.random.Generator) -> dict[str, int]:
     }
 
 
+@dataclass
+class Slot:
+    """What the quantizer has to remember of a slot: as after a reset, everything is zero."""
+
+    bank: str = "residual"
+    place: int = 0
+    length: int = 1
+    statistics: Statistics = field(default_factory=lambda: Statistics([0], [0], [0]))
+    root: tuple[int, int] = (0, 0)
+    gathered: Slot | None = None  # what its next FRESH job goes on with
+
+
 class Player:
     """Plays the epilogue and the tape: fills the banks, remembers what the quantizer has to.
 
@@ -78,122 +96,132 @@ class Player:
     def __init__(self, config: ChipConfig, rng: np.random.Generator) -> None:
         self.config = config
         self.rng = rng
+        size = config.residual_words * config.elements
         self.banks = {
-            "residual": np.zeros(config.residual_words * config.elements, dtype=np.int64),
-            "scratch": np.zeros(config.scratch_words * config.elements, dtype=np.int64),
+            name: np.zeros((config.slots, size), dtype=np.int64) for name in ("residual", "scratch")
         }
-        count = config.vector_a_words * config.elements
-        self.weights = {name: np.zeros(count, dtype=np.int64) for name in "ab"}
-        # As after a reset: everything that can be kept is zero.
-        self.bank, self.slot, self.length = "residual", 0, 1
-        self.statistics = statistics.Statistics([0], [0], [0])
-        self.root = 0, 0
+        self.places = PLACES * config.slots
+        self.weights = {name: np.zeros((self.places, size), dtype=np.int64) for name in "ab"}
+        self.slots = [Slot() for _ in range(config.slots)]
         self._begin()
 
     def _begin(self) -> None:
         self.inputs: dict[str, list] = {"i_results": [], "i_job": []}
         self.outputs: dict[str, list] = {"o_activations": [], "o_scale": []}
         # RAMs keep still during a case.
-        self.free_slots = [slot for slot in range(SLOTS) if slot != self.slot]
+        used = {known.place for slot in self.slots for known in (slot, slot.gathered) if known}
+        self.free_places = [place for place in range(self.places) if place not in used]
 
     def _fill(self, ram: str, length: int) -> int:
-        """Fill a slot of a side RAM; return the slot."""
-        slot = self.free_slots.pop()
-        part = self._vector(ram, slot)
+        """Fill a place of a side RAM; return the place."""
+        place = self.free_places.pop()
+        part = self.weights[ram][place]
         self._clear(part, length)
         part[:length] = random_vector(self.rng, VECTOR_BITS, length)
-        return slot
+        return place
 
     def _clear(self, part: np.ndarray, length: int) -> None:
         """Put zeros after a vector to the end of its last word, and anything behind it."""
         part[:] = self.rng.integers(-(1 << 15), 1 << 15, len(part))
         part[: self._words(length) * self.config.elements] = 0
 
-    def _vector(self, ram: str, slot: int) -> np.ndarray:
-        size = len(self.weights[ram]) // SLOTS
-        return self.weights[ram][slot * size : (slot + 1) * size]
-
-    def _address(self, slot: int) -> int:
-        return slot * self.config.vector_a_words // SLOTS
-
     def _words(self, length: int) -> int:
         return -(-length // self.config.elements)
 
-    def gather(self, length: int) -> None:
-        """Write a vector to the other bank than that of the last one, and its results."""
+    def gather(self, length: int, order: Sequence[int] = (0,), parts: int = 1) -> None:
+        """Write a vector of each slot to its other bank: first parts of all, then second ones."""
+        vectors = [self._results(length, slot) for slot in order]
+        # Words are cut where they may be, so that some parts are empty.
+        cuts = np.sort(self.rng.integers(self._words(length) + 1, size=parts - 1)).tolist()
+        for start, stop in pairwise([0, *cuts, self._words(length)]):
+            for beats in vectors:
+                self.inputs["i_results"] += beats[start:stop]
+
+    def _results(self, length: int, slot: int) -> list[dict]:
+        """Write a vector to the other bank than that of the last one; return its results."""
         rng, elements, words = self.rng, self.config.elements, self._words(length)
-        bank = "scratch" if self.bank == "residual" else "residual"
+        bank = "scratch" if self.slots[slot].bank == "residual" else "residual"
         values, second = np.zeros((2, words * elements), dtype=np.int64)
         bits = SCRATCH_BITS if bank == "scratch" else RESIDUAL_BITS
         values[:length] = random_vector(rng, bits, length)
         second[:length] = random_vector(rng, PRE_BITS, length)
-        self._clear(self.banks[bank], length)
-        self.banks[bank][: len(values)] = values
-        slot1, slot12, unit = self._fill("a", length), self._fill("b", length), rng.random() < 0.2
-        for word in range(words):
-            part = slice(word * elements, (word + 1) * elements)
-            self.inputs["i_results"].append(
-                {
-                    "values": values[part],
-                    "second": second[part],
-                    "vector_a": self._address(slot1) + word,
-                    "vector_b": self._address(slot12) + word,
-                    "unit": unit,
-                    "first": word == 0,
-                    "last": word == words - 1,
-                }
-            )
-        w1, w12 = self._vector("a", slot1), self._vector("b", slot12)
+        self._clear(self.banks[bank][slot], length)
+        self.banks[bank][slot, : len(values)] = values
+        place1, place12 = self._fill("a", length), self._fill("b", length)
+        unit = rng.random() < 0.2
         gathered = statistics.statistics(
             values[None],
-            None if unit else w1[: len(values)],
-            w12[: len(values)],
+            None if unit else self.weights["a"][place1, : len(values)],
+            self.weights["b"][place12, : len(values)],
             second[None],
         )
-        self.next = bank, slot12, length, gathered
+        self.slots[slot].gathered = Slot(bank, place12, length, gathered)
+        return [
+            {
+                "values": values[word * elements : (word + 1) * elements],
+                "second": second[word * elements : (word + 1) * elements],
+                "vector_a": place1 * self.config.residual_words + word,
+                "vector_b": place12 * self.config.residual_words + word,
+                "unit": unit,
+                "first": word == 0,
+                "last": word == words - 1,
+                "slot": slot,
+            }
+            for word in range(words)
+        ]
 
-    def fresh(self, **job) -> None:
+    def fresh(self, slot: int = 0, **job) -> None:
         """Quantise what was gathered."""
-        self.bank, self.slot, self.length, self.statistics = self.next
-        self.job(Stats.FRESH, **job)
+        gathered = self.slots[slot].gathered
+        assert gathered is not None
+        self.slots[slot] = gathered
+        self.job(Stats.FRESH, slot, **job)
 
-    def maximum(self, **job) -> None:
+    def maximum(self, slot: int = 0, **job) -> None:
         """Quantise the same source with other weights."""
-        self.slot = self._fill("b", self.length)
-        self.job(Stats.MAXIMUM, **job)
+        known = self.slots[slot]
+        known.place = self._fill("b", known.length)
+        self.job(Stats.MAXIMUM, slot, **job)
 
-    def job(self, stats: Stats, blocks: int | None = None) -> None:
+    def keep(self, slot: int = 0, **job) -> None:
+        """Quantise the same source with the same weights."""
+        self.job(Stats.KEEP, slot, **job)
+
+    def job(self, stats: Stats, slot: int, blocks: int | None = None) -> None:
         """Append a job and what must come of it."""
-        config, rng = self.config, self.rng
+        config, rng, known = self.config, self.rng, self.slots[slot]
         constants = random_constants(rng)
         eps = constants["eps_mantissa"], constants["eps_exponent"]
-        count = self._words(self.length) * config.elements
-        source = self.banks[self.bank][None, :count]
-        w12 = self._vector("b", self.slot)[:count]
-        known = self.statistics
+        count = self._words(known.length) * config.elements
+        source = self.banks[known.bank][slot, None, :count]
+        w12 = self.weights["b"][known.place, :count]
+        of_source = known.statistics
         if stats is Stats.MAXIMUM:
-            known.largest = statistics.largest_product(source, w12)
+            of_source.largest = statistics.largest_product(source, w12)
         if stats is Stats.FRESH:
-            self.root = scale.inverse_root(
-                scale.denominator(known.sum1[0], known.sum2[0], eps, constants["eps_constant"])
+            known.root = scale.inverse_root(
+                scale.denominator(
+                    of_source.sum1[0], of_source.sum2[0], eps, constants["eps_constant"]
+                )
             )
         blocks = -(-count // config.columns) if blocks is None else blocks
         activations = np.zeros(blocks * config.columns, dtype=np.int64)
-        activations[:count] = golden.quantise(source, w12, known.largest)[0]
+        activations[:count] = golden.quantise(source, w12, of_source.largest)[0]
         others = [op for op in Op if op not in (Op.EMBED, Op.RESIDUAL)]
         self.inputs["i_job"].append(
             {
-                "op": Op.RESIDUAL if self.bank == "scratch" else rng.choice(others),
+                "op": Op.RESIDUAL if known.bank == "scratch" else rng.choice(others),
                 "stats": stats,
                 "blocks": blocks,
-                "source_words": self._words(self.length),
-                "vector_q": self._address(self.slot),
+                "source_words": self._words(known.length),
+                "vector_q": known.place * config.residual_words,
+                "slot": slot,
                 **constants,
             }
         )
         self.outputs["o_activations"] += list(activations.reshape(-1, config.elements))
         constant = constants["scale_mantissa"], constants["scale_exponent"]
-        mantissa, shift = scale.output_scale(known.largest[0], self.root, constant)
+        mantissa, shift = scale.output_scale(of_source.largest[0], known.root, constant)
         self.outputs["o_scale"].append({"mantissa": mantissa, "shift": shift})
 
     def case(self, name: str, clocks: int | None = None) -> Case:
@@ -220,8 +248,10 @@ class QuantizerBench(UnitBench):
     configs = {
         "6-2": chip(6, 2),
         "1-1": chip(1, 1),
+        "6-2-of-2-slots": chip(6, 2, slots=2),
+        "1-1-of-3-slots": chip(1, 1, words=6, slots=3),
     }
-    bug_configs = ("6-2",)
+    bug_configs = ("6-2", "6-2-of-2-slots", "1-1-of-3-slots")
     drain = 60
     not_stalled = {"i_job": "accepted when the job is done, so never ready without one"}
 
@@ -236,7 +266,7 @@ class QuantizerBench(UnitBench):
                 "return room != 0, quantises.any()",
                 "return room != 0, C(0)",
             ),
-            ("reciprocal too late", "wait.eq(reciprocal.latency - _SCALED)", "wait.eq(2)"),
+            ("reciprocal too late", "wait.eq(reciprocal.latency - _SCALED +", "wait.eq(2 +"),
             ("a slow barrier", "with m.If(wait == 1):", "with m.If(wait == 0):"),
             ("the other bank", "job.op == Op.RESIDUAL", "job.op != Op.RESIDUAL"),
             ("no zeros beyond the source", "with m.If(beyond[-1]):", "with m.If(0):"),
@@ -259,11 +289,52 @@ class QuantizerBench(UnitBench):
             ),
             (
                 "places of the next vector",
-                "with m.If(transfers(self.normalise.o)):\n            m.d.sync += places",
-                "with m.If(self.normalise.o.valid):\n            m.d.sync += places",
+                "with m.If(transfers(largest)):",
+                "with m.If(largest.valid):",
             ),
             ("sums taken by any job", "transfers(request) & fresh", "transfers(request)"),
             ("job ends unasked", "self.i_job.ready.eq(~asks)", "self.i_job.ready.eq(1)"),
+            (
+                "gathered for measured",
+                "Mux(measures, measured.payload, largest.payload)",
+                "largest.payload",
+            ),
+            ("results are measured", "reads.measure & ~gathers", "reads.measure | gathers"),
+            ("source of the first slot", "first_word(self.config, bank, job.slot)", "C(0)"),
+            (
+                "results of the first slot",
+                "beat.payload.slot.eq(before.slot)",
+                "beat.payload.slot.eq(0)",
+            ),
+            (
+                "results' slot a clock early",
+                "beat.payload.slot.eq(before.slot)",
+                "beat.payload.slot.eq(results.payload.slot)",
+            ),
+            ("places of the next job's slot", "slots[_SCALED - 2]).places", "slots[0]).places"),
+            ("reciprocal of the next job's slot", "slots[_SCALED - 1])", "slots[0])"),
+            (
+                "one reciprocal for all slots",
+                "m.d.sync += slot.eq(self.i_job.payload.slot)",
+                "pass",
+            ),
+            ("reciprocal not waited for", "_SCALED + several", "_SCALED"),
+            (
+                "one largest product for all slots",
+                "kept = of_slot(self.kept, job.slot)",
+                "kept = self.kept[0]",
+            ),
+            (
+                "root of the first slot",
+                "request.payload.slot.eq(job.slot)",
+                "request.payload.slot.eq(0)",
+            ),
+            ("statistics of one slot wait", "Queue(shape, self.config.slots)", "Queue(shape, 1)"),
+            (
+                "statistics of the next slot dropped",
+                "takes = self.normalise.i.ready & ~asked",
+                "takes = self.normalise.i.ready",
+            ),
         )
     }
 
@@ -278,29 +349,42 @@ class QuantizerBench(UnitBench):
         yield from self._timing(player, longest)
 
     def _program(self, player: Player, length: int):
-        """A vector with jobs that keep the one before, as a cut matrix has them, and its own."""
-        for _ in range(player.rng.integers(1, 3)):
-            player.job(Stats.KEEP)
-        player.gather(length)
-        player.fresh(blocks=None)
-        for _ in range(3):
-            player.maximum() if player.rng.integers(2) else player.job(Stats.KEEP)
+        """A vector of each slot; jobs with what a slot had before, with its vector, and after it.
+
+        Results come at any time from the first job on, those of a cut matrix in turns.
+        """
+        rng, slots = player.rng, player.config.slots
+        order = rng.permutation(slots).tolist()
+        player.gather(length, order, parts=int(rng.integers(1, 4)))
+        # In turns: each slot's jobs are in order, and so are the FRESH ones of all slots.
+        others = [int(slot) for slot in rng.integers(slots, size=3 * slots)]
+        fresh = [(slot, player.fresh) for slot in order]
+        jobs = [(slot, player.maximum if rng.integers(2) else player.keep) for slot in others]
+        for index, job in zip(sorted(rng.integers(1, len(jobs), slots)), fresh, strict=True):
+            jobs.insert(int(index) + fresh.index(job), job)
+        for slot, job in jobs:
+            job(slot)
         yield player.case(f"length-{length}")
 
     def _timing(self, player: Player, length: int):
         """Each kind of job alone: first activations, a beat on every clock, the scale."""
         config = player.config
-        barrier = 18 + max(config.elements.bit_length() - 2, 0)
+        several, slot = config.slots > 1, config.slots - 1
+        barrier = 18 + max(config.elements.bit_length() - 2, 0) + 2 * several
         words, parts = length // config.elements, config.columns // config.elements
         blocks = -(-50 // parts)
         beats = blocks * parts
-        player.gather(length)
-        player.fresh(blocks=blocks)
+        player.gather(length, [slot])
+        player.fresh(slot, blocks=blocks)
         yield player.case("barrier", clocks=words + barrier + beats - 1)
-        player.maximum(blocks=blocks)
-        yield player.case("maximum", clocks=1 + words + barrier + beats - 1)
-        player.job(Stats.KEEP, blocks=blocks)
+        player.maximum(slot, blocks=blocks)
+        yield player.case("maximum", clocks=1 + words + barrier - several + beats - 1)
+        player.keep(slot, blocks=blocks)
         yield player.case("keep", clocks=1 + 7 + beats - 1)
+        player.gather(length, [slot])
+        yield player.case("results")
+        player.fresh(slot, blocks=blocks)
+        yield player.case("fresh", clocks=1 + 14 + several + beats - 1)
 
 
 class WideBench(QuantizerBench):
@@ -311,5 +395,6 @@ class WideBench(QuantizerBench):
         "3-1": chip(3, 1),
         "4-4": chip(4, 4),
         "48-16": chip(48, 16, words=5),
+        "8-4-of-3-slots": chip(8, 4, words=5, slots=3),
     }
     stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))

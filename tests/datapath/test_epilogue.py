@@ -28,10 +28,10 @@ LATENCY = {
 WORDS = 4
 
 
-@pytest.mark.parametrize("max_columns, more", [(768, 0), (1 << 16, 1)])
+@pytest.mark.parametrize("slots, max_columns, more", [(1, 768, 0), (1, 1 << 16, 1), (3, 768, 0)])
 @pytest.mark.parametrize("op", list(Op))
-def test_latency(op, max_columns, more):
-    unit = Epilogue(chip(1, 3, 1, words=WORDS, max_columns=max_columns))
+def test_latency(op, slots, max_columns, more):
+    unit = Epilogue(chip(1, 3, 1, words=WORDS, max_columns=max_columns, slots=slots))
     beats, writes = events(unit, op, segments=2)
     assert beats[:WORDS] == list(range(beats[0], beats[0] + WORDS))
     assert writes == [beat + LATENCY[op] + more for beat in beats]

@@ -27,12 +27,13 @@ def random_sum(rng):
 
 
 class Requests:
-    """Requests and their scales; remembers the root as the unit does."""
+    """Requests and their scales; remembers each slot's root as the unit does."""
 
-    def __init__(self):
-        self.root = 0, 0
+    def __init__(self, slots):
+        self.roots = [(0, 0)] * slots
 
     def add(self, rng, fresh):
+        slot = int(rng.integers(len(self.roots)))
         constants = random_constants(rng)
         sums = {"sum1": random_sum(rng), "sum2": random_sum(rng)}
         if rng.random() < 0.1:
@@ -42,11 +43,12 @@ class Requests:
         if fresh:
             eps = constants["eps_mantissa"], constants["eps_exponent"]
             total = scale.denominator(*sums.values(), eps, constants["eps_constant"])
-            self.root = scale.inverse_root(total)
+            self.roots[slot] = scale.inverse_root(total)
         constant = constants["scale_mantissa"], constants["scale_exponent"]
-        mantissa_out, shift = scale.output_scale(largest, self.root, constant)
+        mantissa_out, shift = scale.output_scale(largest, self.roots[slot], constant)
         request = {
             "fresh": fresh,
+            "slot": slot,
             "sums": sums,
             "mantissa": mantissa,
             "exponent": exponent,
@@ -59,7 +61,7 @@ class ScaleBench(UnitBench):
     """Requests of both kinds, many at a time and one."""
 
     name = "scale"
-    cocotb_configs = ("default",)
+    configs = {"1-slot": CONFIG, "3-slots": chip(2, 2, slots=3)}
     stalls = (
         Stalls(),
         Stalls("random", "random"),
@@ -68,7 +70,7 @@ class ScaleBench(UnitBench):
         Stalls(outputs="late"),
     )
     bugs = {
-        name: lambda _, old=old, new=new: edited(Scale, old, new)(CONFIG)
+        name: lambda config, old=old, new=new: edited(Scale, old, new)(config)
         for name, old, new in (
             ("odd exponent of the root", "payload.even.eq(1)", "payload.even.eq(0)"),
             ("no root of 0", "Mux(denominator == 0, 0, inverse", "Mux(0, 0, inverse"),
@@ -78,15 +80,19 @@ class ScaleBench(UnitBench):
             ("eps term up too far", "Mux(value < 0, 0,", "Mux(0, 0,"),
             ("shift not clamped", "Mux(value[bits:].any(), limit, value[:bits])", "value[:bits]"),
             ("constant forgotten", "sums.sum1 + request.eps_constant", "sums.sum1"),
+            ("root of the first slot", "root = of_slot(roots, slot)", "root = roots[0]"),
+            ("one root for all slots", "slot.eq(request.slot)", "slot.eq(0)"),
+            ("root of the next slot", "of_slot(roots, slot)\n", "of_slot(roots, request.slot)\n"),
+            ("exponent of the first slot", "of_slot(roots, slot).exponent", "roots[0].exponent"),
             ("output overwritten", "with m.If(can_load(self.o)):", "with m.If(1):"),
         )
     }
 
     def dut(self, config):
-        return Scale(CONFIG)
+        return Scale(config)
 
     def cases(self, config, rng):
-        requests = Requests()
+        requests = Requests(config.slots)
         pairs = [requests.add(rng, fresh) for fresh in (0, 1, *rng.integers(2, size=120))]
         inputs, outputs = zip(*pairs, strict=True)
         yield Case({"i": inputs}, {"o": outputs}, name="many")

@@ -2,20 +2,83 @@
 
 # amaranth: UnusedElaboratable=no
 
+from itertools import pairwise
+
 import numpy as np
+from amaranth import *
+from amaranth.lib.wiring import Component
 
 from sterna.golden.statistics import statistics
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, VECTOR_BITS
-from sterna_rtl.datapath.statistics import Statistics
+from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
 from tests.datapath.bench_quantizer import chip, random_vector
 
 
+class Queued(Component):
+    """The unit; with several slots its statistics of results go into queues at once."""
+
+    def __init__(self, config, unit=Statistics):
+        self.config = config
+        self.unit = unit(config)
+        names = "i", "o_largest", "o_measured", "o_sums"
+        super().__init__({name: self.unit.signature.members[name] for name in names})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        connect_stream(m, self.i, unit.i)
+        connect_stream(m, unit.o_measured, self.o_measured)
+        for name, shape in ("o_largest", LARGEST_BITS), ("o_sums", SUMS):
+            ours, theirs = getattr(self, name), getattr(unit, name)
+            if self.config.slots > 1:
+                m.submodules[f"queue_{name}"] = queue = Queue(shape, self.config.slots)
+                connect_stream(m, theirs, queue.i)
+                theirs = queue.o
+            connect_stream(m, theirs, ours)
+        return m
+
+
+class Vectors:
+    """Random vectors: their beats, and what is to be found."""
+
+    def __init__(self, rng, words, elements, **kind):
+        unit = rng.random() < 0.2
+        values, second, w1, w12 = (
+            random_vector(rng, bits, words * elements).reshape(words, elements)
+            for bits in (SCRATCH_BITS, PRE_BITS, VECTOR_BITS, VECTOR_BITS)
+        )
+        if rng.random() < 0.3:
+            w1[0], w12[0], values[0] = -(1 << 15), -(1 << 15), (1 << 17) - 1
+        self.beats = [
+            {
+                "values": values[word],
+                "second": second[word],
+                "w1": w1[word],
+                "w12": w12[word],
+                "unit": unit,
+                "first": word == 0,
+                "last": word == words - 1,
+                **kind,
+            }
+            for word in range(words)
+        ]
+        values, w1, w12, second = (part.reshape(1, -1) for part in (values, w1, w12, second))
+        found = statistics(values, None if unit else w1, w12, second)
+        self.largest = found.largest[0]
+        self.sums = {"sum1": found.sum1[0], "sum2": found.sum2[0]}
+
+
 class StatisticsBench(UnitBench):
-    """A vector per case, as they must not overtake each other."""
+    """A case has a vector of each slot's results at most, and one to be measured."""
 
     name = "statistics"
-    configs = {f"{elements}": chip(elements, elements) for elements in (4, 1, 2, 8, 32)}
+    configs = {f"{elements}": chip(elements, elements) for elements in (4, 1, 2, 8, 32)} | {
+        f"{elements}-of-{slots}-slots": chip(elements, elements, slots=slots)
+        for elements, slots in ((4, 2), (1, 3))
+    }
     cocotb_configs = ()
     stalls = (
         Stalls(),
@@ -25,7 +88,7 @@ class StatisticsBench(UnitBench):
         Stalls(outputs="late"),
     )
     bugs = {
-        name: lambda config, old=old, new=new: edited(Statistics, old, new)(config)
+        name: lambda config, old=old, new=new: Queued(config, edited(Statistics, old, new))
         for name, old, new in (
             ("second half of the pair", "| (pair[-1] > largest)", ""),
             ("largest never cleared", "valid & (first | (pair[0]", "valid & ((pair[0]"),
@@ -38,50 +101,70 @@ class StatisticsBench(UnitBench):
             ("all beats count", "Cat(counts & self.i.valid,", "Cat(self.i.valid,"),
             ("idle clocks count", "Cat(counts & self.i.valid,", "Cat(counts,"),
             ("a square too narrow", "[: 2 * len(value) - 1], name", "[: 2 * len(value) - 3], name"),
+            (
+                "largest of results for the one measured",
+                '("measure", self.o_measured, 1)',
+                '("results", self.o_measured, 1)',
+            ),
+            ("sums of what is measured", "self.i.payload.results", "self.i.payload.measure"),
+            ("one largest for all slots", "largest = of_slot(every, slot)", "largest = every[0]"),
+            ("sums in one accumulator", "of_slot(every, slot)[name]", "every[0][name]"),
+            (
+                "largest of the next beat's slot",
+                '_register(m, slot, f"found_slot_{name}")',
+                "slot",
+            ),
+            ("sums of the next beat's slot", '_register(m, slot, "sums_slot")', "slot"),
         )
     }
-    bug_configs = ("4",)
+    bug_configs = ("4", "4-of-2-slots")
 
     def dut(self, config):
-        return Statistics(config)
+        return Queued(config)
 
     def cases(self, config, rng):
-        elements = config.elements
-        levels = elements.bit_length() - 1
         for words in (1, 9, *rng.integers(2, 9, 10)):
-            sums = rng.random() < 0.7
-            unit = rng.random() < 0.2
-            values, second, w1, w12 = (
-                random_vector(rng, bits, words * elements).reshape(words, elements)
-                for bits in (SCRATCH_BITS, PRE_BITS, VECTOR_BITS, VECTOR_BITS)
-            )
-            if rng.random() < 0.3:
-                w1[0], w12[0], values[0] = -(1 << 15), -(1 << 15), (1 << 17) - 1
-            beats = []
-            for word in range(words):
-                beat = {
-                    "values": values[word],
-                    "second": second[word],
-                    "w1": w1[word],
-                    "w12": w12[word],
-                    "unit": unit,
-                    "first": word == 0,
-                    "last": word == words - 1,
-                    "largest": 1,
-                    "sums": sums,
-                }
-                ends = rng.integers(2, size=2)
-                other = {"largest": 0, "sums": 0, "first": ends[0], "last": ends[1]}
-                other["values"], other["second"] = rng.integers(-(1 << 15), 1 << 15, (2, elements))
-                beats += [beat | other] * int(rng.integers(2)) + [beat]
-            flat = [part.reshape(1, -1) for part in (values, w1, w12, second)]
-            values, w1, w12, second = flat
-            expected = statistics(values, None if unit else w1, w12, second)
-            outputs = {"o_largest": expected.largest}
-            if sums:
-                outputs["o_sums"] = [{"sum1": expected.sum1[0], "sum2": expected.sum2[0]}]
-            clocks = len(beats) + (5 + levels if sums else 4 + max(levels - 1, 0))
-            yield Case({"i": beats}, outputs, clocks=clocks, name=f"{words}-words")
+            kinds = rng.choice(["results", "both", "measure"], p=[0.4, 0.4, 0.2])
+            yield self.one(config, rng, int(words), kinds)
+
+    def one(self, config, rng, words, kinds):
+        """Results of all slots or of none, part by part, with what is measured among them."""
+        elements = config.elements
+        order = rng.permutation(config.slots) if kinds != "measure" else []
+        results = [Vectors(rng, words, elements, slot=slot, results=1, measure=0) for slot in order]
+        cuts = np.sort(rng.integers(words + 1, size=int(rng.integers(3)))).tolist()
+        beats = [
+            beat
+            for start, stop in pairwise([0, *cuts, words])
+            for vector in results
+            for beat in vector.beats[start:stop]
+        ]
+        outputs = {
+            "o_largest": [vector.largest for vector in results],
+            "o_sums": [vector.sums for vector in results],
+        }
+        if kinds != "results":
+            slot = rng.integers(config.slots)
+            count = int(rng.integers(1, 9))
+            measured = Vectors(rng, count, elements, slot=slot, results=0, measure=1)
+            outputs["o_measured"] = [measured.largest]
+            places = np.sort(rng.integers(len(beats) + 1, size=count))
+            for index, (place, beat) in enumerate(zip(places, measured.beats, strict=True)):
+                beats.insert(place + index, beat)
+        # Beats that do not count say anything.
+        for place in sorted(rng.integers(len(beats), size=len(beats) // 2), reverse=True):
+            other = {"results": 0, "measure": 0, "slot": rng.integers(config.slots)}
+            other["first"], other["last"] = rng.integers(2, size=2)
+            other["values"], other["second"] = rng.integers(-(1 << 15), 1 << 15, (2, elements))
+            beats.insert(place, beats[place] | other)
+        levels = elements.bit_length() - 1
+        clocks = max(
+            index + 1 + (5 + levels + (config.slots > 1) if kind == "results" else largest)
+            for kind, largest in (("results", None), ("measure", 4 + max(levels - 1, 0)))
+            for index, beat in enumerate(beats)
+            if beat[kind]
+        )
+        return Case({"i": beats}, outputs, clocks=clocks, name=f"{words}-words-{kinds}")
 
 
 test_pysim, _, test_planted_bugs = bench_tests(StatisticsBench())

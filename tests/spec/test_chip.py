@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sterna.errors import InputError
-from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.chip import MAX_SLOTS, REFERENCE, ChipConfig
 from sterna.spec.trits import Packing
 
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
-DEPTHS = [name for name in NAMES if name.endswith("_words")]
+TAPES = ("tape_words", "ring_words")
+"""One of them is 0: the tape lies on the chip or passes through a ring."""
+DEPTHS = [name for name in NAMES if name.endswith("_words") and name not in TAPES]
 
 
 @st.composite
@@ -21,6 +23,7 @@ def configs(draw):
     rows, elements = (1 << draw(st.integers(0, 6)) for _ in range(2))
     depths = {name: draw(st.integers(1, 1 << 24)) for name in DEPTHS}
     depths["psum_words"] = max(depths["psum_words"], -(-elements // rows))
+    tape, ring = draw(st.permutations([0, draw(st.integers(1, 1 << 24))]))
     return ChipConfig(
         rows=rows,
         elements=elements,
@@ -28,6 +31,9 @@ def configs(draw):
         packing=draw(st.sampled_from(Packing)),
         max_columns=draw(st.integers(1, 1 << 16)),
         max_vocab=draw(st.integers(1, 1 << 24)),
+        slots=draw(st.integers(1, MAX_SLOTS)),
+        tape_words=tape,
+        ring_words=ring,
         **depths,
     )
 
@@ -49,6 +55,8 @@ def test_derived_sizes(config):
     assert 127 * config.max_columns < 1 << config.row_sum_bits - 1 <= 254 * config.max_columns
     assert config.max_vocab <= 1 << config.token_bits
     assert config.token_bits == 1 or config.max_vocab > 1 << config.token_bits - 1
+    assert config.slots <= 1 << config.slot_bits
+    assert config.slot_bits == 1 or config.slots > 1 << config.slot_bits - 1
 
 
 @given(configs(), st.sampled_from(NAMES))
@@ -74,11 +82,27 @@ def test_digest_is_the_hash_of_the_canonical_text():
     assert REFERENCE.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "packing"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("packing", *TAPES)])
 @pytest.mark.parametrize("value", [0, -1, (1 << 24) + 1, 2.0, "8", None])
 def test_numbers_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(InputError, match=f"{name} must be an integer from 1 to 2"):
         dataclasses.replace(REFERENCE, **{name: value})
+
+
+@pytest.mark.parametrize("name", TAPES)
+@pytest.mark.parametrize("value", [-1, (1 << 24) + 1, 2.0, "8", None])
+def test_tapes_out_of_range_are_refused_by_name(name, value):
+    with pytest.raises(InputError, match=f"{name} must be an integer from 0 to 2"):
+        dataclasses.replace(REFERENCE, **{name: value})
+
+
+def test_the_tape_lies_on_the_chip_or_in_a_ring():
+    """Either way is a chip of its own; none and both are refused."""
+    ring = dataclasses.replace(REFERENCE, tape_words=0, ring_words=512)
+    assert ring.digest != REFERENCE.digest
+    for tape_words, ring_words in ((0, 0), (6144, 512)):
+        with pytest.raises(InputError, match=f"must be 0, not {tape_words} and {ring_words}"):
+            dataclasses.replace(REFERENCE, tape_words=tape_words, ring_words=ring_words)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +114,7 @@ def test_numbers_out_of_range_are_refused_by_name(name, value):
         ({"rows": 128}, "rows and elements must be at most 64, not 128"),
         ({"elements": 128, "columns": 128}, "rows and elements must be at most 64, not 128"),
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
+        ({"slots": 9}, "slots must be at most 8, not 9"),
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
     ],
 )
