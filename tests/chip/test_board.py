@@ -2,7 +2,8 @@
 
 import random
 import zlib
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from sterna.device.state import load_state, save_state
 from sterna.device.top_k import generate_top_k
 from sterna.errors import DeviceError, InputError
 from sterna.model.layout import lay_out
-from sterna.spec.link import REPLY_WORDS
+from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
+from sterna_sim.compiled.probes import CLOCK_HZ
 from sterna_sim.device import DirectDevice
-from sterna_sim.faults import BadLine
+from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, running
 from tests.chip.models import config_for, model_of
 
@@ -231,19 +233,29 @@ def requests(count, device, seed):
 
 
 class Resets:
-    """Presses the reset button now and then, and counts."""
+    """Resets a board at random clocks, by its button or by a line break, and counts."""
 
     def __init__(self, seed, every):
-        self.random, self.every, self.count = random.Random(seed), every, 0
+        self.random, self.every = random.Random(seed), every
+        self.count = Counter(button=0, line_break=0)
 
     def __call__(self, board):
-        if self.random.random() < 1 / self.every:
+        if self.random.random() >= 1 / self.every:
+            return
+        board.chip.run(self.random.randrange(1000))
+        how = self.random.choice(list(self.count))
+        self.count[how] += 1
+        if how == "button":
             board.chip.reset()
-            self.count += 1
+        else:
+            board.chip.send(b"\0", 8 * CLOCK_HZ / DEFAULT_BAUD)
 
 
 def bad_line(count, seed, every=20_000):
-    """Requests through a bad line with resets; compared with the golden model."""
+    """Requests through a bad line with resets; compared with the golden model.
+
+    Returns how often each fault happened in either direction, and each kind of reset.
+    """
     to_chip, to_host, resets = BadLine(seed), BadLine(seed + 1), Resets(seed, every)
     print(f"seed {seed}")
     with running(config_for(CONFIG), image(), to_chip, to_host, resets) as board:
@@ -252,21 +264,35 @@ def bad_line(count, seed, every=20_000):
         again = device.port.retransmissions
         device.close()
     assert found == requests(count, GoldenDevice(model_of(MODEL)), seed)
-    print(
-        f"{to_chip.faults} and {to_host.faults} faults, {resets.count} resets, {again} sent again"
-    )
-    return to_chip.faults + to_host.faults, resets.count
+    print(f"to the chip: {dict(to_chip.faults)}")
+    print(f"to the host: {dict(to_host.faults)}")
+    print(f"resets: {dict(resets.count)}; {again} requests sent again")
+    return to_chip.faults, to_host.faults, resets.count
+
+
+@pytest.mark.parametrize("fault", [field.name for field in fields(Rates)])
+def test_each_fault_does_something(fault):
+    """One fault alone changes what goes over the line, and is counted."""
+    rates = Rates(**{**dict.fromkeys(Rates.__slots__, 0.0), fault: 0.01})
+    line, data = BadLine(5, rates), random.Random(5).randbytes(5000)
+    out = line(data)
+    assert out != data
+    assert [name for name, count in line.faults.items() if count] == [fault]
+    longer = {"drop": -1, "double": 1, "insert": 1, "flood": 500}.get(fault, 0)
+    assert len(out) - len(data) == longer * line.faults[fault]
 
 
 def test_bad_line():
     """Some requests of the long run below."""
-    faults, _ = bad_line(60, seed=11)
-    assert faults > 0
+    *faults, _ = bad_line(60, seed=11)
+    assert sum(faults, Counter()).total() > 0
 
 
 @pytest.mark.slow
 def test_bad_line_2000_requests():
-    """Nothing lost, nothing twice, no wrong answer, no hang."""
-    faults, resets = bad_line(2000, seed=1, every=5000)
-    assert faults > 1000
-    assert resets > 5
+    """Nothing lost, nothing twice, no wrong answer, no hang, with every kind of fault."""
+    to_chip, to_host, resets = bad_line(2000, seed=1, every=5000)
+    assert min(to_chip.values()) > 0
+    assert min(to_host.values()) > 0
+    assert min(resets.values()) > 2
+    assert (to_chip + to_host).total() > 1000

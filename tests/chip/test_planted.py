@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sterna.errors import DeviceError
 from sterna.golden.step import Golden
 from sterna.model.layout import lay_out
 from sterna.spec.registers import Memory
@@ -97,5 +98,5 @@ def test_flip_in_the_tape_ram_is_seen_by_the_checksum(device):
     device.chip.write_words(Memory.TAPE, word, first=segment.first_word)
     device.state = np.zeros_like(Golden(device.model).state)
     # The reader has run ahead of the write: the pass after it sees the flip.
-    with pytest.raises(DeviceError, match="^segment 4 of the tape: its words do not match"):
+    with pytest.raises(DeviceError, match=r"^segment 4 of the tape: its words do not match"):
         device.logits([TOKEN, TOKEN])
