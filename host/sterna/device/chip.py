@@ -295,6 +295,7 @@ class ChipDevice:
 
     def _enter(self, tokens: Sequence[int], draw: bool) -> None:
         """Give tokens to step; with `draw`, COUNT tokens are drawn after the last."""
+        self._silent_since = None
         words = np.array(tokens, dtype="<u4")
         if draw:
             words[-1] |= VALID
@@ -340,6 +341,7 @@ class ChipDevice:
         return items
 
     _silent_since: int | None = None
+    """Clocks when something was first waited for; after a reset they count from 0 again."""
 
     @staticmethod
     def _status(status: int) -> None:
@@ -356,12 +358,14 @@ class ChipDevice:
             )
 
     def _wait_idle(self) -> None:
+        self._silent_since = None
         while int(self.port.execute([read("STATUS")])[0]) >> Status.BUSY & 1:
             self._poll("STATUS", 0)
 
     def _logits(self, token: int) -> np.ndarray:
         values: list[int] = []
         vocab = self.model.shape.vocab
+        self._silent_since = None
 
         def take() -> None:
             # One at a time until the pass comes to its end.
