@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from sterna.device import chip as chip_module
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
@@ -140,6 +141,18 @@ def test_given_up_in_the_middle(flashed):
     device.close()
 
 
+def test_patience_is_for_one_wait(flashed, monkeypatch):
+    """Waits that are short each are no hang, however many there are."""
+    device = device_on(flashed)
+    list(device.generate([1, 2, 3], 0, SAMPLING))
+    counters = device.counters()
+    per_token = counters["clocks"] // counters["tokens"]
+    monkeypatch.setattr(chip_module, "_SILENT_CLOCKS", 20 * per_token)
+    for _ in range(10):
+        assert list(device.generate([1, 2, 3] * 4, 0, SAMPLING)) == []
+    device.close()
+
+
 def test_state_moves_between_devices(flashed, tmp_path):
     """Saved on one device, gone on with on another: as if nothing had been between."""
     model = model_of(MODEL)
@@ -174,13 +187,15 @@ def test_top_k(flashed):
 def test_recording_of_the_chip(flashed, tmp_path):
     """What was recorded is replayed, under its own label; other questions are refused."""
     model = model_of(MODEL)
-    recorder = Recorder(device_on(flashed), model, tmp_path / "run.jsonl")
-    answers = [
-        list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
-        recorder.counters(),
-    ]  # fmt: skip
-    recorder.state = np.zeros_like(answers[2])
-    recorder.close()
+    device = device_on(flashed)
+    with (tmp_path / "run.jsonl").open("wb") as file:
+        recorder = Recorder(device, model, file)
+        answers = [
+            list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
+            recorder.counters(),
+        ]  # fmt: skip
+        recorder.state = np.zeros_like(answers[2])
+    device.close()
     replay = Replay(tmp_path / "run.jsonl", model)
     assert replay.label == "recording of simulated chip (rtl), through its pins"
     assert replay.config == config_for(CONFIG)

@@ -12,13 +12,14 @@ HOST = ROOT / "host" / "sterna"
 
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "spec": {"errors"},
-    "model": {"errors", "spec"},
+    "model": {"errors", "files", "spec"},
     "golden": {"errors", "spec", "model"},
-    "device": {"errors", "spec", "model", "golden"},
+    "device": {"errors", "files", "spec", "model", "golden"},
     "evaluate": {"errors", "spec", "model", "device"},
     "figures": {"model", "device"},
-    "cli": {"errors", "spec", "model", "device", "evaluate", "figures"},
+    "cli": {"errors", "files", "spec", "model", "device", "evaluate", "figures"},
 }
 """What each part of sterna may import beside itself."""
 

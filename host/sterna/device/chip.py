@@ -140,6 +140,7 @@ class ChipDevice:
     label : str
         What it is, for people.
     progress : Progress, optional
+        Told of loading; can be changed later.
 
     Raises
     ------
@@ -155,7 +156,7 @@ class ChipDevice:
         self.port = port
         self.model = model
         self.label = label
-        self._progress = progress or (lambda *_: None)
+        self.progress = progress or (lambda *_: None)
         try:
             self.config = read_config(port)
             self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
@@ -236,7 +237,7 @@ class ChipDevice:
         for memory, words in self.image.memories().items():
             if memory is Memory.TAPE and self._streams:
                 continue
-            found = checksum_memory(self.port, memory, words.size, self._progress)
+            found = checksum_memory(self.port, memory, words.size, self.progress)
             if found != zlib.crc32(words.tobytes()):
                 self._load(memory, words)
         length = 0 if self._streams else len(self.image.tape)
@@ -267,7 +268,7 @@ class ChipDevice:
 
     def _load(self, memory: Memory, words: np.ndarray) -> None:
         """Write a memory and check it."""
-        found = write_memory(self.port, memory, words, self._progress)
+        found = write_memory(self.port, memory, words, self.progress)
         if found != zlib.crc32(words.tobytes()):
             raise DeviceError(
                 f"the device's memory {memory.name.lower()} does not hold what was written to it; "

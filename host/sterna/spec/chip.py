@@ -111,13 +111,13 @@ class ChipConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ChipConfig:
         """Inverse of `to_dict`; says which fields are missing or unknown."""
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(values))
+        wrong = sorted({field.name for field in fields(cls)} ^ set(values))
         if wrong:
             raise InputError(f"chip configuration: missing or unknown field {wrong[0]!r}")
         packing = values["packing"]
-        if packing not in Packing.__members__:
-            choices = ", ".join(Packing.__members__)
+        names = [packing.name for packing in Packing]
+        if packing not in names:
+            choices = ", ".join(names)
             raise InputError(f"packing must be one of {choices}, not {packing!r}")
         return cls(**{**values, "packing": Packing[packing]})
 
