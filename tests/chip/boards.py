@@ -60,7 +60,9 @@ def plugged(
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
-        yield process.stdout.readline().strip(), process
+        port = process.stdout.readline().strip()
+        assert port, "the board did not start"
+        yield port, process
     finally:
         process.kill()
         process.communicate()

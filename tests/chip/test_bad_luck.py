@@ -294,6 +294,24 @@ def test_silent_in_the_middle(sterna, model_file, tmp_path, monkeypatch):
         logits(sterna, board, model_file, tmp_path)
 
 
+def test_speed_that_the_line_cannot(sterna, model_file, tmp_path, monkeypatch):
+    """The device and the port can run at a speed, but nothing comes over the line at it."""
+    monkeypatch.setattr(serial_link, "_BEGINNINGS", 2)
+    boards = []
+
+    def slow_line(data):
+        fast = boards and boards[0]._baud() > 1_000_000
+        return b"" if fast else data
+
+    image = lay_out(model_of(MODEL), config_for(CONFIG))
+    with running(config_for(CONFIG), image, to_chip=slow_line) as board:
+        boards.append(board)
+        result = sterna(*ask(model_file, f"uart:{board.port}@{FASTEST}"))
+        refused(result, 3, f"no answer at {FASTEST} baud", "try a lower speed")
+        boards.clear()
+        logits(sterna, board, model_file, tmp_path)
+
+
 @pytest.mark.parametrize(
     "rates",
     [
