@@ -4,6 +4,7 @@ import random
 import zlib
 from collections import Counter
 from dataclasses import fields, replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -155,17 +156,36 @@ def test_patience_is_for_one_wait(flashed, monkeypatch):
 
 def test_state_moves_between_devices(flashed, tmp_path):
     """Saved on one device, gone on with on another: as if nothing had been between."""
-    model = model_of(MODEL)
-    golden, device = GoldenDevice(model), device_on(flashed)
+    model, path = model_of(MODEL), tmp_path / "state"
+    golden, pins = GoldenDevice(model), device_on(flashed)
+    direct = DirectDevice(model, config_for(CONFIG))
     whole = list(GoldenDevice(model).generate([3], 20, Sampling()))
-    for first, second in ((golden, device), (device, GoldenDevice(model))):
-        first.state = np.zeros_like(first.state)
-        begun = list(first.generate([3], 10, Sampling()))
-        save_state(tmp_path / "state", first.state, begun[-1], model)
-        state, last = load_state(tmp_path / "state", model)
-        second.state = state
-        assert begun + list(second.generate([last], 10, Sampling())) == whole
-    device.close()
+    empty = np.zeros_like(golden.state)
+
+    def begin(device):
+        """Half of the text, and the state after it in a file."""
+        device.state = empty
+        drawn = list(device.generate([3], 10, Sampling()))
+        save_state(path, device.state, drawn[-1], model)
+        return drawn
+
+    def go_on(device):
+        device.state, last = load_state(path, model)
+        return list(device.generate([last], 10, Sampling()))
+
+    devices = (golden, pins, direct)
+    for first, second in permutations(devices, 2):
+        assert begin(first) + go_on(second) == whole
+    with (tmp_path / "begin").open("wb") as file:
+        begun = begin(Recorder(pins, model, file))
+    with (tmp_path / "end").open("wb") as file:
+        ended = go_on(Recorder(pins, model, file))
+    assert begin(Replay(tmp_path / "begin", model)) == begun
+    assert begun + go_on(golden) == whole
+    begin(direct)
+    assert go_on(Replay(tmp_path / "end", model)) == ended
+    pins.close()
+    direct.close()
 
 
 def test_top_k(flashed):

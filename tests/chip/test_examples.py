@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sterna.cli import main
+from sterna.model import container
+from sterna.model.layout import fit
+from sterna.spec.trits import Packing
 from tests.chip.boards import plugged
-from tests.chip.models import config_for
 from tests.synthetic import write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +56,9 @@ def test_examples(page, sterna, tmp_path, monkeypatch):
     (tmp_path / "models").symlink_to(ROOT / "models")
     sterna("convert", "CHECKPOINT_DIR", "-o", "board.sterna")
     names = set()
-    with plugged(config_for("odd-columns"), tmp_path / "board.sterna", tmp_path) as (port, _):
+    lanes = {"rows": 1, "columns": 4, "elements": 4, "packing": Packing.TWO_BITS}
+    config = fit(container.load("board.sterna"), **lanes)
+    with plugged(config, tmp_path / "board.sterna", tmp_path) as (port, _):
         for command in commands(page):
             program, *arguments = shlex.split(command.replace("/dev/ttyUSB0", port))
             assert Path(program).name == "sterna"

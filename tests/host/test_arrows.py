@@ -1,8 +1,10 @@
 """Arrows between packages point one way, and the host needs none of the gateware's tools."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,15 @@ def test_gateware(package, blocked):
         if module.split(".")[0] in (*blocked, "tests")
     ]
     assert wrong == []
+
+
+def test_host_needs_what_is_declared():
+    """Other packages that the host imports are its dependencies, all of them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split("[>=<]", dependency)[0] for dependency in project["dependencies"]}
+    found = {module.split(".")[0] for path in HOST.rglob("*.py") for module in imports(path)}
+    found -= {"sterna", *sys.stdlib_module_names}
+    assert {"pyserial" if name == "serial" else name for name in found} == declared
 
 
 def test_host_alone():

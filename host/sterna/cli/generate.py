@@ -87,8 +87,9 @@ def generate_command(
             if not writer.unstepped:
                 raise InputError("nothing was generated, so that there is no state to save")
             save_state(save, chip.state, writer.unstepped[0], loaded)
+        facts = writer.facts()  # always, so that a recording is the same with --json and without
         if json:
-            print_json(writer.facts())
+            print_json(facts)
 
 
 def _typed() -> Iterator[str]:
