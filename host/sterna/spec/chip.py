@@ -31,8 +31,10 @@ class ChipConfig:
     vector_a_words, vector_b_words : int
         Side RAMs, E elements a word. A: first norm weights, lower bounds, embedding scales. B:
         folded norm weights.
+    embedding_bits : int
+        Bits of a signed element of the embedding RAM, 4 or 8.
     embedding_words : int
-        Embedding RAM, E int8 a word.
+        Embedding RAM, E elements a word.
     residual_words, scratch_words, state_words : int
         Banks: hidden / E, max(width, intermediate) / E, layers x width / E.
     psum_words : int
@@ -50,6 +52,7 @@ class ChipConfig:
     tape_words: int
     vector_a_words: int
     vector_b_words: int
+    embedding_bits: int
     embedding_words: int
     residual_words: int
     scratch_words: int
@@ -67,6 +70,8 @@ class ChipConfig:
             names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
             raise InputError(f"packing must be one of {names}, not {self.packing!r}")
         object.__setattr__(self, "packing", Packing(self.packing))
+        if self.embedding_bits not in (4, 8):
+            raise InputError(f"embedding_bits must be 4 or 8, not {self.embedding_bits}")
         rows, elements = self.rows, self.elements
         for name in ("rows", "elements"):
             value = getattr(self, name)
@@ -136,6 +141,7 @@ REFERENCE = ChipConfig(
     tape_words=6144,
     vector_a_words=512,
     vector_b_words=1024,
+    embedding_bits=8,
     embedding_words=12288,
     residual_words=32,
     scratch_words=96,
