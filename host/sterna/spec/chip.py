@@ -138,17 +138,17 @@ REFERENCE = ChipConfig(
     columns=64,
     elements=8,
     packing=Packing.FIVE_THIRDS,
-    tape_words=6144,
+    tape_words=5632,
     vector_a_words=512,
     vector_b_words=1024,
-    embedding_bits=8,
-    embedding_words=12288,
+    embedding_bits=4,
+    embedding_words=24576,
     residual_words=32,
-    scratch_words=96,
-    state_words=96,
+    scratch_words=64,
+    state_words=80,
     psum_words=512,
-    max_columns=768,
+    max_columns=512,
     max_vocab=1024,
 )
-"""256 lanes for LFE5U-85F with the whole model on chip: the configuration of the demo and of all
-figures."""
+"""256 lanes for LFE5U-85F with the whole model on chip, the configuration of the demo and of all
+figures: each RAM holds what tern-ecp5 needs of it and what its block RAMs give anyway."""
