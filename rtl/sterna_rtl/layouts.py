@@ -52,6 +52,8 @@ class Layouts:
         A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector.
     scale : StructLayout
         Output scale of a segment.
+    embedding_word : ArrayLayout
+        A word of the embedding RAM.
     embedding : StructLayout
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
@@ -84,6 +86,7 @@ class Layouts:
                 "last": 1,
             }
         )
+        self.embedding_word = ArrayLayout(signed(config.embedding_bits), elements)
         self.embedding = StructLayout(
             {"elements": ArrayLayout(signed(8), elements), "scale": SCALE_BITS, "last": 1}
         )

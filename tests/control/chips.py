@@ -15,6 +15,7 @@ def chip(
     packing: Packing = Packing.FIVE_THIRDS,
     words: int = 5,
     vocab: int = 61,
+    embedding_bits: int = 8,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
     return ChipConfig(
@@ -25,6 +26,7 @@ def chip(
         tape_words=2 * words + 1,
         vector_a_words=words + 1,
         vector_b_words=words + 2,
+        embedding_bits=embedding_bits,
         embedding_words=3 * words,
         residual_words=words,
         scratch_words=words + 3,

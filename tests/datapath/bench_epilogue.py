@@ -35,6 +35,7 @@ def chip(rows: int, columns: int, elements: int, *, words: int, max_columns: int
         columns=columns,
         elements=elements,
         packing=Packing.TWO_BITS,
+        embedding_bits=8,
         residual_words=words,
         scratch_words=words + 1,
         state_words=2 * words + 1,

@@ -29,6 +29,7 @@ def chip(columns: int, elements: int, words: int = 9) -> ChipConfig:
         tape_words=16,
         vector_a_words=SLOTS * words,
         vector_b_words=SLOTS * words,
+        embedding_bits=8,
         embedding_words=16,
         residual_words=words,
         scratch_words=words,

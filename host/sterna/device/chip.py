@@ -98,7 +98,7 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
         Memory.TAPE: (config.tape_words, config.word_bits),
         Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
-        Memory.EMBEDDING: (config.embedding_words, 8 * elements),
+        Memory.EMBEDDING: (config.embedding_words, config.embedding_bits * elements),
         Memory.STATE: (config.state_words, STATE_BITS * elements),
     }[memory]
 

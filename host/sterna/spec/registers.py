@@ -24,7 +24,7 @@ __all__ = [
 MAGIC = int.from_bytes(b"TERN", "big")
 """What MAGIC reads as."""
 
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 """What VERSION reads as."""
 
 STOPS = 4
