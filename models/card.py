@@ -79,12 +79,12 @@ def continuations(model: Model, prompt: str) -> Iterator[str]:
         yield tokenizer.decode([*ids, *drawn]).strip()
 
 
-def block_rams(config: ChipConfig, embedding_bits: int) -> dict[str, int]:
-    """DP16KD of each RAM of a chip, with `embedding_bits` an element of the embedding."""
+def block_rams(config: ChipConfig) -> dict[str, int]:
+    """DP16KD of each RAM of a chip."""
     vector, banks = config.elements * VECTOR_BITS, -(-config.embedding_words // _EMBEDDING_BANK)
     return {
         "tape": _ebr(config.word_bits, config.tape_words),
-        "embedding": banks * _ebr(config.elements * embedding_bits, _EMBEDDING_BANK),
+        "embedding": banks * _ebr(config.elements * config.embedding_bits, _EMBEDDING_BANK),
         "norm weights, lower bounds, embedding scales": _ebr(vector, config.vector_a_words),
         "folded norm weights": _ebr(vector, config.vector_b_words),
         "partial sums": _ebr(config.rows * config.row_sum_bits, config.psum_words),
@@ -157,18 +157,18 @@ def _rams(model: Model) -> Iterator[str]:
         elements=REFERENCE.elements,
         packing=REFERENCE.packing,
     )
-    wide, narrow = block_rams(config, 8), block_rams(config, 4)
-    levels = int(np.abs(model.embedding.astype(int)).max())
+    rams = block_rams(config)
     size = config.tape_words * config.word_bits // 8
     yield f"The tape has {config.tape_words:,} words of {config.word_bits} bits, {size:,} bytes."
-    if wide["tape"] > _EBRS:
+    if rams["tape"] > _EBRS:
         return
+    yield f"Elements of the embedding have {config.embedding_bits} bits."
     yield ""
-    yield f"| RAM | DP16KD | with a 4-bit embedding (levels reach {levels}) |"
-    yield "|---|---|---|"
-    for name, count in wide.items():
-        yield f"| {name} | {count} | {narrow[name]} |"
-    yield f"| in all, of {_EBRS} | {sum(wide.values())} | {sum(narrow.values())} |"
+    yield "| RAM | DP16KD |"
+    yield "|---|---|"
+    for name, count in rams.items():
+        yield f"| {name} | {count} |"
+    yield f"| in all, of {_EBRS} | {sum(rams.values())} |"
 
 
 def main() -> None:

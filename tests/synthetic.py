@@ -25,6 +25,7 @@ def write_checkpoint(
     shards: int = 1,
     seed: int = 0,
     tokenizer: bool = False,
+    coarse: bool = False,
 ) -> Path:
     """Write a checkpoint with random weights of the magnitudes that trained ones have.
 
@@ -38,6 +39,8 @@ def write_checkpoint(
         Number of weight files; with more than one there is an index.
     tokenizer : bool
         Whether to add a tokenizer of bytes, for which `vocab` must be at least 259.
+    coarse : bool
+        Whether the embedding is as if it had been trained in 4 bits.
 
     Returns
     -------
@@ -69,7 +72,9 @@ def write_checkpoint(
     tensors = {}
     for name, shape in _tensors(vocab, hidden, width, intermediate, layers).items():
         # all are drawn, whether the variant holds them or not, so that variants share their weights
-        if name in ("model.embeddings.weight", "model.lower_bounds"):
+        if name == "model.embeddings.weight" and coarse:
+            values = np.clip(np.rint(4 * rng.normal(0, 1, shape)), -8, 7) / 4
+        elif name in ("model.embeddings.weight", "model.lower_bounds"):
             values = rng.normal(0, 1, shape)
         elif len(shape) == 1:
             values = rng.lognormal(-0.2, 0.5, shape) * rng.choice([1, 1, 1, -1], shape)

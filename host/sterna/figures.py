@@ -7,6 +7,7 @@
 | device_tokens_per_second | the chip's clock over `clocks_per_token` |
 | lane_use | ternary weights of the model over lanes times clocks; padding is no work |
 | roofline_fraction | words of the tape over clocks: 1 is a word in every clock |
+| saturations | elements that were clamped |
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Speed:
     device: str
     tokens: int
     tokens_per_second: float
+    saturations: int
     clocks_per_token: float | None = None
     device_tokens_per_second: float | None = None
     lane_use: float | None = None
@@ -48,15 +50,17 @@ def measure_speed(
     """Figures from counters before and after some tokens, and the wall time between."""
     tokens = after["tokens"] - before["tokens"]
     per_second = tokens / seconds if seconds > 0 else 0.0
+    saturations = after["saturations"] - before["saturations"]
     clocks = (after.get("clocks", 0) - before.get("clocks", 0)) % (1 << 32)
     if device.config is None or not tokens or not clocks:
-        return Speed(device.label, tokens, per_second)
+        return Speed(device.label, tokens, per_second, saturations)
     per_token = clocks / tokens
     tape = len(lay_out(model, device.config, streamed=True).tape)
     return Speed(
         device=device.label,
         tokens=tokens,
         tokens_per_second=per_second,
+        saturations=saturations,
         clocks_per_token=per_token,
         device_tokens_per_second=device.clock_hz / per_token if device.clock_hz else None,
         lane_use=model.shape.ternary_weights / (device.config.lanes * per_token),

@@ -57,6 +57,8 @@ class Layouts:
         A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector, its `slot`.
     scale : StructLayout
         Output scale of a segment.
+    embedding_word : ArrayLayout
+        A word of the embedding RAM.
     embedding : StructLayout
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
@@ -100,6 +102,7 @@ class Layouts:
                 "slot": slot,
             }
         )
+        self.embedding_word = ArrayLayout(signed(config.embedding_bits), elements)
         self.embedding = StructLayout(
             {"elements": ArrayLayout(signed(8), elements), "scale": SCALE_BITS, "last": 1}
         )

@@ -85,7 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = [measure("stand-in", demo_model())]
+    model = demo_model()
+    figures = [measure(model.meta["source"], model)]
     if options.json:
         print(json.dumps([asdict(row) for row in figures], indent=2))
         return

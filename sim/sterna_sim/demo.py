@@ -23,31 +23,22 @@ from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import SternaError
 from sterna.model import container
-from sterna.model.convert import convert
 from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 from sterna_sim.cycles import expected_clocks
 from sterna_sim.device import open_sim
-from sterna_sim.tools import BUILD
 
 __all__ = ["main"]
 
-_ROOT = Path(__file__).resolve().parents[2]
-_CHECKPOINT = _ROOT / "models" / "stand-in"
-_TEXT = _ROOT / "models" / "text" / "books.txt"
-
+_MODEL = Path(__file__).resolve().parents[2] / "models" / "tern-ecp5" / "tern-ecp5.sterna"
 
 _STARTED = time.perf_counter()
 
 
 def demo_model() -> Model:
-    """Return the demo's model, converted on first use."""
-    path = BUILD / "demo.sterna"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        container.save(convert(_CHECKPOINT, _TEXT), path)
-    return container.load(path)
+    """Return the demo's model: the one for which the reference configuration was made."""
+    return container.load(_MODEL)
 
 
 def compare(chip: ChipDevice, golden: GoldenDevice) -> list[str]:
@@ -83,8 +74,7 @@ def main() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
-    with console.status("converting the model"):
-        model = demo_model()
+    model = demo_model()
     with console.status("compiling the chip (one to two minutes the first time)") as status:
         port, label = open_sim("", model)
         chip = ChipDevice(port, model, label, lambda what, done, total: status.update(what))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import astuple, dataclass, fields
 
 __all__ = ["BadLine", "Rates"]
+
+_FLOOD = 500
+"""Bytes of noise in a flood: more than a frame is long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +20,8 @@ class Rates:
     drop: float = 1e-4
     double: float = 1e-4
     insert: float = 1e-4
-    swap: float = 1e-4
-    flood: float = 2e-6
+    reorder: float = 1e-4
+    flood: float = 1e-5
 
 
 class BadLine:
@@ -27,35 +31,41 @@ class BadLine:
     ----------
     seed : int
     rates : Rates
+
+    Attributes
+    ----------
+    faults : collections.Counter
+        How often each fault of `Rates` happened.
     """
 
     def __init__(self, seed: int, rates: Rates = Rates()) -> None:
         self._random = random.Random(seed)
-        self._rates = rates
-        self.faults = 0
+        names = [field.name for field in fields(Rates)]
+        self._rates = dict(zip(names, astuple(rates), strict=True))
+        self._rates["flip"] *= 8
+        self.faults: Counter[str] = Counter(dict.fromkeys(names, 0))
 
     def __call__(self, data: bytes) -> bytes:
         """What comes out of the line."""
         out = bytearray()
-        chance, rates = self._random.random, self._rates
         for byte in data:
-            if chance() < 8 * rates.flip:
+            if self._happens("flip"):
                 byte ^= 1 << self._random.randrange(8)
-                self.faults += 1
-            if chance() < rates.drop:
-                self.faults += 1
-                continue
-            out.append(byte)
-            if chance() < rates.double:
-                self.faults += 1
+            if not self._happens("drop"):
                 out.append(byte)
-            if chance() < rates.insert:
-                self.faults += 1
+            if self._happens("double"):
+                out.append(byte)
+            if self._happens("insert"):
                 out.append(self._random.randrange(256))
-            if len(out) > 1 and chance() < rates.swap:
-                self.faults += 1
-                out[-1], out[-2] = out[-2], out[-1]
-            if chance() < rates.flood:
-                self.faults += 1
-                out += self._random.randbytes(500)
+            if len(out) > 1 and self._happens("reorder"):
+                # The last bytes before as many that came earlier.
+                length = self._random.randint(1, len(out) // 2)
+                out[-2 * length :] = out[-length:] + out[-2 * length : -length]
+            if self._happens("flood"):
+                out += self._random.randbytes(_FLOOD)
         return bytes(out)
+
+    def _happens(self, fault: str) -> bool:
+        happens = self._random.random() < self._rates[fault]
+        self.faults[fault] += happens
+        return happens

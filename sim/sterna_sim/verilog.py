@@ -11,6 +11,7 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from sterna.files import whole_file
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna_rtl.serial_chip import SerialChip
 from sterna_sim.pnr import CLOCK_HZ
@@ -26,7 +27,8 @@ def write_verilog(path: Path, config: ChipConfig, clock_hz: int) -> str:
     """
     chip = SerialChip(config, clock_hz)
     text = verilog.convert(chip, name="sterna", emit_src=False, strip_internal_attrs=True)
-    path.write_text(text)
+    with whole_file(path) as file:
+        file.write(text.encode())
     return hashlib.sha256(text.encode()).hexdigest()
 
 

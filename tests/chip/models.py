@@ -18,7 +18,7 @@ __all__ = ["CONFIGS", "MODELS", "config_for", "model_of"]
 
 _FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
-MODELS = ("stand-in", "fixture-a", "odd")
+MODELS = ("tern-ecp5", "fixture-a", "odd")
 
 CONFIGS = {
     "reference": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
@@ -38,20 +38,23 @@ CONFIGS = {
 
 @cache
 def model_of(name: str) -> Model:
-    """Model by name; `odd` has dimensions that no lane count divides and every variant."""
-    if name == "stand-in":
+    """Model by name; `odd` has dimensions that no lane count divides and every variant.
+
+    `fixture-a` has 8 bits an element of the embedding, the others have 4.
+    """
+    if name == "tern-ecp5":
         return demo_model()
     if name == "fixture-a":
         return convert(_FIXTURES / "A")
     return tiny_model(
         vocab=101, hidden=51, layers=2, intermediate=91,
-        expand_ratio=2.0, use_lower_bound=False, tied=True, eps=1e-3,
+        expand_ratio=2.0, use_lower_bound=False, tied=True, eps=1e-3, coarse=True,
     )  # fmt: skip
 
 
 @cache
 def config_for(name: str) -> ChipConfig:
-    """Smallest configuration that holds the small models; the reference one holds all."""
+    """Smallest configuration that holds the small models; the reference one all of 4 bits."""
     if name == "reference":
         return REFERENCE
     fits = [fit(model_of(model), **CONFIGS[name]) for model in MODELS[1:]]

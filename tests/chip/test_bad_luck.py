@@ -1,12 +1,13 @@
 """What goes wrong with a device: one sentence, status 2 or 3, nothing left, the next one works."""
 
+import hashlib
 import json
 import os
 import sys
 import threading
 import time
 import tty
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -20,14 +21,16 @@ from sterna.device.golden import GoldenDevice
 from sterna.device.operations import write
 from sterna.device.serial_link import SerialLink
 from sterna.device.serial_port import SerialPort
-from sterna.errors import DeviceError, InputError
+from sterna.errors import DeviceError
 from sterna.model import container
 from sterna.model.layout import lay_out
 from sterna.spec.link import Frame, Kind, decode, encode
 from sterna.spec.registers import INTERFACE_VERSION, MAGIC, Memory
-from sterna_sim.board import Board
-from tests.chip.boards import FASTEST, running
+from sterna_sim.faults import BadLine, Rates
+from tests.chip.boards import FASTEST, plugged, running
 from tests.chip.models import config_for, model_of
+from tests.host.terminal import INTERRUPT, Terminal
+from tests.tiny import tiny_model
 
 MODEL, CONFIG = "fixture-a", "odd-columns"
 
@@ -80,6 +83,7 @@ def logits(sterna, board, model_file, tmp_path):
 
 
 def ask(model_file, device, *more):
+    """Arguments of a request; at temperature 0 this model's text has no end."""
     return ("generate", "--model", model_file, "--tokens", "5", "--device", device, *more)
 
 
@@ -132,11 +136,12 @@ def test_bad_requests(sterna, board, model_file, tmp_path):
 
 
 def test_model_too_large(sterna, board, model_file, tmp_path):
-    """A model that the chip cannot hold: the memory is named."""
-    big = replace(model_of(MODEL), embedding=np.zeros((99999, 64), np.int8))
-    link = SerialLink(SerialPort(board.port), FASTEST)
-    with pytest.raises(InputError, match="the model needs"):
-        ChipDevice(link, big, "")
+    """A model that the chip cannot hold: what is too small is named."""
+    big = tmp_path / "big.sterna"
+    container.save(tiny_model(vocab=3000), big)
+    device = f"uart:{board.port}@{FASTEST}"
+    result = sterna("generate", "--model", big, "--tokens", "5", "--device", device)
+    refused(result, 2, "the model needs", "choose a larger chip")
     logits(sterna, board, model_file, tmp_path)
 
 
@@ -194,19 +199,21 @@ def test_other_devices(sterna, model_file, words, sentence):
     refused(sterna(*ask(model_file, f"uart:{Impostor(words).port}")), 3, sentence)
 
 
-def test_wrong_configuration(board, monkeypatch):
-    """A chip whose fields do not make its digest."""
-    link = SerialLink(SerialPort(board.port), FASTEST)
+def test_wrong_configuration(sterna, board, model_file, tmp_path, monkeypatch):
+    """A chip whose fields do not make its digest, and one whose fields cannot be."""
+    execute = SerialLink.execute
+    for wrong, words in ((1, "rebuild its bitstream"), (1 << 31, "that cannot be")):
 
-    class Lying:
-        def execute(self, operations):
-            words = link.execute(operations).copy()
-            words[-1] += len(words) > 5
+        def lie(link, operations, wrong=wrong):
+            words = execute(link, operations).copy()
+            if operations[0].register == "DIGEST_LOW":
+                words[-1] += wrong
             return words
 
-    with pytest.raises(DeviceError, match="rebuild its bitstream"):
-        chip_module.read_config(Lying())
-    link.close()
+        monkeypatch.setattr(SerialLink, "execute", lie)
+        refused(sterna(*ask(model_file, f"uart:{board.port}@{FASTEST}")), 3, words)
+    monkeypatch.undo()
+    logits(sterna, board, model_file, tmp_path)
 
 
 def test_memory_that_forgets(board, sterna, model_file, tmp_path, monkeypatch):
@@ -238,47 +245,123 @@ def test_fault_in_the_tape(board, sterna, model_file, tmp_path):
     logits(sterna, board, model_file, tmp_path)
 
 
-def test_unplugged(model_file, sterna, monkeypatch):
-    """The port goes away while tokens come."""
+def test_unplugged(sterna, model_file, tmp_path):
+    """The port goes away while tokens come; the board that is plugged in again works."""
+    config = config_for(CONFIG)
+    with plugged(config, model_file, tmp_path) as (port, process):
+        device = f"uart:{port}@{FASTEST}"
+        with Terminal(*ask(model_file, device, "-n", 100_000, "--temperature", 0)) as terminal:
+            terminal.wait_for("clocks per token")
+            process.kill()
+            assert terminal.wait() == 3
+            assert f"sterna: {port} is gone" in terminal.screen
+            assert "plug the board in again" in " ".join(terminal.screen.split())
+            assert "Traceback" not in terminal.screen
+    with plugged(config, model_file, tmp_path) as (port, _):
+        assert sterna(*ask(model_file, f"uart:{port}@{FASTEST}", "-n", 3))[0] == 0
+    assert os.listdir(tmp_path) == []
+
+
+class Cut:
+    """A line that is cut after so many bytes, until it is mended."""
+
+    def __init__(self):
+        self.left = None
+
+    def __call__(self, data):
+        if self.left is None:
+            return data
+        kept = data[: self.left]
+        self.left -= len(kept)
+        return kept
+
+
+def test_silent_in_the_middle(sterna, model_file, tmp_path, monkeypatch):
+    """The device is heard no more while tokens come; once it is, it works."""
+    monkeypatch.setattr(serial_link, "_OPENINGS", 3)
+    line, image = Cut(), lay_out(model_of(MODEL), config_for(CONFIG))
+    with running(config_for(CONFIG), image, to_host=line) as board:
+        logits(sterna, board, model_file, tmp_path)
+        line.left = 6000
+        saved = ("--save-state", tmp_path / "state")
+        device = f"uart:{board.port}@{FASTEST}"
+        status, out, err = sterna(*ask(model_file, device, "-n", 5000, "--temperature", 0, *saved))
+        assert (status, err.count("\n")) == (3, 1)
+        assert len(out.split()) > 5
+        assert "nothing answers on" in err
+        assert os.listdir(tmp_path) == []
+        line.left = None
+        logits(sterna, board, model_file, tmp_path)
+
+
+def test_speed_that_the_line_cannot(sterna, model_file, tmp_path, monkeypatch):
+    """The device and the port can run at a speed, but nothing comes over the line at it."""
+    monkeypatch.setattr(serial_link, "_BEGINNINGS", 2)
+    boards = []
+
+    def slow_line(data):
+        fast = boards and boards[0]._baud() > 1_000_000
+        return b"" if fast else data
+
     image = lay_out(model_of(MODEL), config_for(CONFIG))
-    board = Board(config_for(CONFIG), image)
-    going = True
-
-    def run():
-        while going:
-            board.step()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    device = ChipDevice(SerialLink(SerialPort(board.port), FASTEST), model_of(MODEL), "")
-    tokens = device.generate([5], 20000, Sampling(1.0))
-    next(tokens)
-    going = False
-    thread.join()
-    board.close()
-    with pytest.raises(DeviceError, match="plug the board in again"):
-        list(tokens)
-    device.close()
+    with running(config_for(CONFIG), image, to_chip=slow_line) as board:
+        boards.append(board)
+        result = sterna(*ask(model_file, f"uart:{board.port}@{FASTEST}"))
+        refused(result, 3, f"no answer at {FASTEST} baud", "try a lower speed")
+        boards.clear()
+        logits(sterna, board, model_file, tmp_path)
 
 
-def test_interrupted(board, sterna, model_file, tmp_path):
+@pytest.mark.parametrize(
+    "rates",
+    [
+        Rates(**{**dict.fromkeys(Rates.__slots__, 0.0), fault: rate})
+        for fault, rate in {
+            "flip": 2e-4, "drop": 1e-3, "double": 1e-3, "insert": 1e-3, "reorder": 1e-3,
+            "flood": 5e-4,
+        }.items()
+    ],
+    ids=Rates.__slots__,
+)  # fmt: skip
+def test_each_fault_of_the_line(sterna, model_file, tmp_path, rates):
+    """One kind of fault, ten times as often as in the long run: no answer is wrong or missing."""
+    image = lay_out(model_of(MODEL), config_for(CONFIG))
+    lines = BadLine(1, rates), BadLine(2, rates)
+    with running(config_for(CONFIG), image, *lines) as board:
+        logits(sterna, board, model_file, tmp_path)
+        status, out, err = sterna(*ask(model_file, f"uart:{board.port}@{FASTEST}", "-n", 40))
+    assert (status, err) == (0, "")
+    sampling = Sampling(0.7, 0, tuple(model_of(MODEL).meta["eos"]))
+    golden = GoldenDevice(model_of(MODEL)).generate([5], 40, sampling)
+    assert [int(token) for token in out.split()] == list(golden)
+    assert sum((line.faults for line in lines), Counter()).total() > 0
+
+
+@pytest.mark.parametrize("command", ["generate", "bench"])
+def test_interrupted(command, sterna, model_file, tmp_path):
     """Ctrl-C in the middle: status 130, and the device takes the next request."""
-    device = ChipDevice(SerialLink(SerialPort(board.port), FASTEST), model_of(MODEL), "")
-    tokens = device.generate([5], 5000, Sampling(1.0))
-    next(tokens)
-    with pytest.raises(KeyboardInterrupt):
-        tokens.throw(KeyboardInterrupt)
-    assert len(list(device.generate([7], 3, Sampling()))) == 3
-    device.close()
-    logits(sterna, board, model_file, tmp_path)
+    with plugged(config_for(CONFIG), model_file, tmp_path) as (port, _):
+        device = f"uart:{port}@{FASTEST}"
+        endless = ask(model_file, device, "-n", 10**6, "--temperature", 0)
+        arguments, sign = {
+            "generate": (endless, "clocks per token"),
+            "bench": (("bench", "--model", model_file, "--device", device, "--load"), "loading"),
+        }[command]
+        with Terminal(*arguments) as terminal:
+            terminal.wait_for(sign)
+            terminal.type(INTERRUPT)
+            assert terminal.wait() == 130
+            assert "Traceback" not in terminal.screen
+        assert sterna(*ask(model_file, device, "-n", 3))[0] == 0
 
 
 def test_garbage_before_a_request(board, sterna, model_file, tmp_path):
     """Noise at any speed, unfinished frames: the next request is answered."""
     port = SerialPort(board.port)
-    for baud in (9600, 115_200, FASTEST):
+    # A byte takes the simulated board as many clocks as a real one: few at a low speed.
+    for baud, count in ((9600, 10), (115_200, 100), (FASTEST, 300)):
         port.set_baud(baud)
-        port.write(bytes(np.random.default_rng(baud).integers(0, 256, 300, dtype=np.uint8)))
+        port.write(np.random.default_rng(baud).bytes(count))
         time.sleep(0.05)
     port.write(encode(Frame(Kind.EXECUTE, 1, 1, b"x" * 256))[:100])
     port.close()
@@ -311,6 +394,12 @@ def test_doctor(board, sterna, model_file, tmp_path):
     assert out.endswith("all well\n")
     for line in ("link", "identification", "memories", "known answer"):
         assert f"\n{line}" in out
+    device = f"uart:{board.port}@{FASTEST}"
+    facts = json.loads(sterna("doctor", "--quick", "--device", device, "--json")[1])
+    assert facts["configuration"] == config_for(CONFIG).digest
+    assert facts["milliseconds_per_request"] > 0
+    assert facts["known_answer"]
+    assert "memories_hold" not in facts
     logits(sterna, board, model_file, tmp_path)
 
 
@@ -318,10 +407,15 @@ def test_verilog(sterna, tmp_path):
     """A file for other tools, of the configuration that was asked for."""
     config = tmp_path / "c.json"
     config.write_text(json.dumps(config_for(CONFIG).to_dict()))
-    status, out, _ = sterna("verilog", "-o", tmp_path / "chip.v", "--config", config)
+    output = tmp_path / "chip.v"
+    status, out, _ = sterna("verilog", "-o", output, "--config", config, "--json")
     assert status == 0
-    assert config_for(CONFIG).digest in out
-    text = (tmp_path / "chip.v").read_text()
+    text = output.read_text()
+    assert json.loads(out) == {
+        "output": str(output),
+        "configuration": config_for(CONFIG).digest,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
     assert "module sterna(" in text
     assert "input rx" in text
     config.write_text("{}")

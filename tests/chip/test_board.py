@@ -2,11 +2,14 @@
 
 import random
 import zlib
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 
+from sterna.device import chip as chip_module
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
@@ -18,10 +21,11 @@ from sterna.device.state import load_state, save_state
 from sterna.device.top_k import generate_top_k
 from sterna.errors import DeviceError, InputError
 from sterna.model.layout import lay_out
-from sterna.spec.link import REPLY_WORDS
+from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
+from sterna_sim.compiled.probes import CLOCK_HZ
 from sterna_sim.device import DirectDevice
-from sterna_sim.faults import BadLine
+from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, running
 from tests.chip.models import config_for, model_of
 
@@ -138,19 +142,50 @@ def test_given_up_in_the_middle(flashed):
     device.close()
 
 
+def test_patience_is_for_one_wait(flashed, monkeypatch):
+    """Waits that are short each are no hang, however many there are."""
+    device = device_on(flashed)
+    list(device.generate([1, 2, 3], 0, SAMPLING))
+    counters = device.counters()
+    per_token = counters["clocks"] // counters["tokens"]
+    monkeypatch.setattr(chip_module, "_SILENT_CLOCKS", 20 * per_token)
+    for _ in range(10):
+        assert list(device.generate([1, 2, 3] * 4, 0, SAMPLING)) == []
+    device.close()
+
+
 def test_state_moves_between_devices(flashed, tmp_path):
     """Saved on one device, gone on with on another: as if nothing had been between."""
-    model = model_of(MODEL)
-    golden, device = GoldenDevice(model), device_on(flashed)
+    model, path = model_of(MODEL), tmp_path / "state"
+    golden, pins = GoldenDevice(model), device_on(flashed)
+    direct = DirectDevice(model, config_for(CONFIG))
     whole = list(GoldenDevice(model).generate([3], 20, Sampling()))
-    for first, second in ((golden, device), (device, GoldenDevice(model))):
-        first.state = np.zeros_like(first.state)
-        begun = list(first.generate([3], 10, Sampling()))
-        save_state(tmp_path / "state", first.state, begun[-1], model)
-        state, last = load_state(tmp_path / "state", model)
-        second.state = state
-        assert begun + list(second.generate([last], 10, Sampling())) == whole
-    device.close()
+    empty = np.zeros_like(golden.state)
+
+    def begin(device):
+        """Half of the text, and the state after it in a file."""
+        device.state = empty
+        drawn = list(device.generate([3], 10, Sampling()))
+        save_state(path, device.state, drawn[-1], model)
+        return drawn
+
+    def go_on(device):
+        device.state, last = load_state(path, model)
+        return list(device.generate([last], 10, Sampling()))
+
+    devices = (golden, pins, direct)
+    for first, second in permutations(devices, 2):
+        assert begin(first) + go_on(second) == whole
+    with (tmp_path / "begin").open("wb") as file:
+        begun = begin(Recorder(pins, model, file))
+    with (tmp_path / "end").open("wb") as file:
+        ended = go_on(Recorder(pins, model, file))
+    assert begin(Replay(tmp_path / "begin", model)) == begun
+    assert begun + go_on(golden) == whole
+    begin(direct)
+    assert go_on(Replay(tmp_path / "end", model)) == ended
+    pins.close()
+    direct.close()
 
 
 def test_top_k(flashed):
@@ -172,13 +207,15 @@ def test_top_k(flashed):
 def test_recording_of_the_chip(flashed, tmp_path):
     """What was recorded is replayed, under its own label; other questions are refused."""
     model = model_of(MODEL)
-    recorder = Recorder(device_on(flashed), model, tmp_path / "run.jsonl")
-    answers = [
-        list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
-        recorder.counters(),
-    ]  # fmt: skip
-    recorder.state = np.zeros_like(answers[2])
-    recorder.close()
+    device = device_on(flashed)
+    with (tmp_path / "run.jsonl").open("wb") as file:
+        recorder = Recorder(device, model, file)
+        answers = [
+            list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
+            recorder.counters(),
+        ]  # fmt: skip
+        recorder.state = np.zeros_like(answers[2])
+    device.close()
     replay = Replay(tmp_path / "run.jsonl", model)
     assert replay.label == "recording of simulated chip (rtl), through its pins"
     assert replay.config == config_for(CONFIG)
@@ -231,19 +268,29 @@ def requests(count, device, seed):
 
 
 class Resets:
-    """Presses the reset button now and then, and counts."""
+    """Resets a board at random clocks, by its button or by a line break, and counts."""
 
     def __init__(self, seed, every):
-        self.random, self.every, self.count = random.Random(seed), every, 0
+        self.random, self.every = random.Random(seed), every
+        self.count = Counter(button=0, line_break=0)
 
     def __call__(self, board):
-        if self.random.random() < 1 / self.every:
+        if self.random.random() >= 1 / self.every:
+            return
+        board.chip.run(self.random.randrange(1000))
+        how = self.random.choice(list(self.count))
+        self.count[how] += 1
+        if how == "button":
             board.chip.reset()
-            self.count += 1
+        else:
+            board.chip.send(b"\0", 8 * CLOCK_HZ / DEFAULT_BAUD)
 
 
 def bad_line(count, seed, every=20_000):
-    """Requests through a bad line with resets; compared with the golden model."""
+    """Requests through a bad line with resets; compared with the golden model.
+
+    Returns how often each fault happened in either direction, and each kind of reset.
+    """
     to_chip, to_host, resets = BadLine(seed), BadLine(seed + 1), Resets(seed, every)
     print(f"seed {seed}")
     with running(config_for(CONFIG), image(), to_chip, to_host, resets) as board:
@@ -252,21 +299,35 @@ def bad_line(count, seed, every=20_000):
         again = device.port.retransmissions
         device.close()
     assert found == requests(count, GoldenDevice(model_of(MODEL)), seed)
-    print(
-        f"{to_chip.faults} and {to_host.faults} faults, {resets.count} resets, {again} sent again"
-    )
-    return to_chip.faults + to_host.faults, resets.count
+    print(f"to the chip: {dict(to_chip.faults)}")
+    print(f"to the host: {dict(to_host.faults)}")
+    print(f"resets: {dict(resets.count)}; {again} requests sent again")
+    return to_chip.faults, to_host.faults, resets.count
+
+
+@pytest.mark.parametrize("fault", [field.name for field in fields(Rates)])
+def test_each_fault_does_something(fault):
+    """One fault alone changes what goes over the line, and is counted."""
+    rates = Rates(**{**dict.fromkeys(Rates.__slots__, 0.0), fault: 0.01})
+    line, data = BadLine(5, rates), random.Random(5).randbytes(5000)
+    out = line(data)
+    assert out != data
+    assert [name for name, count in line.faults.items() if count] == [fault]
+    longer = {"drop": -1, "double": 1, "insert": 1, "flood": 500}.get(fault, 0)
+    assert len(out) - len(data) == longer * line.faults[fault]
 
 
 def test_bad_line():
     """Some requests of the long run below."""
-    faults, _ = bad_line(60, seed=11)
-    assert faults > 0
+    *faults, _ = bad_line(60, seed=11)
+    assert sum(faults, Counter()).total() > 0
 
 
 @pytest.mark.slow
 def test_bad_line_2000_requests():
-    """Nothing lost, nothing twice, no wrong answer, no hang."""
-    faults, resets = bad_line(2000, seed=1, every=5000)
-    assert faults > 1000
-    assert resets > 5
+    """Nothing lost, nothing twice, no wrong answer, no hang, with every kind of fault."""
+    to_chip, to_host, resets = bad_line(2000, seed=1, every=5000)
+    assert min(to_chip.values()) > 0
+    assert min(to_host.values()) > 0
+    assert min(resets.values()) > 2
+    assert (to_chip + to_host).total() > 1000

@@ -12,8 +12,9 @@ from sterna_sim.lockstep import Lockstep
 from tests.chip.models import CONFIGS, config_for, model_of
 
 PAIRS = [
-    ("stand-in", "reference"),
-    *((model, config) for config in CONFIGS for model in ("fixture-a", "odd")),
+    ("tern-ecp5", "reference"),
+    ("odd", "reference"),
+    *((m, config) for config in CONFIGS if config != "reference" for m in ("fixture-a", "odd")),
 ]
 
 

@@ -1,5 +1,7 @@
 """The chip's Verilog under cocotb, with every stall pattern on its register port."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ SAMPLING = Sampling(temperature=1.0, seed=3)
 
 
 def model():
-    return tiny_model(vocab=11, hidden=10, layers=2, intermediate=13)
+    return tiny_model(vocab=11, hidden=10, layers=2, intermediate=13, coarse=True)
 
 
 def write(register, value):
@@ -40,7 +42,10 @@ class ChipBench(UnitBench):
 
     name = "chip"
     configs = {
-        "small": fit(model(), rows=2, columns=8, elements=4, packing=Packing.FIVE_THIRDS),
+        "small": replace(
+            fit(model(), rows=2, columns=8, elements=4, packing=Packing.FIVE_THIRDS),
+            embedding_bits=8,
+        ),
         "serial": fit(model(), rows=2, columns=3, elements=1, packing=Packing.TWO_BITS),
     }
     not_stalled = {"i": "the registers are ready for a request, not before it"}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sterna.errors import DeviceError
 from sterna.golden.step import Golden
 from sterna.model.layout import lay_out
 from sterna.spec.registers import Memory
@@ -17,8 +18,8 @@ TOKEN = 3
 
 @pytest.fixture(scope="module")
 def device():
-    """Fixture A in the demo's chip."""
-    device = DirectDevice(model_of("fixture-a"), config_for("reference"))
+    """A small model in the demo's chip."""
+    device = DirectDevice(model_of("odd"), config_for("reference"))
     yield device
     device.close()
 
@@ -52,10 +53,10 @@ def test_trit(device):
     assert (found.name, found.unit, found.probe, found.row) == (name, "engine", "sums", row)
 
 
-def test_embedding_byte(device):
+def test_embedding_element(device):
     """One element of one token's row."""
     embedding = device.model.embedding.copy()
-    embedding[TOKEN, 40] ^= 64
+    embedding[TOKEN, 40] ^= 4
     found = first(device, embedding=embedding)
     assert (found.token, found.name, found.probe, found.row) == (0, "embedding", "residual", 40)
 
@@ -97,5 +98,5 @@ def test_flip_in_the_tape_ram_is_seen_by_the_checksum(device):
     device.chip.write_words(Memory.TAPE, word, first=segment.first_word)
     device.state = np.zeros_like(Golden(device.model).state)
     # The reader has run ahead of the write: the pass after it sees the flip.
-    with pytest.raises(DeviceError, match="^segment 4 of the tape: its words do not match"):
+    with pytest.raises(DeviceError, match=r"^segment 4 of the tape: its words do not match"):
         device.logits([TOKEN, TOKEN])

@@ -17,6 +17,7 @@ def chip(
     vocab: int = 61,
     slots: int = 1,
     ring: bool = False,
+    embedding_bits: int = 8,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
     return ChipConfig(
@@ -27,6 +28,7 @@ def chip(
         tape_words=0 if ring else 2 * words + 1,
         vector_a_words=words + 1,
         vector_b_words=words + 2,
+        embedding_bits=embedding_bits,
         embedding_words=3 * words,
         residual_words=words,
         scratch_words=words + 3,

@@ -161,12 +161,12 @@ class LoaderBench(UnitBench):
 
     name = "loader"
     configs = {
-        # Tape words of 430, 10, 40, 32 and 5 bits.
+        # Tape words of 430, 10, 40, 32 and 5 bits; words of the embedding of 64, 8, 16, 32, 4.
         "R-4-C-64-E-8": chip(rows=4, columns=64, elements=8),
         "E-1": chip(columns=5, elements=1, packing=Packing.TWO_BITS),
-        "E-4": chip(rows=2, columns=12, elements=4),
+        "E-4": chip(rows=2, columns=12, elements=4, embedding_bits=4),
         "two-pieces": chip(rows=1, columns=16, elements=4, packing=Packing.TWO_BITS),
-        "R-2-E-1": chip(rows=2, columns=1, elements=1),
+        "R-2-E-1": chip(rows=2, columns=1, elements=1, embedding_bits=4),
         "2-slots": chip(elements=2, slots=2),
         "ring-3-slots": chip(columns=12, elements=4, slots=3, ring=True),
     }

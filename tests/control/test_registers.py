@@ -327,10 +327,11 @@ class RegistersBench(UnitBench):
         names = list(REGISTERS)
         for name in names:
             host.read(name)
-        for name in names:
-            host.write(name, int(rng.integers(1 << 32)) | 1 << 31)
-        for name in names:
-            host.read(name)
+        for mark in (VALID, 0):
+            for name in names:
+                host.write(name, int(rng.integers(1 << 31)) | mark)
+            for name in names:
+                host.read(name)
         yield host.case("every register")
 
         host.begin()

@@ -168,8 +168,8 @@ def test_contract():
     """Jobs and words wait unchanged, on any tape: a hostile one too."""
     config = ChipConfig(
         rows=1, columns=150, elements=1, packing=Packing.TWO_BITS, tape_words=2,
-        vector_a_words=2, vector_b_words=2, embedding_words=2, residual_words=2,
-        scratch_words=2, state_words=2, psum_words=1, max_columns=1, max_vocab=2,
+        vector_a_words=2, vector_b_words=2, embedding_bits=8, embedding_words=2,
+        residual_words=2, scratch_words=2, state_words=2, psum_words=1, max_columns=1, max_vocab=2,
     )  # fmt: skip
     contract = StreamContract(combinational=True, depth=16, covers=1)
     bugs = {

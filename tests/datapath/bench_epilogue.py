@@ -37,6 +37,7 @@ def chip(
         columns=columns,
         elements=elements,
         packing=Packing.TWO_BITS,
+        embedding_bits=8,
         residual_words=words,
         scratch_words=words + 1,
         state_words=2 * words + 1,

@@ -34,6 +34,7 @@ def chip(columns: int, elements: int, words: int = 9, slots: int = 1) -> ChipCon
         tape_words=16,
         vector_a_words=PLACES * slots * words,
         vector_b_words=PLACES * slots * words,
+        embedding_bits=8,
         embedding_words=16,
         residual_words=words,
         scratch_words=words,

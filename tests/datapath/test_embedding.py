@@ -30,11 +30,12 @@ OVERHEAD = 5  # clocks of each row beside those of its words
 PIPELINE = 4  # from a word's address to the word
 
 
-def chip(elements, embedding_words, vector_a_words=32, max_vocab=64):
+def chip(elements, embedding_words, vector_a_words=32, max_vocab=64, embedding_bits=8):
     return replace(
         REFERENCE,
         columns=8 * elements,
         elements=elements,
+        embedding_bits=embedding_bits,
         embedding_words=embedding_words,
         vector_a_words=vector_a_words,
         max_vocab=max_vocab,
@@ -48,7 +49,7 @@ class Loaded(Component):
         self.unit = unit(config)
         layouts = Layouts(config)
         self.write = StructLayout(
-            {"address": range(config.embedding_words), "data": layouts.activations}
+            {"address": range(config.embedding_words), "data": layouts.embedding_word}
         )
         super().__init__(
             {
@@ -91,10 +92,11 @@ class EmbeddingBench(UnitBench):
     configs = {
         "8-elements": chip(8, 100, vector_a_words=9),
         "1-element": chip(1, 40),
-        "two-banks": chip(2, 2060, vector_a_words=1040, max_vocab=2060),
+        "two-banks": chip(2, 2060, vector_a_words=1040, max_vocab=2060, embedding_bits=4),
         "4-elements": chip(4, 64),
+        "4-bits": chip(8, 100, vector_a_words=9, embedding_bits=4),
     }
-    bug_configs = ("8-elements", "two-banks")
+    bug_configs = ("8-elements", "two-banks")  # the second has 4 bits an element
     bugs = {
         "scale of lane 0": broken("scales[token[:lane_bits]]", "scales[0]"),
         "scales from word 0": broken("job.vector_q + token[lane_bits:]", "token[lane_bits:]"),
@@ -104,6 +106,7 @@ class EmbeddingBench(UnitBench):
         "more words than room": broken("begin.eq(used != _QUEUE)", "begin.eq(1)"),
         "token without its job": broken("i_token.valid & self.i_job.valid", "i_token.valid"),
         "all writes to one bank": broken("written = self.", "written = 0 * self."),
+        "sign of 4 bits lost": broken("element.eq(stored)", "element.eq(stored.as_unsigned())"),
         "banks mixed": broken("number == index", "number <= index"),
     }
     not_stalled = {
@@ -116,7 +119,7 @@ class EmbeddingBench(UnitBench):
 
     def cases(self, config, rng):
         elements, words = config.elements, config.embedding_words
-        ram = rng.integers(-128, 128, (words, elements))
+        ram = rng.integers(*self.levels(config), (words, elements))
         side = rng.integers(0, 1 << 16, (config.vector_a_words, elements))
         first = max(0, words - 100)  # of a deep RAM the end of one bank and the next
         writes = [{"address": n, "data": ram[n]} for n in range(first, words)]
@@ -147,6 +150,11 @@ class EmbeddingBench(UnitBench):
             )
 
     @staticmethod
+    def levels(config):
+        half = 1 << config.embedding_bits - 1
+        return -half, half
+
+    @staticmethod
     def side_ram(words):
         return Memory(words, [("vector_read__address", "vector_read__data")], name="side RAM A")
 
@@ -165,24 +173,24 @@ def test_contract():
     check_contract(lambda: Loaded(config), contract, {"payload not held": lambda: bug(config)})
 
 
-@pytest.mark.parametrize("words", [3, 2051])
-def test_any_word_while_idle(words):
+@pytest.mark.parametrize(("words", "bits"), [(3, 8), (2051, 8), (2051, 4)])
+def test_any_word_while_idle(words, bits):
     """Words around the seam of two banks, written and read back."""
-    unit = Embedding(chip(2, words))
+    unit = Embedding(chip(2, words, embedding_bits=bits))
 
     async def bench(ctx):
         addresses = [n for n in (0, 1, 2, 2047, 2048, 2050) if n < words]
         ctx.set(unit.write.enable, 1)
         for address in addresses:
             ctx.set(unit.write.address, address)
-            ctx.set(unit.write.data, [address % 100, -address % 100])
+            ctx.set(unit.write.data, [address % 7, -(address % 5)])
             await ctx.tick()
         ctx.set(unit.write.enable, 0)
         for address in reversed(addresses):
             ctx.set(unit.read.address, address)
             await ctx.tick().repeat(_READ_LATENCY)
             data = ctx.get(unit.read.data)
-            assert [data[0], data[1]] == [address % 100, -address % 100]
+            assert [data[0], data[1]] == [address % 7, -(address % 5)]
 
     simulator = Simulator(unit)
     simulator.add_clock(1e-6)

@@ -13,7 +13,7 @@ from tests.chip.models import model_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURE = ROOT / "tests" / "fixtures" / "A"
-STAND_IN = ROOT / "models" / "stand-in"
+TRAINED = ROOT / "models" / "tern-ecp5"
 TEXT = ROOT / "models" / "text" / "books.txt"
 TOKENS = 4096
 
@@ -34,9 +34,9 @@ def test_fixture_a():
 
 def test_trained_model():
     """The trained model on the text that the project ships."""
-    tokenizer = Tokenizer.of(model_of("stand-in"))
+    tokenizer = Tokenizer.of(model_of("tern-ecp5"))
     tokens = tokenizer.encode(TEXT.read_text())[:TOKENS]
-    quality = measure("stand-in", STAND_IN, tokens)
+    quality = measure("tern-ecp5", TRAINED, tokens)
     print(quality)
     assert quality.tokens == TOKENS
     assert quality.kl <= 1e-3

@@ -1,9 +1,14 @@
 """Whatever is wrong with what the command gets: one sentence, exit status 2, nothing written."""
 
+import json
 import os
+import random
+import shutil
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from sterna.device.device import Sampling
 from sterna.errors import InputError
@@ -170,14 +175,105 @@ def test_checkpoints(sterna, numbers, text, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["empty", "prose"]
 
 
-def test_damaged_checkpoint(sterna, tmp_path):
-    checkpoint = write_checkpoint(tmp_path / "checkpoint", layers=1)
-    weights = checkpoint / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-4])
-    sterna("convert", checkpoint, "-o", tmp_path / "m.sterna").refused("model.safetensors")
-    (checkpoint / "config.json").write_text("{")
-    sterna("convert", checkpoint, "-o", tmp_path / "m.sterna").refused("config.json")
+def _without(tensors):
+    del tensors["model.layers.0.attn.o_proj.weight"]
+
+
+def _wrong_shape(tensors):
+    tensors["model.layers.0.attn.o_proj.weight"] = np.zeros((24, 23), np.float32)
+
+
+def _not_finite(tensors):
+    tensors["model.layers.0.attn.o_proj.weight"][3, 5] = np.nan
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        ("cut", ["model.safetensors", "download it again"]),
+        ("header", ["model.safetensors", "download it again"]),
+        ("no weights", ["neither model.safetensors nor"]),
+        ("config.json", ["config.json", "not JSON"]),
+        ("tokenizer.json", ["tokenizer.json", "not JSON"]),
+        ({"model_type": "llama"}, ["config.json", "llama"]),
+        ({"attn_mode": "chunk"}, ["config.json", "attn_mode", "chunk"]),
+        ({"use_short_conv": True}, ["config.json", "use_short_conv"]),
+        ({"hidden_size": "many"}, ["config.json", "hidden_size", "many"]),
+        (_without, ["lacks the tensor", "o_proj.weight", "download"]),
+        (_wrong_shape, ["o_proj.weight", "[24, 23]", "[24, 24]", "the same checkpoint"]),
+        (_not_finite, ["o_proj.weight", "NaN", "download it again"]),
+    ],
+)
+def test_damaged_checkpoint(sterna, damage, words, tmp_path):
+    """One sentence, no file, and a whole checkpoint in the same place is taken."""
+    whole = {"vocab": 260, "layers": 1, "tokenizer": True}
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", **whole)
+    weights, output = checkpoint / "model.safetensors", tmp_path / "m.sterna"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-4])
+    elif damage == "header":
+        content = bytearray(weights.read_bytes())
+        content[20] ^= 0x80
+        weights.write_bytes(content)
+    elif damage == "no weights":
+        weights.unlink()
+    elif isinstance(damage, str):
+        (checkpoint / damage).write_text("{")
+    elif isinstance(damage, dict):
+        config = json.loads((checkpoint / "config.json").read_text())
+        (checkpoint / "config.json").write_text(json.dumps({**config, **damage}))
+    else:
+        tensors = {name: values.copy() for name, values in load_file(weights).items()}
+        damage(tensors)
+        save_file(tensors, weights)
+    sterna("convert", checkpoint, "-o", output).refused(*words)
     assert os.listdir(tmp_path) == ["checkpoint"]
+    write_checkpoint(checkpoint, **whole)
+    assert sterna("convert", checkpoint, "-o", output).status == 0
+
+
+def damaged(content, rng):
+    """One to four bytes that are changed, made up or missing."""
+    content = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        place = rng.randrange(len(content))
+        content[place : place + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["state", "recording", "config.json", "model.safetensors"])
+def test_any_damage_is_told(sterna, kind, numbers, tmp_path):
+    """Whatever bytes are wrong: it works or is refused in one sentence, never a traceback."""
+    rng = random.Random(kind)
+    checkpoint, path = tmp_path / "checkpoint", tmp_path / kind
+    model = ("--model", numbers.model)
+    if kind in ("state", "recording"):
+        option = {"state": "--save-state", "recording": "--record"}[kind]
+        ask = ("generate", *model, "-n", 3)
+        assert sterna(*ask, "--tokens", "5", option, path).status == 0
+        again = {
+            "state": (*ask, "--load-state", path),
+            "recording": (*ask, "--tokens", "5", "--device", f"replay:{path}"),
+        }[kind]
+    else:
+        shutil.copytree(numbers.checkpoint, checkpoint)
+        path = checkpoint / kind
+        again = ("convert", checkpoint, "-o", tmp_path / "m.sterna")
+    content = path.read_bytes()
+    # Weights that are a little wrong are weights too: only the head of their file is damaged.
+    head = 8 + int.from_bytes(content[:8], "little") if kind == "model.safetensors" else None
+    statuses = set()
+    for _ in range(100):
+        path.write_bytes(damaged(content[:head], rng) + (content[head:] if head else b""))
+        result = sterna(*again)
+        statuses.add(result.status)
+        assert result.status in (0, 2, 3)
+        if result.status:
+            assert result.err.startswith("sterna: ")
+            assert result.err.count("\n") == 1
+    assert 2 in statuses
+    path.write_bytes(content)
+    assert sterna(*again).status == 0
 
 
 def test_texts(sterna, text, numbers, tmp_path):

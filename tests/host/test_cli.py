@@ -18,10 +18,9 @@ from sterna.model.checkpoint import Checkpoint
 from sterna.model.convert import convert
 from sterna.model.float64 import Float64Model
 from sterna.model.tokenizer import Tokenizer
+from tests.host.terminal import LISTEN
 
 LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
-# A shell that starts pytest in the background lets it and its children ignore Ctrl-C.
-LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
 def start(*arguments, first="", **options):
@@ -58,6 +57,26 @@ def test_convert_calibrated(sterna, text, tmp_path):
     limited = ("-o", output, "--calibrate", prose, "--limit", 9)
     assert sterna("convert", text.checkpoint, *limited).status == 0
     assert container.load(output).meta["calibration_tokens"] == 9
+
+
+def test_json(sterna, text, tmp_path):
+    """Of the commands whose result is a file; `info`, `eval` and `generate` have tests below."""
+    output = tmp_path / "output"
+    facts = json.loads(sterna("convert", text.checkpoint, "-o", output, "--json").out)
+    assert facts["output"] == str(output)
+    assert facts["bytes"] == output.stat().st_size
+    assert facts["ternary_weights"] == container.load(output).shape.ternary_weights
+    assert facts["seconds"].keys() >= {"calibrating", "folding", "writing"}
+    model = ("--model", text.model)
+    result = sterna("logits", *model, "--tokens", "5,9", "-o", output, "--json")
+    assert json.loads(result.out) == {
+        "output": str(output), "dtype": "float32", "shape": [2, 260],
+    }  # fmt: skip
+    facts = json.loads(sterna("generate", "A", *model, "-n", 4, "--json").out)
+    assert (facts["tokens"], len(facts["tokens_drawn"])) == (5, 4)
+    assert facts["device"] == "golden model"
+    assert facts["saturations"] == 0
+    assert facts["lane_use"] is None
 
 
 @pytest.mark.parametrize("fixture", ["text", "numbers"])
@@ -212,16 +231,27 @@ def test_narrow_terminal(text):
     assert out.startswith("K\\xf6ln")
 
 
-@pytest.mark.parametrize("command", ["convert", "logits"])
-def test_full_disk(command, numbers, tmp_path):
-    """Files end at 100 bytes: a sentence, and nothing is left of the file."""
-    output = tmp_path / "output"
+@pytest.mark.parametrize("command", ["convert", "logits", "--save-state", "--record", "--picture"])
+def test_full_disk(command, text, tmp_path):
+    """Files end at 100 bytes: a sentence, the old file stays, and with room it goes."""
+    output, prose = tmp_path / "output", tmp_path / "prose"
+    prose.write_text("Terns are seabirds.")
+    output.write_text("old")
+    model = ("--model", text.model)
     arguments = {
-        "convert": [numbers.checkpoint],
-        "logits": ["--model", numbers.model, "--tokens", "5,9"],
+        "convert": ["convert", text.checkpoint, "-o"],
+        "logits": ["logits", *model, "--tokens", "5,9", "-o"],
+        "--save-state": ["generate", *model, "A", "-n", "3", "--save-state"],
+        "--record": ["generate", *model, "A", "-n", "3", "--record"],
+        "--picture": ["eval", *model, "--text", prose, "--picture"],
     }[command]
-    process = start(command, *arguments, "-o", output, first=LIMIT)
+    process = start(*arguments, output, first=LIMIT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert err == f"sterna: cannot write {output}: File too large\n"
-    assert os.listdir(tmp_path) == []
+    assert output.read_text() == "old"
+    process = start(*arguments, output)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert output.stat().st_size > 100
+    assert sorted(os.listdir(tmp_path)) == ["output", "prose"]

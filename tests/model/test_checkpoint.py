@@ -19,7 +19,7 @@ from tests.synthetic import bfloat16, write_checkpoint, write_tensors
 
 ROOT = Path(__file__).parents[2]
 FIXTURE_A = ROOT / "tests" / "fixtures" / "A"
-STAND_IN = ROOT / "models" / "stand-in"
+SHIPPED = ROOT / "models" / "tern-ecp5"
 
 Mutation = Callable[[Path], None]
 
@@ -56,8 +56,8 @@ def test_fixture_is_read_as_the_library_reads_it() -> None:
 
 
 def test_bfloat16_model_is_read() -> None:
-    checkpoint = Checkpoint(STAND_IN)
-    stored = dict(safetensors.deserialize((STAND_IN / "model.safetensors").read_bytes()))
+    checkpoint = Checkpoint(SHIPPED)
+    stored = dict(safetensors.deserialize((SHIPPED / "model.safetensors").read_bytes()))
     assert len(stored) == 50
     for name, tensor in stored.items():
         halves = np.frombuffer(tensor["data"], np.uint8).reshape(-1, 2)

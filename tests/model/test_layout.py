@@ -81,6 +81,8 @@ def random_model(seed=0):
 
 
 MODEL = random_model()
+COARSE = dataclasses.replace(MODEL, embedding=MODEL.embedding >> 4)
+"""The same with an embedding of 4 bits."""
 
 
 @pytest.fixture(params=LANES, name="config")
@@ -199,13 +201,32 @@ def test_vectors_lie_where_the_headers_say(config):
             check(image.vector_b, header.vector_b, MODEL.vectors[step.vector_b])
 
 
-def test_embedding_rows_fill_whole_words(config):
-    image = lay_out(MODEL, config)
+@pytest.mark.parametrize(("model", "bits"), [(MODEL, 8), (COARSE, 8), (COARSE, 4)])
+def test_embedding_rows_fill_whole_words(config, model, bits):
+    image = lay_out(model, dataclasses.replace(config, embedding_bits=bits))
     row_words = image.segments[0].header.source_words
     assert image.vocab == SHAPE.vocab
-    for token, row in enumerate(MODEL.embedding):
+    assert image.embedding.shape[1] == -(-config.elements * bits // 32)
+    for token, row in enumerate(model.embedding):
         words = image.embedding[token * row_words : (token + 1) * row_words]
-        assert np.array_equal(words.ravel(), padded(row, config.elements))
+        numbers = [sum(int(piece) << 32 * i for i, piece in enumerate(word)) for word in words]
+        for index, level in enumerate(padded(row, config.elements).tolist()):
+            word, lane = divmod(index, config.elements)
+            assert numbers[word] >> lane * bits & (1 << bits) - 1 == level % (1 << bits)
+        assert all(number < 1 << config.elements * bits for number in numbers)
+
+
+@pytest.mark.parametrize(("level", "bits"), [(-8, 4), (7, 4), (-9, 8), (8, 8)])
+def test_width_of_the_embedding_is_that_of_its_levels(level, bits):
+    """And a chip whose elements are narrower refuses the model in words."""
+    table = np.zeros_like(MODEL.embedding)
+    table[3, 5] = level
+    model = dataclasses.replace(MODEL, embedding=table)
+    config = fit(model, **LANES["4x8-4"])
+    assert config.embedding_bits == bits
+    if bits == 8:
+        with pytest.raises(InputError, match="needs embedding_bits = 8, the chip has 4; choose"):
+            lay_out(model, dataclasses.replace(config, embedding_bits=4))
 
 
 @pytest.mark.parametrize("name", ["4x8-4", "cut"])
@@ -226,6 +247,7 @@ def test_every_flipped_weight_bit_is_noticed(name):
 def test_fit_is_the_smallest(config):
     """The model fits, and with one word less of any RAM it does not; the RAM is named."""
     sizes = needs(MODEL, lay_out(MODEL, config), config)
+    assert config.embedding_bits == sizes.pop("embedding_bits") == 8
     for name, size in sizes.items():
         assert getattr(config, name) == size
         smaller = dataclasses.replace(config, **{name: size - 1}) if size > 1 else None

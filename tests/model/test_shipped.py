@@ -1,6 +1,7 @@
 """The models that the project ships: they load, and are what their cards say."""
 
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sterna.evaluate import evaluate
 from sterna.model import container
 from sterna.model.checkpoint import Checkpoint
 from sterna.model.float64 import Float64Model
+from sterna.model.layout import fit
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
 from sterna.spec.chip import REFERENCE
@@ -56,8 +58,21 @@ def test_continuations_are_those_of_the_card() -> None:
 
 
 def test_block_rams_are_those_of_place_and_route() -> None:
-    """206 were counted when the reference configuration was packed."""
-    assert sum(block_rams(REFERENCE, 8).values()) == 206
+    """206 were counted when a chip of this configuration was packed."""
+    packed = replace(
+        REFERENCE, tape_words=6144, embedding_bits=8, embedding_words=12288, max_columns=768
+    )
+    assert sum(block_rams(packed).values()) == 206
+
+
+def test_reference_is_the_chip_of_the_shipped_model() -> None:
+    """It takes no more block RAMs than the model needs, and leaves a step of the tape's."""
+    lanes = {name: getattr(REFERENCE, name) for name in ("rows", "columns", "elements", "packing")}
+    needed = fit(shipped("tern-ecp5"), **lanes)
+    for field in fields(REFERENCE):
+        assert getattr(REFERENCE, field.name) >= getattr(needed, field.name)
+    assert block_rams(REFERENCE) == block_rams(needed)
+    assert sum(block_rams(REFERENCE).values()) + 12 <= 208
 
 
 def test_cards_name_their_command() -> None:

@@ -57,8 +57,8 @@ def test_near_threshold_counts_weights_within_the_margin() -> None:
     assert near_threshold(weight, 0.5) == 0.75
 
 
-def test_stand_in_was_moved_away_from_the_threshold() -> None:
-    weight = Checkpoint(FIXTURE_A.parents[2] / "models" / "stand-in").tensor("lm_head.weight")
+def test_shipped_model_was_moved_away_from_the_threshold() -> None:
+    weight = Checkpoint(FIXTURE_A.parents[2] / "models" / "tern-ecp5").tensor("lm_head.weight")
     assert near_threshold(weight, 1e-3) == 0.0
 
 

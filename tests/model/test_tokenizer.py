@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, normalizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HfTokenizer
 
 from sterna.errors import InputError
@@ -17,7 +17,8 @@ from tests.model.test_container import small_model
 from tests.synthetic import byte_tokenizer
 
 ROOT = Path(__file__).parents[2]
-STAND_IN = ROOT / "models" / "stand-in"
+SHIPPED = ROOT / "models" / "tern-ecp5"
+TEXT = ROOT / "models" / "text" / "books.txt"
 FIXTURE_A = ROOT / "tests" / "fixtures" / "A"
 
 
@@ -51,13 +52,26 @@ def llama_tokenizer() -> str:
     return tokenizer.to_str()
 
 
+def merging_tokenizer() -> str:
+    """Text of a tokenizer of bytes with merges, and BOS before every text."""
+    tokenizer = HfTokenizer.from_str(byte_tokenizer())
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train([str(TEXT)], trainer)
+    return tokenizer.to_str()
+
+
 TOKENIZERS = {
-    "stand-in": Tokenizer((STAND_IN / "tokenizer.json").read_text(), vocab=512),
+    "merging": Tokenizer(merging_tokenizer(), vocab=512),
     "bytes": Tokenizer(byte_tokenizer(), vocab=259),
     "llama": Tokenizer(llama_tokenizer(), bos=1),
 }
 EVERY = pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=list(TOKENIZERS))
-BYTE_LEVEL = pytest.mark.parametrize("name", ["stand-in", "bytes"])
+BYTE_LEVEL = pytest.mark.parametrize("name", ["merging", "bytes"])
 
 TEXTS = [
     "hello world",
@@ -108,7 +122,7 @@ def test_no_half_character_is_given_out(tokenizer: Tokenizer) -> None:
 @given(data=st.data())
 def test_stream_of_any_tokens_joins_to_their_text(name: str, data: st.DataObject) -> None:
     tokenizer = TOKENIZERS[name]
-    ids = data.draw(st.lists(st.integers(0, 258), max_size=40))
+    ids = data.draw(st.lists(st.integers(0, 511 if name == "merging" else 258), max_size=40))
     assert stream(tokenizer, [], ids) == tokenizer.decode(ids)
 
 
@@ -136,18 +150,18 @@ def test_prompt_may_end_in_half_of_a_character() -> None:
 
 
 def test_special_tokens_are_not_text() -> None:
-    tokenizer = TOKENIZERS["stand-in"]
+    tokenizer = TOKENIZERS["merging"]
     ids = tokenizer.encode("once")
     assert tokenizer.decode([*ids, 2, 2]) == "once"
     assert stream(tokenizer, [], [*ids, 2, *ids]) == "onceonce"
 
 
-def test_stand_in_ids_start_with_one_bos() -> None:
-    text, add_bos = read_tokenizer(STAND_IN)
+def test_ids_of_the_shipped_model_start_with_one_bos() -> None:
+    text, add_bos = read_tokenizer(SHIPPED)
     assert add_bos
     assert Tokenizer(text, bos=1).encode("Once upon a time")[:2] != [1, 1]
     model = dataclasses.replace(small_model(), tokenizer=text, meta={"bos": 1, "add_bos": True})
-    model = dataclasses.replace(model, shape=dataclasses.replace(model.shape, vocab=512))
+    model = dataclasses.replace(model, shape=dataclasses.replace(model.shape, vocab=1024))
     assert Tokenizer.of(model).encode("a")[0] == 1
     assert Tokenizer.of(dataclasses.replace(model, tokenizer=None)) is None
 
@@ -206,7 +220,7 @@ def test_broken_tokenizer_is_refused(tmp_path: Path, content: str, message: str)
 
 
 def test_broken_config_is_refused(tmp_path: Path) -> None:
-    shutil.copy(STAND_IN / "tokenizer.json", tmp_path)
+    shutil.copy(SHIPPED / "tokenizer.json", tmp_path)
     (tmp_path / "tokenizer_config.json").write_text('{"add_bos_token": "yes"}')
     with pytest.raises(InputError, match="add_bos_token 'yes'; true or false is expected"):
         read_tokenizer(tmp_path)

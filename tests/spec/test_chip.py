@@ -29,6 +29,7 @@ def configs(draw):
         elements=elements,
         columns=elements * draw(st.integers(1, 64)),
         packing=draw(st.sampled_from(Packing)),
+        embedding_bits=draw(st.sampled_from([4, 8])),
         max_columns=draw(st.integers(1, 1 << 16)),
         max_vocab=draw(st.integers(1, 1 << 24)),
         slots=draw(st.integers(1, MAX_SLOTS)),
@@ -64,6 +65,8 @@ def test_digest_tells_any_two_apart(config, name):
     other = config.to_dict()
     if name == "packing":
         other[name] = next(p.name for p in Packing if p is not config.packing)
+    elif name == "embedding_bits":
+        other[name] = 12 - other[name]
     elif name in ("rows", "elements", "columns"):
         other[name] *= 2
     else:
@@ -113,6 +116,8 @@ def test_the_tape_lies_on_the_chip_or_in_a_ring():
         ({"columns": 60}, r"columns must be a multiple of elements \(8\), not 60"),
         ({"rows": 128}, "rows and elements must be at most 64, not 128"),
         ({"elements": 128, "columns": 128}, "rows and elements must be at most 64, not 128"),
+        ({"embedding_bits": 1}, "embedding_bits must be 4 or 8, not 1"),
+        ({"embedding_bits": 7}, "embedding_bits must be 4 or 8, not 7"),
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
         ({"slots": 9}, "slots must be at most 8, not 9"),
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),

@@ -7,37 +7,23 @@ import io
 import os
 import sys
 
-import typer
-
-from sterna.cli import bench, convert, doctor, evaluate, generate, info, logits, verilog
 from sterna.errors import InputError, SternaError
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    help="MatMul-free language models on FPGAs: convert, run and measure.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("convert")(convert.convert_command)
-app.command("info")(info.info_command)
-app.command("generate")(generate.generate_command)
-app.command("logits")(logits.logits_command)
-app.command("eval")(evaluate.evaluate_command)
-app.command("bench")(bench.bench_command)
-app.command("doctor")(doctor.doctor_command)
-app.command("verilog")(verilog.verilog_command)
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command; a known error is one sentence and an exit status, 130 after Ctrl-C."""
-    # A text may hold what a terminal cannot show.
-    for stream in (sys.stdout, sys.stderr):
+    # A text may hold what a terminal cannot show, and what is typed may be no text.
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            errors = "surrogateescape" if stream is sys.stdin else "backslashreplace"
+            stream.reconfigure(errors=errors)
     try:
         try:
+            # This takes most of a second, in which there may be a Ctrl-C too.
+            from sterna.cli.app import app
+
             app(prog_name="sterna")
         finally:
             sys.stdout.flush()

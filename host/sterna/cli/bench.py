@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, opened, print_json
+from sterna.cli.progress import showing
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.errors import InputError
@@ -33,14 +34,16 @@ def bench_command(
         if load:
             if not isinstance(chip, ChipDevice):
                 raise InputError(f"--load needs a chip; {device} has no memories to load")
-            start = time.perf_counter()
-            size = chip.load()
-            seconds = time.perf_counter() - start
+            with showing("loading") as chip.progress:
+                start = time.perf_counter()
+                size = chip.load()
+                seconds = time.perf_counter() - start
             facts = {"loaded_bytes": size, "load_seconds": seconds}
-        before, start = chip.counters(), time.perf_counter()
-        for _ in chip.generate([0], count, Sampling(temperature=1.0)):
-            pass
-        seconds = time.perf_counter() - start
+        with showing("tokens") as tell:
+            before, start = chip.counters(), time.perf_counter()
+            for number, _ in enumerate(chip.generate([0], count, Sampling(temperature=1.0))):
+                tell("tokens", number, count)
+            seconds = time.perf_counter() - start
         speed = measure_speed(chip, loaded, before, chip.counters(), seconds)
     facts = {**asdict(speed), **facts}
     if json:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from sterna.cli.options import check_output
+from sterna.cli.options import JsonOption, check_output, print_json
 from sterna.model import container
 from sterna.model.convert import convert
 
@@ -25,6 +25,7 @@ def convert_command(
     limit: Annotated[
         int, typer.Option(min=0, help="tokens of that text to use, 0: all; time grows with them")
     ] = 0,
+    json: JsonOption = False,
 ) -> None:
     """Convert a Hugging Face checkpoint of a MatMul-free model (hgrn_bit)."""
     check_output(output)
@@ -41,6 +42,10 @@ def convert_command(
         container.save(model, output)
     weights, near = model.shape.ternary_weights, model.meta["near_threshold"]
     size = output.stat().st_size
+    if json:
+        facts = {"output": str(output), "ternary_weights": weights, "bytes": size}
+        print_json({**facts, "seconds": times.known(), "near_threshold": near})
+        return
     console.print(f"{output}: {weights:,} ternary weights, {size:,} bytes", soft_wrap=True)
     console.print(times.words(), soft_wrap=True)
     worst = max(near, key=near.__getitem__)
@@ -64,9 +69,12 @@ class _Times:
         self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
         self.stage, self.since = stage.partition(",")[0], now
 
+    def known(self) -> dict[str, float]:
+        """Seconds by the first word of each stage."""
+        self.begin("")
+        return {stage.split()[0]: took for stage, took in self.seconds.items() if stage}
+
     def words(self) -> str:
         """Stages that took time, in words."""
-        self.begin("")
-        known = {stage: took for stage, took in self.seconds.items() if stage and took >= 0.05}
-        parts = [f"{stage.split()[0]} {took:.1f} s" for stage, took in known.items()]
+        parts = [f"{stage} {took:.1f} s" for stage, took in self.known().items() if took >= 0.05]
         return ", ".join([*parts, f"in all {sum(self.seconds.values()):.1f} s"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from sterna.device.chip import ChipDevice, memory_shape, read_config, write_memory
+from sterna.cli.options import JsonOption, print_json
+from sterna.cli.progress import showing
+from sterna.device.chip import ChipDevice, Progress, memory_shape, read_config, write_memory
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.device.known_answer import known_model
@@ -32,64 +33,78 @@ def doctor_command(
     quick: Annotated[
         bool, typer.Option("--quick", help="leave out the memory test, which overwrites them")
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Test link, identification, memories and a known answer of a device."""
-    port, label = open_port(device)
+    facts: dict[str, object] = {}
+    for name, words, found in _tests(device, quick):
+        facts |= found
+        if not json:
+            print(f"{name:15} {words}", flush=True)
+    if json:
+        print_json(facts)
+    else:
+        print("all well")
+
+
+def _tests(device: str, quick: bool) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Test one thing after the other; give its name, and what was found in words and for JSON."""
+    with showing(f"opening {device}"):
+        port, label = open_port(device)
     try:
-        print(f"device          {label}")
-        _link(port)
+        yield "device", label, {"device": label}
+        mean = _link(port)
+        words = f"{_ROUND_TRIPS} requests answered, {mean:.1f} ms each"
+        yield "link", words, {"milliseconds_per_request": mean}
         config = read_config(port)
-        print(f"identification  configuration {config.digest}, {config.lanes} lanes")
+        words = f"configuration {config.digest}, {config.lanes} lanes"
+        yield "identification", words, {"configuration": config.digest, "lanes": config.lanes}
         if not quick:
-            _memories(port, config)
-        _answer(port, label)
+            with showing("memories") as tell:
+                _memories(port, config, tell)
+            yield "memories", "hold what is written to them", {"memories_hold": True}
+        with showing("known answer") as tell:
+            _answer(port, label, tell)
+        words = f"{_TOKENS} tokens and the state are those of the golden model"
+        yield "known answer", words, {"known_answer": True}
     finally:
         port.close()
-    print("all well")
 
 
-def _link(port: RegisterPort) -> None:
+def _link(port: RegisterPort) -> float:
+    """Milliseconds from a request to its answer."""
     start = time.perf_counter()
     first = port.execute([read_next("MAGIC", 4)])
     for _ in range(_ROUND_TRIPS):
         if not np.array_equal(port.execute([read_next("MAGIC", 4)]), first):
             raise DeviceError("the link gives other values when it is asked the same again")
-    mean = (time.perf_counter() - start) / (_ROUND_TRIPS + 1)
-    print(f"link            {_ROUND_TRIPS} requests answered, {1000 * mean:.1f} ms each")
+    return 1000 * (time.perf_counter() - start) / (_ROUND_TRIPS + 1)
 
 
-def _memories(port: RegisterPort, config: ChipConfig) -> None:
+def _memories(port: RegisterPort, config: ChipConfig, tell: Progress) -> None:
     """Fill each memory with random words and let the device compute their checksum."""
     rng = np.random.default_rng(1)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        for memory in Memory:
-            if memory is Memory.STREAM:
-                continue
-            words, bits = memory_shape(config, memory)
-            data = rng.integers(0, 256, (words, -(-bits // 8)), dtype=np.uint8)
-            if bits % 8:
-                data[:, -1] &= (1 << bits % 8) - 1
-            padded = np.zeros((words, -(-bits // 32) * 4), dtype=np.uint8)
-            padded[:, : data.shape[1]] = data
-            pieces = padded.view("<u4")
-            if write_memory(port, memory, pieces, tell) != zlib.crc32(pieces.tobytes()):
-                raise DeviceError(
-                    f"memory {memory.name.lower()} does not hold what was written to it; the chip "
-                    "is damaged, or its clock too fast"
-                )
-    print("memories        hold what is written to them")
+    for memory in Memory:
+        if memory is Memory.STREAM:
+            continue
+        words, bits = memory_shape(config, memory)
+        data = rng.integers(0, 256, (words, -(-bits // 8)), dtype=np.uint8)
+        if bits % 8:
+            data[:, -1] &= (1 << bits % 8) - 1
+        padded = np.zeros((words, -(-bits // 32) * 4), dtype=np.uint8)
+        padded[:, : data.shape[1]] = data
+        pieces = padded.view("<u4")
+        if write_memory(port, memory, pieces, tell) != zlib.crc32(pieces.tobytes()):
+            raise DeviceError(
+                f"memory {memory.name.lower()} does not hold what was written to it; the chip "
+                "is damaged, or its clock too fast"
+            )
 
 
-def _answer(port: RegisterPort, label: str) -> None:
+def _answer(port: RegisterPort, label: str, tell: Progress) -> None:
     model = known_model()
     sampling = Sampling(temperature=1.0, seed=1)
-    chip, golden = ChipDevice(port, model, label), GoldenDevice(model)
+    chip, golden = ChipDevice(port, model, label, tell), GoldenDevice(model)
     drawn = list(chip.generate([3, 1], _TOKENS, sampling))
     same = drawn == list(golden.generate([3, 1], _TOKENS, sampling))
     if not same or not np.array_equal(chip.state, golden.state):
@@ -97,4 +112,3 @@ def _answer(port: RegisterPort, label: str) -> None:
             "the device computes something else than the golden model; its bitstream is damaged or "
             "its clock too fast"
         )
-    print(f"known answer    {_TOKENS} tokens and the state are those of the golden model")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from sterna.cli.options import (
     DeviceOption,
@@ -20,8 +18,10 @@ from sterna.cli.options import (
     print_json,
 )
 from sterna.cli.picture import picture
+from sterna.cli.progress import showing
 from sterna.errors import InputError
 from sterna.evaluate import Quality, evaluate
+from sterna.files import whole_file
 from sterna.model.checkpoint import Checkpoint
 from sterna.model.convert import read_text
 from sterna.model.float64 import Float64Model
@@ -74,16 +74,13 @@ def evaluate_command(
     documents, measured = _documents(tokenizer, part, limit)
     if max(map(len, documents), default=0) < 2:
         raise InputError(f"{text} has {sum(map(len, documents))} tokens; at least 2 are needed")
-    floats = None if no_reference else _floats(Float64Model, reference, loaded)
-    halves = _floats(HalfModel, reference, loaded) if half else None
+    with showing("reading the reference"):
+        floats = None if no_reference else _floats(Float64Model, reference, loaded)
+        halves = _floats(HalfModel, reference, loaded) if half else None
     if floats:
         floats.ranges = {}
-    console = Console(stderr=True)
-    with (
-        opened(device, loaded) as chip,
-        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task("tokens", total=sum(map(len, documents)))
+    total = sum(map(len, documents))
+    with opened(device, loaded) as chip, showing("tokens") as tell:
         quality = evaluate(
             chip,
             documents,
@@ -91,12 +88,13 @@ def evaluate_command(
             loaded,
             floats,
             halves,
-            lambda done: bar.update(task, completed=done),
+            lambda done: tell("tokens", done, total),
         )
     ranges = _ranges(loaded, floats)
     if output:
         title = f"{loaded.meta.get('source', model.name)}, {text.name}"
-        _write(output, picture(title, ranges))
+        with whole_file(output) as file:
+            file.write(picture(title, ranges).encode())
     if json:
         print_json({**asdict(quality), "ranges": ranges})
     else:
@@ -150,13 +148,6 @@ def _ranges(model: Model, floats: Float64Model | None) -> dict[str, dict[str, fl
         name: {"largest": largest[name], "share_of_format": largest[name] / limit}
         for name, limit in limits(model).items()
     }
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _print(quality: Quality, ranges: dict[str, dict[str, float]]) -> None:

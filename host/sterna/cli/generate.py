@@ -69,7 +69,7 @@ def generate_command(
         state, last = load_state(load, loaded)
         ids = [last]
     if prompt is not None or tokens is not None:
-        ids += prompt_tokens(loaded, prompt, tokens)
+        ids += prompt_tokens(loaded, prompt, tokens, begins=not ids)
     if not ids and not interactive:
         raise InputError("give a prompt or --tokens, or --load-state or --interactive")
     if interactive and (Tokenizer.of(loaded) is None or json):
@@ -80,12 +80,26 @@ def generate_command(
         writer = _Writer(chip, loaded, sampling, count, top_k, quiet=json)
         if ids:
             writer.go_on(ids, shown=prompt)
-        for line in sys.stdin if interactive else ():
-            writer.go_on([*writer.unstepped, *prompt_tokens(loaded, line.rstrip("\n"), None)])
+        for line in _typed() if interactive else ():
+            before = writer.unstepped
+            writer.go_on([*before, *prompt_tokens(loaded, line, None, begins=not before)])
         if save:
+            if not writer.unstepped:
+                raise InputError("nothing was generated, so that there is no state to save")
             save_state(save, chip.state, writer.unstepped[0], loaded)
+        facts = writer.facts()  # always, so that a recording is the same with --json and without
         if json:
-            print_json(writer.facts())
+            print_json(facts)
+
+
+def _typed() -> Iterator[str]:
+    """Lines from stdin, asked for with a sign where somebody sits at a terminal."""
+    sign = "> " if sys.stdin.isatty() and sys.stdout.isatty() else ""
+    while True:
+        try:
+            yield input(sign)
+        except EOFError:
+            return
 
 
 class _Writer:
@@ -118,15 +132,15 @@ class _Writer:
         start = time.perf_counter()
         spent = self.seconds
         with LiveText(self.quiet) as out:
-            if self.tokenizer and shown is not None:
-                out.write(self.tokenizer.decode(ids))
+            text = self.tokenizer.decode(ids) if self.tokenizer and shown is not None else ""
+            out.write(text, lambda: f"stepping {len(ids)} tokens of the prompt")
             for token in self._generate(ids):
                 self.drawn.append(token)
                 self.unstepped = [token]
                 self.seconds = spent + time.perf_counter() - start
                 out.write(stream.push(token) if stream else f"{token} ", self._running)
-            out.write(stream.finish() if stream else "")
-        self.seconds = spent + time.perf_counter() - start
+            self.seconds = spent + time.perf_counter() - start
+            out.finish(stream.finish() if stream else "", self._running)
 
     def _running(self) -> str:
         # What asks a recording must not depend on the clock on the wall.

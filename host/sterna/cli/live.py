@@ -21,15 +21,15 @@ class LiveText:
     Parameters
     ----------
     quiet : bool
-        Print nothing.
+        Print no text; the figures are shown on stderr.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._console = Console(highlight=False, markup=False)
         self._line, self._figures, self._looked = "", "", 0.0
-        terminal = self._console.is_terminal and not quiet
-        self._live = Live(console=self._console, auto_refresh=False) if terminal else None
+        console = Console(stderr=quiet, highlight=False, markup=False)
+        live = Live(console=console, auto_refresh=False, transient=quiet)
+        self._live = live if console.is_terminal else None
 
     def __enter__(self) -> LiveText:
         if self._live:
@@ -39,7 +39,7 @@ class LiveText:
     def write(self, text: str, figures: Callable[[], str] | None = None) -> None:
         """Add text; `figures` are asked for now and then."""
         if self._quiet:
-            return
+            text = ""
         if self._live is None:
             print(text, end="", flush=True)
             return
@@ -50,6 +50,11 @@ class LiveText:
             self._live.console.print(Text(line), soft_wrap=True)
         shown = Group(Text(self._line), Text(self._figures, style="dim"))
         self._live.update(shown, refresh=True)
+
+    def finish(self, text: str, figures: Callable[[], str]) -> None:
+        """Add the last text, with figures that stay."""
+        self._looked = 0.0
+        self.write(text, figures)
 
     def __exit__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +10,22 @@ import typer
 
 from sterna.cli.options import (
     DeviceOption,
+    JsonOption,
     ModelOption,
     RecordOption,
     check_output,
     load_model,
     opened,
     parse_tokens,
+    print_json,
 )
-from sterna.errors import InputError
+from sterna.cli.progress import showing
+from sterna.files import whole_file
 
 __all__ = ["logits_command"]
+
+_CHUNK = 16
+"""Tokens between two reports of progress."""
 
 
 def logits_command(
@@ -29,22 +34,21 @@ def logits_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="the .npy file to write")],
     device: DeviceOption = "golden",
     record: RecordOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write float32 logits [T, V], one row after each token."""
     check_output(output)
     loaded = load_model(model)
     ids = parse_tokens(loaded, tokens)
-    with opened(device, loaded, record) as chip:
-        integers = chip.logits(ids)
-    logits = (integers * 2.0 ** -loaded.steps[-1].fraction).astype(np.float32)
-    partial = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        try:
-            with partial.open("wb") as file:
-                np.save(file, logits)
-            partial.replace(output)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {output}: {error.strerror}") from error
-    print(f"{output}: float32 {list(logits.shape)}")
+    rows = []
+    with opened(device, loaded, record) as chip, showing("tokens") as tell:
+        for start in range(0, len(ids), _CHUNK):
+            tell("tokens", start, len(ids))
+            rows.append(chip.logits(ids[start : start + _CHUNK]))
+    logits = (np.concatenate(rows) * 2.0 ** -loaded.steps[-1].fraction).astype(np.float32)
+    with whole_file(output) as file:
+        np.save(file, logits)
+    if json:
+        print_json({"output": str(output), "dtype": "float32", "shape": list(logits.shape)})
+    else:
+        print(f"{output}: float32 {list(logits.shape)}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from sterna.cli.progress import showing
 from sterna.device.device import Device, check_tokens
 from sterna.device.names import open_device
+from sterna.device.recording import Recorder
 from sterna.errors import InputError
+from sterna.files import whole_file
 from sterna.model import container
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
@@ -47,26 +48,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of 
 
 def load_model(path: Path) -> Model:
     """Read a model file."""
-    return container.load(path)
+    with showing(f"reading {path}"):
+        return container.load(path)
 
 
 @contextmanager
 def opened(name: str, model: Model, record: Path | None = None) -> Iterator[Device]:
-    """Open a device, showing what takes long, and close it at the end."""
-    if record is not None:
-        check_output(record)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"opening {name}", total=None)
-
-        def tell(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        device = open_device(name, model, record, tell)
-    try:
-        yield device
-    finally:
-        device.close()
+    """Open a device and close it at the end; a recording is there if all went well."""
+    with ExitStack() as stack:
+        file = None
+        if record is not None:
+            check_output(record)
+            file = stack.enter_context(whole_file(record))
+        with showing(f"opening {name}") as tell:
+            device = open_device(name, model, tell)
+        stack.callback(device.close)
+        yield device if file is None else Recorder(device, model, file)
 
 
 def check_output(path: Path) -> None:
@@ -87,8 +84,10 @@ def parse_tokens(model: Model, text: str) -> list[int]:
     return ids
 
 
-def prompt_tokens(model: Model, text: str | None, tokens: str | None) -> list[int]:
-    """Tokens of a prompt given as text or as ids."""
+def prompt_tokens(
+    model: Model, text: str | None, tokens: str | None, begins: bool = True
+) -> list[int]:
+    """Tokens of a prompt given as text or as ids; `begins` if nothing stands before it."""
     if (text is None) == (tokens is None):
         raise InputError("give either a prompt or --tokens, not both")
     if tokens is not None:
@@ -101,8 +100,9 @@ def prompt_tokens(model: Model, text: str | None, tokens: str | None) -> list[in
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"the prompt is not UTF-8 text: {error}") from error
-    ids = tokenizer.encode(text)
-    check_tokens(ids, model)
+    ids = tokenizer.encode(text, begins)
+    if begins:
+        check_tokens(ids, model)
     return ids
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sterna.cli.options import check_output
+from sterna.cli.options import JsonOption, check_output, print_json
+from sterna.cli.progress import showing
 from sterna.errors import InputError
+from sterna.model.checkpoint import read_json
 from sterna.spec.chip import REFERENCE, ChipConfig
 
 __all__ = ["verilog_command"]
@@ -27,27 +28,20 @@ def verilog_command(
     clock_hz: Annotated[
         int, typer.Option(min=500_000, max=10**9, help="clocks per second, for the UART")
     ] = 48_000_000,
+    json: JsonOption = False,
 ) -> None:
     """Write the gateware for tools that read Verilog."""
     check_output(output)
-    chosen = load_config(config) if config else REFERENCE
+    chosen = ChipConfig.from_dict(read_json(config)) if config else REFERENCE
     writers = list(entry_points(group=WRITERS))
     try:
         write = writers[0].load()
     except (ImportError, IndexError) as error:
         raise InputError("Verilog needs the gateware: `pip install sterna[sim]`") from error
-    digest = write(output, chosen, clock_hz)
-    print(f"{output}: configuration {chosen.digest}, SHA-256 {digest}")
-
-
-def load_config(path: Path) -> ChipConfig:
-    """Read a chip configuration."""
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} is not a chip configuration")
-    return ChipConfig.from_dict(values)
+    with showing(f"writing {output}"):
+        digest = write(output, chosen, clock_hz)
+    if json:
+        facts = {"output": str(output), "configuration": chosen.digest, "sha256": digest}
+        print_json(facts)
+    else:
+        print(f"{output}: configuration {chosen.digest}, SHA-256 {digest}")

@@ -102,7 +102,7 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
         Memory.TAPE: (config.tape_words, config.word_bits),
         Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
-        Memory.EMBEDDING: (config.embedding_words, 8 * elements),
+        Memory.EMBEDDING: (config.embedding_words, config.embedding_bits * elements),
         Memory.STATE: (config.slots * config.state_words, STATE_BITS * elements),
     }[memory]
 
@@ -160,6 +160,7 @@ class ChipDevice:
     label : str
         What it is, for people.
     progress : Progress, optional
+        Told of loading; can be changed later.
 
     Raises
     ------
@@ -175,7 +176,7 @@ class ChipDevice:
         self.port = port
         self.model = model
         self.label = label
-        self._progress = progress or (lambda *_: None)
+        self.progress = progress or (lambda *_: None)
         try:
             self.config = read_config(port)
             self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
@@ -256,7 +257,7 @@ class ChipDevice:
         for memory, words in self.image.memories().items():
             if memory is Memory.TAPE and self._streams:
                 continue
-            found = checksum_memory(self.port, memory, words.size, self._progress)
+            found = checksum_memory(self.port, memory, words.size, self.progress)
             if found != zlib.crc32(words.tobytes()):
                 self._load(memory, words)
         length = 0 if self._streams else len(self.image.tape)
@@ -287,7 +288,7 @@ class ChipDevice:
 
     def _load(self, memory: Memory, words: np.ndarray) -> None:
         """Write a memory and check it."""
-        found = write_memory(self.port, memory, words, self._progress)
+        found = write_memory(self.port, memory, words, self.progress)
         if found != zlib.crc32(words.tobytes()):
             raise DeviceError(
                 f"the device's memory {memory.name.lower()} does not hold what was written to it; "
@@ -320,6 +321,7 @@ class ChipDevice:
 
     def _enter(self, tokens: Sequence[int], draw: bool) -> None:
         """Give tokens to step; with `draw`, COUNT tokens are drawn after the last."""
+        self._silent_since = None
         if not tokens:
             return
         words = passes(tokens, 1 if self._streams else self.config.slots, self.config.slots)
@@ -366,6 +368,7 @@ class ChipDevice:
         return items
 
     _silent_since: int | None = None
+    """Clocks when something was first waited for; after a reset they count from 0 again."""
 
     @staticmethod
     def _status(status: int) -> None:
@@ -382,12 +385,14 @@ class ChipDevice:
             )
 
     def _wait_idle(self) -> None:
+        self._silent_since = None
         while int(self.port.execute([read("STATUS")])[0]) >> Status.BUSY & 1:
             self._poll("STATUS", 0)
 
     def _logits(self, token: int) -> np.ndarray:
         values: list[int] = []
         vocab = self.model.shape.vocab
+        self._silent_since = None
 
         def take() -> None:
             # One at a time until the pass comes to its end.

@@ -34,7 +34,8 @@ def known_model() -> Model:
         f"{layer}.mlp.down_proj": (_HIDDEN, _INTERMEDIATE),
         "lm_head": (_VOCAB, _HIDDEN),
     }
-    tensors = {"model.embeddings.weight": random(_VOCAB, _HIDDEN)}
+    grid = np.clip(np.rint(4 * random(_VOCAB, _HIDDEN)), -8, 7)  # some chips have 4 bits for it
+    tensors = {"model.embeddings.weight": grid / 4}
     for name, shape in projections.items():
         tensors[f"{name}.weight"] = random(*shape)
         tensors[f"{name}.norm.weight"] = norm(shape[1])

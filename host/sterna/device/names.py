@@ -9,7 +9,7 @@ from sterna.device.chip import ChipDevice, Progress
 from sterna.device.device import Device
 from sterna.device.golden import GoldenDevice
 from sterna.device.operations import RegisterPort
-from sterna.device.recording import Recorder, Replay
+from sterna.device.recording import Replay
 from sterna.errors import InputError
 from sterna.model.model import Model
 
@@ -38,17 +38,13 @@ def open_port(name: str, model: Model | None = None) -> tuple[RegisterPort, str]
     return opener(argument, model)
 
 
-def open_device(
-    name: str, model: Model, record: Path | None = None, progress: Progress | None = None
-) -> Device:
+def open_device(name: str, model: Model, progress: Progress | None = None) -> Device:
     """Open a device with a model loaded.
 
     Parameters
     ----------
     name : str
     model : Model
-    record : Path, optional
-        File for a recording.
     progress : Progress, optional
         Told of loading.
 
@@ -57,17 +53,6 @@ def open_device(
     InputError
         If there is no such device, with those that there are, or if what it needs is missing.
     """
-    device = _open(name, model, progress)
-    if record is None:
-        return device
-    try:
-        return Recorder(device, model, record)
-    except BaseException:
-        device.close()
-        raise
-
-
-def _open(name: str, model: Model, progress: Progress | None) -> Device:
     kind, colon, argument = name.partition(":")
     if kind == "golden":
         if colon:

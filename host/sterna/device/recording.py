@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -38,23 +37,19 @@ def _decode(value: dict[str, Any]) -> np.ndarray:
 
 
 class Recorder:
-    """Hand everything on to a device and write it down; the file is there once this is closed.
+    """Hand everything on to a device and write it down.
 
     Parameters
     ----------
     device : Device
+        Closed by whoever opened it.
     model : Model
-    path : Path
+    file : BinaryIO
     """
 
-    def __init__(self, device: Device, model: Model, path: Path) -> None:
-        self.device, self.path = device, path
+    def __init__(self, device: Device, model: Model, file: BinaryIO) -> None:
+        self.device, self._file = device, file
         self.label, self.config, self.clock_hz = device.label, device.config, device.clock_hz
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            self._file = self._partial.open("w", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from error
         self._write(
             format=_FORMAT,
             version=_VERSION,
@@ -65,7 +60,7 @@ class Recorder:
         )
 
     def _write(self, **values: Any) -> None:
-        self._file.write(json.dumps(values) + "\n")
+        self._file.write(json.dumps(values).encode() + b"\n")
 
     @property
     def state(self) -> np.ndarray:
@@ -108,15 +103,7 @@ class Recorder:
         return result
 
     def close(self) -> None:
-        """Free the device and put the file in its place."""
-        self.device.close()
-        try:
-            self._file.close()
-            self._partial.replace(self.path)
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
-        finally:
-            self._partial.unlink(missing_ok=True)
+        """Nothing to free."""
 
 
 class Replay:
@@ -134,22 +121,21 @@ class Replay:
     """
 
     def __init__(self, path: Path, model: Model) -> None:
-
         self._path, self._model = path, model
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-            head, *self._calls = [json.loads(line) for line in lines]
+            head, *self._calls = [dict(json.loads(line)) for line in lines]
             if (head["format"], head["version"]) != (_FORMAT, _VERSION):
                 raise ValueError
+            self.label = f"recording of {head['device']}"
+            self.config = ChipConfig.from_dict(head["config"]) if head["config"] else None
+            self.clock_hz, identity = head["clock_hz"], head["model"]
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a recording; make one with --record") from error
-        if head["model"] != model.identity:
+        if identity != model.identity:
             raise InputError(f"{path} was recorded with another model")
-        self.label = f"recording of {head['device']}"
-        self.config = ChipConfig.from_dict(head["config"]) if head["config"] else None
-        self.clock_hz = head["clock_hz"]
         self._position = 0
 
     def _next(self, call: str, **asked: Any) -> Any:
@@ -160,7 +146,7 @@ class Replay:
         if any(recorded.get(name) != value for name, value in {"call": call, **asked}.items()):
             raise DeviceError(
                 f"{self._path}, call {self._position + 1}: what was recorded is another call of "
-                f"{recorded['call']}, not this one of {call}; ask for the same as then"
+                f"{recorded.get('call')}, not this one of {call}; ask for the same as then"
             )
         self._position += 1
         return recorded.get("result")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -23,6 +24,9 @@ _TRIES = 4
 
 _OPENINGS = 6
 """Tries to begin a session, each twice as patient as the one before."""
+
+_BEGINNINGS = 4
+"""Sessions that may fall silent before the speed is changed, until a device is given up."""
 
 _ROUNDS = 100
 """So many retransmissions bring no reply before the link is begun anew."""
@@ -70,6 +74,28 @@ class SerialLink:
 
     def execute(self, operations: Sequence[Operation]) -> np.ndarray:
         """Do the operations in order; see `RegisterPort`."""
+        with self._reopening():
+            return self._execute(operations)
+
+    def offer(self, operation: Operation) -> int:
+        """Write what there is room for; see `RegisterPort`."""
+        taken = 0
+        with self._reopening():
+            for outcome, count, _ in self._exchange(pack([operation])):
+                if outcome != Outcome.HELD:
+                    taken += count - 1
+        return taken
+
+    @contextmanager
+    def _reopening(self) -> Iterator[None]:
+        """After a reset bring the link up again, and say that there was one."""
+        try:
+            yield
+        except LinkReset:
+            self._open()
+            raise
+
+    def _execute(self, operations: Sequence[Operation]) -> np.ndarray:
         requests, words = pack(operations), bytearray()
         last_progress = time.monotonic()
         while requests:
@@ -92,18 +118,21 @@ class SerialLink:
             requests = requests[done:]
         return np.frombuffer(bytes(words), dtype="<u4")
 
-    def offer(self, operation: Operation) -> int:
-        """Write what there is room for; see `RegisterPort`."""
-        taken = 0
-        for outcome, count, _ in self._exchange(pack([operation])):
-            if outcome != Outcome.HELD:
-                taken += count - 1
-        return taken
-
     def _open(self) -> None:
         """Reset the device, begin a session, see what it is, and change to the speed wanted."""
-        self._synchronise()
-        identity = self.execute([read_next("MAGIC", 2), read_next("CLOCK_HZ", 1)])
+        for _ in range(_BEGINNINGS):
+            self._wait = 1.0
+            self._synchronise()
+            try:
+                self._begin()
+                return
+            except LinkReset:  # silence again: chance, or a speed that the line cannot bear
+                pass
+        speed = f"no answer at {self._baud} baud" if self._baud else "the device falls silent"
+        raise DeviceError(f"{self._port.name}: {speed}; try a lower speed or another cable")
+
+    def _begin(self) -> None:
+        identity = self._execute([read_next("MAGIC", 2), read_next("CLOCK_HZ", 1)])
         magic, version, clock_hz = (int(word) for word in identity)
         if magic != MAGIC:
             raise DeviceError(f"{self._port.name}: what answers is no Sterna (magic {magic:#010x})")
@@ -124,14 +153,9 @@ class SerialLink:
                 f"a device of {clock_hz / 1e6:g} MHz cannot run at {baud} baud; the nearest is "
                 f"{clock_hz // nearest}"
             )
-        self.execute([write("UART_DIVISOR", divisor)])
+        self._execute([write("UART_DIVISOR", divisor)])
         self._port.set_baud(baud)
-        try:
-            self.execute([read_next("MAGIC", 1)])
-        except LinkReset as error:
-            raise DeviceError(
-                f"{self._port.name}: no answer at {baud} baud; try a lower speed"
-            ) from error
+        self._execute([read_next("MAGIC", 1)])
 
     def _synchronise(self) -> None:
         """Break and SYNC until the device answers."""
@@ -182,14 +206,14 @@ class SerialLink:
             if not frames and heard_at + wait <= time.monotonic():
                 silent, rounds = silent + 1, rounds + 1
                 if silent == _TRIES:
-                    self._reopen()
+                    raise self._reset()
                 wait = min(2 * wait, _LONGEST_WAIT)
                 heard_at = time.monotonic()
                 self.retransmissions += following - begin
                 following = begin
             for frame in frames:
                 if frame.kind == Kind.LOST and frame.session != self._session:
-                    self._reopen()
+                    raise self._reset()
                 if frame.session != self._session:
                     continue
                 offset = (frame.sequence - self._next - begin + 128) % 256 - 128
@@ -208,7 +232,7 @@ class SerialLink:
                     replies[index] = self._reply(frame, requests[index])
                     credits = max(1, frame.payload[-1])
             if rounds > _ROUNDS:
-                self._reopen()
+                raise self._reset()
             while begin < len(requests) and replies[begin] is not None:
                 begin += 1
             following = max(following, begin)
@@ -234,8 +258,5 @@ class SerialLink:
         wait = self._round_trip + 4 * self._deviation
         self._wait = min(max(wait, _SHORTEST_WAIT), _LONGEST_WAIT)
 
-    def _reopen(self) -> None:
-        """Bring the link up again and say that the device was reset."""
-        self._wait = 1.0
-        self._open()
-        raise LinkReset(f"{self._port.name}: the device was reset")
+    def _reset(self) -> LinkReset:
+        return LinkReset(f"{self._port.name}: the device was reset")

@@ -145,8 +145,8 @@ class Checkpoint:
         values = _to_float32(self._files[name].raw(name), self._files[name].dtype(name))
         if not np.isfinite(values).all():
             raise InputError(
-                f"{name} in {self._files[name].path} contains NaN or infinity; the checkpoint is "
-                "damaged or its training diverged"
+                f"{name} in {self._files[name].path} contains NaN or infinity, so that it is "
+                "damaged or its training diverged; download it again or take another checkpoint"
             )
         return values
 
@@ -202,13 +202,13 @@ class Checkpoint:
             if name not in self._files:
                 raise InputError(
                     f"{self.directory} lacks the tensor {name} {list(shape)} that its config.json "
-                    "asks for"
+                    "asks for; download all of its files again"
                 )
             file = self._files[name]
             if file.shape(name) != shape:
                 raise InputError(
                     f"{name} in {file.path} is {list(file.shape(name))}, but config.json makes it "
-                    f"{list(shape)}"
+                    f"{list(shape)}; take both from the same checkpoint"
                 )
             if file.dtype(name) not in WEIGHT_DTYPES:
                 raise InputError(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sterna.errors import InputError
+from sterna.files import whole_file
 from sterna.model.checkpoint import TensorFile
 from sterna.model.model import Model, Shape
 from sterna.model.packed import PackedTrits
@@ -204,26 +204,16 @@ def _header(arrays: dict[str, np.ndarray], text: str) -> bytearray:
 
 
 def _write(path: Path, header: bytearray, arrays: list[np.ndarray]) -> None:
-    """Write a file beside its place, then rename it: a reader sees all of it or the old one.
+    """Write a file.
 
     The hash goes into the header last, so that nothing has to be held twice.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     digest = hashlib.sha256(header)
     start = header.index(_HASH_FIELD) + len(_HASH_FIELD)
-    try:
-        try:
-            with temporary.open("wb") as file:
-                file.write(header)
-                for array in arrays:
-                    digest.update(array.data)
-                    file.write(array.data)
-                file.seek(start)
-                file.write(digest.hexdigest().encode())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with whole_file(path) as file:
+        file.write(header)
+        for array in arrays:
+            digest.update(array.data)
+            file.write(array.data)
+        file.seek(start)
+        file.write(digest.hexdigest().encode())

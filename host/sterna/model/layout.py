@@ -47,7 +47,7 @@ class Image:
     vector_a, vector_b : numpy.ndarray
         uint16 [words, E].
     embedding : numpy.ndarray
-        int8 [words, E].
+        uint32 [words, pieces]: E elements a word, the first in the lowest bits.
     segments : tuple of Segment
     vocab : int
     """
@@ -65,7 +65,7 @@ class Image:
             Memory.TAPE: self.tape,
             Memory.VECTOR_A: ram_pieces(self.vector_a),
             Memory.VECTOR_B: ram_pieces(self.vector_b),
-            Memory.EMBEDDING: ram_pieces(self.embedding),
+            Memory.EMBEDDING: self.embedding,
         }
 
 
@@ -126,6 +126,16 @@ def _pieces(bits: np.ndarray) -> np.ndarray:
     padded = np.zeros((len(bits), width), dtype=np.uint8)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1, bitorder="little").view("<u4")
+
+
+def _embedding_pieces(table: np.ndarray, config: ChipConfig) -> np.ndarray:
+    """Rows of the embedding one after the other, each padded to whole words, in pieces."""
+    words = np.pad(table, ((0, 0), (0, -table.shape[1] % config.elements)))
+    raw = words.reshape(-1, config.elements).view(np.uint8)
+    if config.embedding_bits == 4:
+        raw = np.pad(raw & 15, ((0, 0), (0, config.elements % 2)))
+        raw = raw[:, ::2] | raw[:, 1::2] << 4
+    return ram_pieces(raw)
 
 
 def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
@@ -240,17 +250,13 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         if index < len(parts) - 1:
             first += header_words(config.word_bits)
         segments.append(Segment(number, header, first, len(parts[index][2])))
-    vocab, hidden = model.embedding.shape
-    row_words = _ceil(hidden, config.elements)
-    embedding = np.zeros((vocab, row_words * config.elements), dtype=np.int8)
-    embedding[:, :hidden] = model.embedding
     image = Image(
         tape=np.concatenate(tape),
         vector_a=a.image(),
         vector_b=b.image(),
-        embedding=embedding.reshape(-1, config.elements),
+        embedding=_embedding_pieces(model.embedding, config),
         segments=tuple(segments),
-        vocab=vocab,
+        vocab=len(model.embedding),
     )
     needed = needs(model, image, config)
     if streamed or config.ring_words:
@@ -260,12 +266,13 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
 
 
 def needs(model: Model, image: Image, config: ChipConfig) -> dict[str, int]:
-    """Depth that each RAM of the configuration needs for this model."""
-    shape = model.shape
+    """Least value of each size of the configuration with which the chip holds this model."""
+    shape, table = model.shape, model.embedding
     return {
         "tape_words": len(image.tape),
         "vector_a_words": len(image.vector_a),
         "vector_b_words": len(image.vector_b),
+        "embedding_bits": 4 if table.min() >= -8 and table.max() <= 7 else 8,
         "embedding_words": len(image.embedding),
         "residual_words": _ceil(shape.hidden, config.elements),
         "scratch_words": _ceil(max(shape.width, shape.intermediate), config.elements),
@@ -281,7 +288,7 @@ def _check_fit(needed: dict[str, int], config: ChipConfig) -> None:
         if need > have:
             raise InputError(
                 f"the model needs {name} = {need}, the chip has {have}; "
-                "choose a larger chip configuration or a smaller model"
+                "choose a larger chip configuration or another model"
             )
 
 
@@ -306,6 +313,7 @@ def fit(
         columns=columns,
         elements=elements,
         packing=packing,
+        embedding_bits=8,
         psum_words=psum_words or _ceil(max(step.rows for step in model.steps), rows),
         max_columns=max(step.columns for step in model.steps),
         max_vocab=model.shape.vocab,

@@ -100,21 +100,21 @@ class Tokenizer:
         bos = model.meta.get("bos") if model.meta.get("add_bos") else None
         return cls(model.tokenizer, bos=bos, vocab=model.shape.vocab)
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, BOS first if the model wants one.
+    def encode(self, text: str, begins: bool = True) -> list[int]:
+        """Token ids of a text, BOS first if the model wants one and nothing stands before the text.
 
         Raises
         ------
         InputError
             If the text gives a token that the model does not have.
         """
-        return self.encode_with_ends(text)[0]
+        return self.encode_with_ends(text, begins)[0]
 
-    def encode_with_ends(self, text: str) -> tuple[list[int], list[int]]:
+    def encode_with_ends(self, text: str, begins: bool = True) -> tuple[list[int], list[int]]:
         """Token ids as `encode` gives them, and after each the number of characters behind it."""
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(text, add_special_tokens=begins)
         ids, ends = encoding.ids, [end for _, end in encoding.offsets]
-        if self._bos is not None and ids[:1] != [self._bos]:
+        if begins and self._bos is not None and ids[:1] != [self._bos]:
             ids, ends = [self._bos, *ids], [0, *ends]
         largest = max(ids, default=0)
         if self._vocab is not None and largest >= self._vocab:

@@ -34,8 +34,10 @@ class ChipConfig:
     vector_a_words, vector_b_words : int
         Side RAMs, E elements a word. A: first norm weights, lower bounds, embedding scales. B:
         folded norm weights.
+    embedding_bits : int
+        Bits of a signed element of the embedding RAM, 4 or 8.
     embedding_words : int
-        Embedding RAM, E int8 a word.
+        Embedding RAM, E elements a word.
     residual_words, scratch_words, state_words : int
         Banks: hidden / E, max(width, intermediate) / E, layers x width / E.
     psum_words : int
@@ -59,6 +61,7 @@ class ChipConfig:
     tape_words: int
     vector_a_words: int
     vector_b_words: int
+    embedding_bits: int
     embedding_words: int
     residual_words: int
     scratch_words: int
@@ -81,6 +84,8 @@ class ChipConfig:
             names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
             raise InputError(f"packing must be one of {names}, not {self.packing!r}")
         object.__setattr__(self, "packing", Packing(self.packing))
+        if self.embedding_bits not in (4, 8):
+            raise InputError(f"embedding_bits must be 4 or 8, not {self.embedding_bits}")
         rows, elements = self.rows, self.elements
         for name in ("rows", "elements"):
             value = getattr(self, name)
@@ -137,13 +142,13 @@ class ChipConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ChipConfig:
         """Inverse of `to_dict`; says which fields are missing or unknown."""
-        names = {field.name for field in fields(cls)}
-        wrong = sorted(names ^ set(values))
+        wrong = sorted({field.name for field in fields(cls)} ^ set(values))
         if wrong:
             raise InputError(f"chip configuration: missing or unknown field {wrong[0]!r}")
         packing = values["packing"]
-        if packing not in Packing.__members__:
-            choices = ", ".join(Packing.__members__)
+        names = [packing.name for packing in Packing]
+        if packing not in names:
+            choices = ", ".join(names)
             raise InputError(f"packing must be one of {choices}, not {packing!r}")
         return cls(**{**values, "packing": Packing[packing]})
 
@@ -159,16 +164,17 @@ REFERENCE = ChipConfig(
     columns=64,
     elements=8,
     packing=Packing.FIVE_THIRDS,
-    tape_words=6144,
+    tape_words=5632,
     vector_a_words=512,
     vector_b_words=1024,
-    embedding_words=12288,
+    embedding_bits=4,
+    embedding_words=24576,
     residual_words=32,
-    scratch_words=96,
-    state_words=96,
+    scratch_words=64,
+    state_words=80,
     psum_words=512,
-    max_columns=768,
+    max_columns=512,
     max_vocab=1024,
 )
-"""256 lanes for LFE5U-85F with the whole model on chip: the configuration of the demo and of all
-figures."""
+"""256 lanes for LFE5U-85F with the whole model on chip, the configuration of the demo and of all
+figures: each RAM holds what tern-ecp5 needs of it and what its block RAMs give anyway."""

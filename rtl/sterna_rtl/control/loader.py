@@ -68,7 +68,7 @@ class Loader(Component):
             Memory.TAPE: (config.tape_words, layouts.word),
             Memory.VECTOR_A: (config.vector_a_words, layouts.vector),
             Memory.VECTOR_B: (config.vector_b_words, layouts.vector),
-            Memory.EMBEDDING: (config.embedding_words, layouts.activations),
+            Memory.EMBEDDING: (config.embedding_words, layouts.embedding_word),
             Memory.STATE: (config.slots * config.state_words, layouts.state),
         }
         if config.tape_words == 0:

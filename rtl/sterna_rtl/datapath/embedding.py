@@ -83,8 +83,8 @@ class Embedding(Component):
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "wait": In(1),
                 "reads": Out(1),
-                "read": In(ReadPort(config.embedding_words, layouts.activations)),
-                "write": In(WritePort(config.embedding_words, layouts.activations)),
+                "read": In(ReadPort(config.embedding_words, layouts.embedding_word)),
+                "write": In(WritePort(config.embedding_words, layouts.embedding_word)),
             }
         )
 
@@ -142,10 +142,11 @@ class Embedding(Component):
         row = queue.i.payload
         m.d.comb += [
             Cat(queue.i.valid, row.last).eq(flags),
-            row.elements.eq(self._read(m, Mux(idle, self.read.address, word))),
-            self.read.data.eq(row.elements),
+            self.read.data.eq(self._read(m, Mux(idle, self.read.address, word))),
             row.scale.eq(scale),
         ]
+        for element, stored in zip(row.elements, self.read.data, strict=True):
+            m.d.comb += element.eq(stored)
         return m
 
     def _read(self, m: Module, word: Value) -> Signal:
@@ -159,7 +160,7 @@ class Embedding(Component):
         banks = []
         for index, first in enumerate(range(0, self.config.embedding_words, _BANK_WORDS)):
             depth = min(_BANK_WORDS, self.config.embedding_words - first)
-            m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.activations)
+            m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.embedding_word)
             written = self.write.address[bank_bits:] == index
             data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}")
             m.d.comb += [
@@ -170,6 +171,6 @@ class Embedding(Component):
             ]
             m.d.sync += data.eq(Mux(number == index, ram.read.data, 0))
             banks.append(data)
-        elements = Signal(self.layouts.activations)
+        elements = Signal(self.layouts.embedding_word)
         m.d.sync += elements.eq(reduce(or_, banks))
         return elements

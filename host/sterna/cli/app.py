@@ -1,0 +1,24 @@
+"""All commands under one name."""
+
+from __future__ import annotations
+
+import typer
+
+from sterna.cli import bench, convert, doctor, evaluate, generate, info, logits, verilog
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="MatMul-free language models on FPGAs: convert, run and measure.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("convert")(convert.convert_command)
+app.command("info")(info.info_command)
+app.command("generate")(generate.generate_command)
+app.command("logits")(logits.logits_command)
+app.command("eval")(evaluate.evaluate_command)
+app.command("bench")(bench.bench_command)
+app.command("doctor")(doctor.doctor_command)
+app.command("verilog")(verilog.verilog_command)
