@@ -127,6 +127,15 @@ class Host:
             self.answers.append(part)
         self.position += count is None
 
+    def no_ram(self, memory, position):
+        """Write and read pieces of a RAM that the chip lacks: nothing comes of it but zeros."""
+        self._give(set=1, memory=memory, address=position)
+        for _ in range(5):
+            self._give(read=0)
+            self._give(read=1)
+            self.answers.append(0)
+        self.position = position
+
     def case(self, name, clocks=None):
         """What the commands so far must lead to; forgets them."""
         memories = []
@@ -192,6 +201,13 @@ class LoaderBench(UnitBench):
         "word read too early": broken("reading == 1", "reading == 2"),
         "part of a tape word survives a restart": broken("piece.eq(0)\n\n", "piece.eq(piece)\n\n"),
         "position not counted": broken("self.position + last_piece", "self.position"),
+        "state of slot 0 alone": broken(
+            "(config.slots * config.state_words", "(config.state_words"
+        ),
+        "a tape's word as wide as another RAM's": broken(
+            "widths[Memory.STREAM] = self.config.word_bits",
+            "widths[Memory.STREAM] = widths[Memory.STATE]",
+        ),
     }
 
     def dut(self, config):
@@ -212,6 +228,10 @@ class LoaderBench(UnitBench):
         host.restart()
         host.write_words(3)
         yield host.case("a tape as it comes")
+
+        if config.ring_words:
+            host.no_ram(Memory.TAPE, 3)
+            yield host.case("no tape on the chip")
 
         # The answer to a read comes four clocks after it, and the next read a clock later.
         host.go_to(Memory.STATE, 1)

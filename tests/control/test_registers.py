@@ -12,7 +12,10 @@ from sterna.spec.registers import (
     INTERFACE_VERSION,
     LAST,
     MAGIC,
+    MORE,
     REGISTERS,
+    SLOT_SHIFT,
+    SOURCE_SHIFT,
     STOPS,
     VALID,
     WAIT_CLOCKS,
@@ -30,17 +33,23 @@ from tests.control.wrap import join
 
 STREAMS = {"GENERATED": "i_generated", "LOGIT": "i_logit"}
 COMMANDS = tuple(command.name.lower() for command in Control)
-STROBES = StructLayout(
-    {
-        **dict.fromkeys(COMMANDS, 1),
-        "set_position": 1,
-        "memory": Memory,
-        "address": 24,
-        "check": 1,
-        "pieces": 32,
-    }
-)
+OF_SLOT = ("abort", "load_seed")
+"""Commands for one slot."""
 ROOMS = {"token_room": "o_token", "piece_room": "o_piece"}
+
+
+def strobes_of(config):
+    """All strobes of a clock, and what they are about."""
+    return StructLayout(
+        {
+            **{name: config.slots if name in OF_SLOT else 1 for name in COMMANDS},
+            "set_position": 1,
+            "memory": Memory,
+            "address": 24,
+            "check": 1,
+            "pieces": 32,
+        }
+    )
 
 
 class Roomy(Component):
@@ -48,6 +57,7 @@ class Roomy(Component):
 
     def __init__(self, registers: Registers) -> None:
         self.registers = registers
+        self.config = registers.config
         members = registers.signature.members
         super().__init__({name: members[name] for name in members if name not in ROOMS})
 
@@ -88,7 +98,7 @@ class Observed(Component):
         super().__init__(
             {
                 "request": In(stream.Signature(StructLayout({"request": REQUEST, "waits": 1}))),
-                "strobes": Out(stream.Signature(STROBES)),
+                "strobes": Out(stream.Signature(strobes_of(registers.config))),
                 **{name: members[name] for name in members if name not in hidden},
             }
         )
@@ -96,7 +106,7 @@ class Observed(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.registers = registers = self.registers
-        m.submodules.queue = queue = Queue(STROBES, 128)
+        m.submodules.queue = queue = Queue(self.strobes.payload.shape(), 128)
         join(m, self, registers)
         connect_stream(m, queue.o, self.strobes)
 
@@ -143,6 +153,7 @@ class Host:
         bits = config.token_bits
         self.masks = {
             "TAPE_LENGTH": (1 << 24) - 1,
+            "SLOT": (1 << config.slot_bits) - 1,
             "TEMPERATURE": 0xFFFF,
             "SEED_LOW": 0xFFFFFFFF,
             "SEED_HIGH": 0xFFFFFFFF,
@@ -167,7 +178,13 @@ class Host:
             "TOKEN": 0,
             "CHECK": 0,
         }
+        self.of_slot = {name: [0] * config.slots for name in ("TEMPERATURE", "COUNT")}
         self.begin()
+
+    @property
+    def slot(self):
+        """Slot that SLOT selects; with one slot it is always that one."""
+        return self.values["SLOT"] if self.config.slots > 1 else 0
 
     def begin(self):
         """Begin a case: other inputs, empty streams."""
@@ -212,6 +229,8 @@ class Host:
             value = int(self.rng.integers(1 << 32))
             self.outputs["o_piece"].append({"read": 1, "data": data})
             self.inputs["i_piece"].append(value)
+        elif name in self.of_slot:
+            value = self.of_slot[name][self.slot]
         else:
             value = self.values[name]
         self.outputs["o"].append(value)
@@ -220,19 +239,24 @@ class Host:
         """What a register shows of a new item of its stream."""
         if name == "GENERATED":
             token = int(self.rng.integers(1 << self.config.token_bits))
+            slot = int(self.rng.integers(self.config.slots))
             last = int(self.rng.integers(2))
-            self.inputs["i_generated"].append({"token": token, "last": last})
-            return VALID | LAST * last | token
+            self.inputs["i_generated"].append({"token": token, "slot": slot, "last": last})
+            return VALID | LAST * last | slot << SLOT_SHIFT | token
         logit = int(self.rng.integers(-(1 << PRE_BITS - 1), 1 << PRE_BITS - 1))
         self.inputs["i_logit"].append(logit)
         return VALID | logit & (1 << PRE_BITS) - 1
 
     def write(self, name, data):
-        """Write a register."""
+        """Write a register; SLOT always names a slot that there is."""
+        if name == "SLOT" and self.config.slots > 1:
+            data = data & ~7 | data % self.config.slots
         self._request(1, REGISTERS[name].address, data, 0)
-        strobes = {**dict.fromkeys(STROBES.members, 0), "set_position": 1}
+        none = dict.fromkeys(strobes_of(self.config).members, 0)
+        strobes = {**none, "set_position": 1}
         if name == "CONTROL":
             strobes |= {command.name.lower(): data >> command & 1 for command in Control}
+            strobes |= {name: strobes[name] << self.slot for name in OF_SLOT}
             strobes["set_position"] = 0
             if data % (1 << len(Control)):
                 self.outputs["strobes"].append(strobes)
@@ -248,10 +272,21 @@ class Host:
             )
         elif name == "TOKEN":
             token = data % (1 << self.config.token_bits)
-            self.outputs["o_token"].append({"token": token, "draw": data >> 31})
+            slots = (1 << self.config.slot_bits) - 1
+            self.outputs["o_token"].append(
+                {
+                    "token": token,
+                    "slot": data >> SLOT_SHIFT & slots,
+                    "source": data >> SOURCE_SHIFT & slots,
+                    "more": int(bool(data & MORE)),
+                    "draw": int(bool(data & VALID)),
+                }
+            )
         elif name == "DATA":
             self.outputs["o_piece"].append({"read": 0, "data": data})
-        if name in self.masks:
+        if name in self.of_slot:
+            self.of_slot[name][self.slot] = data & self.masks[name]
+        elif name in self.masks:
             self.values[name] = data & self.masks[name]
 
     def stray(self):
@@ -273,9 +308,9 @@ class Host:
             self.constants,
             finals={
                 "tape_length": values["TAPE_LENGTH"],
-                "temperature": values["TEMPERATURE"],
+                "temperature": self.of_slot["TEMPERATURE"],
                 "seed": values["SEED_HIGH"] << 32 | values["SEED_LOW"],
-                "count": values["COUNT"],
+                "count": self.of_slot["COUNT"],
                 "keep_logits": values["LOGITS"],
                 "divisor": values["UART_DIVISOR"],
                 "stop": [{"token": stop & token, "valid": stop >> 31} for stop in stops],
@@ -289,9 +324,16 @@ class RegistersBench(UnitBench):
     """All registers of `REGISTERS`, whatever they are: read, written, read again."""
 
     name = "registers"
-    configs = {f"vocab-{vocab}": chip(vocab=vocab) for vocab in (61, 2)}
+    configs = {
+        **{f"vocab-{vocab}": chip(vocab=vocab) for vocab in (61, 2)},
+        "2-slots": chip(slots=2),
+        "ring-3-slots": chip(vocab=1 << 24, slots=3, ring=True),
+    }
+    cocotb_configs = ("vocab-61", "ring-3-slots")
     bugs = {
-        "one register for two settings": broken('"COUNT": self.count', '"COUNT": self.temperature'),
+        "one register for two settings": broken(
+            '"COUNT": of_slot(self.count, slot)', '"COUNT": of_slot(self.temperature, slot)'
+        ),
         "halves of the seed swapped": broken(
             '"SEED_LOW": self.seed[:32]', '"SEED_LOW": self.seed[32:]'
         ),
@@ -312,8 +354,27 @@ class RegistersBench(UnitBench):
         ),
         "RAM forgotten": broken("m.d.sync += memory.eq(request.data)", "pass"),
         "counters in another order": broken("self.counters[counter]", "self.counters[counter ^ 1]"),
+        "count of another slot": broken(
+            "of_slot(self.count, slot)", "of_slot(self.count, slot ^ 1)"
+        ),
+        "one temperature for all slots": broken(
+            "of_slot(self.temperature, slot)", "self.temperature[0]"
+        ),
+        "aborts all slots": broken(
+            "strobe.eq(write & request.data[command])",
+            "strobe.eq((write & request.data[command]).replicate(len(strobe)))",
+        ),
+        "commands to slot 0": broken("of_slot(strobe, slot)", "strobe[0]"),
+        "seeds of all slots at once": broken(
+            "if command in (Control.ABORT, Control.LOAD_SEED):", "if command == Control.ABORT:"
+        ),
+        "the source is the slot": broken(
+            "source.eq(request.data[SOURCE_SHIFT:])", "source.eq(request.data[SLOT_SHIFT:])"
+        ),
+        "every pass has one token": broken("more.eq(request.data[30])", "more.eq(0)"),
+        "generated by nobody": broken("token.slot << SLOT_SHIFT |", ""),
     }
-    bug_configs = ("vocab-61",)
+    bug_configs = ("vocab-61", "ring-3-slots")
     not_stalled = {
         "request": "ready is up for what it can do, not without a request",
         "i_piece": "it is asked for so late that it mostly waits; see the bug about it",
@@ -344,6 +405,19 @@ class RegistersBench(UnitBench):
             else:
                 host.read(name)
         yield host.case("here and there")
+
+        host.begin()
+        for _ in range(2):
+            for slot in rng.permutation(config.slots):
+                host.write("SLOT", int(slot))
+                host.write("CONTROL", int(rng.integers(1, 16)))
+                for name in host.of_slot:
+                    host.write(name, int(rng.integers(1 << 32)))
+            for slot in rng.permutation(config.slots):
+                host.write("SLOT", int(slot))
+                for name in ("SLOT", *host.of_slot):
+                    host.read(name)
+        yield host.case("slot after slot")
 
         host.begin()
         for _ in range(17):

@@ -267,7 +267,7 @@ class QuantizerBench(UnitBench):
                 "return room != 0, quantises.any()",
                 "return room != 0, C(0)",
             ),
-            ("reciprocal too late", "wait.eq(reciprocal.latency - _SCALED +", "wait.eq(2 +"),
+            ("reciprocal too late", "_SCALED + (self.config.slots > 1)", "_SCALED"),
             ("a slow barrier", "with m.If(wait == 1):", "with m.If(wait == 0):"),
             ("the other bank", "job.op == Op.RESIDUAL", "job.op != Op.RESIDUAL"),
             ("no zeros beyond the source", "with m.If(beyond[-1]):", "with m.If(0):"),
@@ -319,7 +319,6 @@ class QuantizerBench(UnitBench):
                 "m.d.sync += slot.eq(self.i_job.payload.slot)",
                 "pass",
             ),
-            ("reciprocal not waited for", "_SCALED + several", "_SCALED"),
             (
                 "one largest product for all slots",
                 "kept = of_slot(self.kept, job.slot)",
@@ -371,7 +370,7 @@ class QuantizerBench(UnitBench):
         """Each kind of job alone: first activations, a beat on every clock, the scale."""
         config = player.config
         several, slot = config.slots > 1, config.slots - 1
-        barrier = 18 + max(config.elements.bit_length() - 2, 0) + 2 * several
+        barrier = 14 + max(config.elements.bit_length() - 2, 0) + 2 * several
         words, parts = length // config.elements, config.columns // config.elements
         blocks = -(-50 // parts)
         beats = blocks * parts
@@ -385,7 +384,7 @@ class QuantizerBench(UnitBench):
         player.gather(length, [slot])
         yield player.case("results")
         player.fresh(slot, blocks=blocks)
-        yield player.case("fresh", clocks=1 + 14 + several + beats - 1)
+        yield player.case("fresh", clocks=1 + 10 + several + beats - 1)
 
 
 class WideBench(QuantizerBench):

@@ -27,6 +27,7 @@ from sterna_sim.kit import (
 )
 
 OVERHEAD = 5  # clocks of each row beside those of its words
+WAITS = 0b01101100  # at most two clocks in a row
 PIPELINE = 4  # from a word's address to the word
 
 
@@ -43,7 +44,11 @@ def chip(elements, embedding_words, vector_a_words=32, max_vocab=64, embedding_b
 
 
 class Loaded(Component):
-    """The unit with its RAM's writes behind a stream, and scales only when it asks for them."""
+    """The unit with its RAM's writes behind a stream, and scales only when it asks for them.
+
+    A bit of `waits` that is set gives side RAM A to somebody else on one clock in eight; `alone`
+    falls when the unit reads it all the same.
+    """
 
     def __init__(self, config, unit=Embedding):
         self.unit = unit(config)
@@ -58,6 +63,8 @@ class Loaded(Component):
                 "i_job": In(stream.Signature(layouts.embedding_job)),
                 "o": Out(stream.Signature(layouts.embedding)),
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
+                "waits": In(8),
+                "alone": Out(1, init=1),
             }
         )
 
@@ -67,8 +74,11 @@ class Loaded(Component):
         connect_stream(m, self.i_token, unit.i_token)
         connect_stream(m, self.i_job, unit.i_job)
         connect_stream(m, unit.o, self.o)
-        asked = Signal()
-        m.d.sync += asked.eq(unit.reads)
+        asked, clock = Signal(), Signal(3)
+        m.d.comb += unit.wait.eq(self.waits.bit_select(clock, 1))
+        m.d.sync += [clock.eq(clock + 1), asked.eq(unit.reads & ~unit.wait)]
+        with m.If(unit.reads & unit.wait):
+            m.d.sync += self.alone.eq(0)
         scales = Value.cast(self.vector_read.data)
         m.d.comb += [
             unit.write.enable.eq(self.i_write.valid),
@@ -100,7 +110,9 @@ class EmbeddingBench(UnitBench):
     bugs = {
         "scale of lane 0": broken("scales[token[:lane_bits]]", "scales[0]"),
         "scales from word 0": broken("job.vector_q + token[lane_bits:]", "token[lane_bits:]"),
-        "scale too late": broken("self.reads.eq(1)", "self.reads.eq(0)"),
+        "scale too late": broken("self.reads.eq(~self.wait)", "self.reads.eq(0)"),
+        "side RAM taken from somebody": broken("self.reads.eq(~self.wait)", "self.reads.eq(1)"),
+        "scale of somebody's word": broken("with m.If(~self.wait):", "with m.If(1):"),
         "row not multiplied": broken("token * job.source_words", "token << 2"),
         "one word too few": broken("last.eq(left == 1)", "last.eq(left == 2)"),
         "more words than room": broken("begin.eq(used != _QUEUE)", "begin.eq(1)"),
@@ -124,7 +136,7 @@ class EmbeddingBench(UnitBench):
         first = max(0, words - 100)  # of a deep RAM the end of one bank and the next
         writes = [{"address": n, "data": ram[n]} for n in range(first, words)]
         yield Case({"i_write": writes}, memories=[self.side_ram(side)], name="load")
-        for source_words, vector_q in ((1, 0), (3, 2), (17, 1)):
+        for source_words, vector_q, waits in ((1, 0, 0), (3, 2, 0), (3, 1, WAITS), (17, 1, 0)):
             rows = ram[: words // source_words * source_words].reshape(-1, source_words * elements)
             scales = side[vector_q:].ravel()
             count = min(len(rows), len(scales), config.max_vocab)
@@ -144,9 +156,11 @@ class EmbeddingBench(UnitBench):
             yield Case(
                 {"i_token": tokens, "i_job": [job] * len(tokens)},
                 {"o": items},
+                {"waits": waits},
+                {"alone": 1},
                 memories=[self.side_ram(side)],
-                clocks=len(tokens) * (OVERHEAD + source_words) + PIPELINE,
-                name=f"{source_words}-words",
+                clocks=len(tokens) * (OVERHEAD + 2 * bool(waits) + source_words) + PIPELINE,
+                name=f"{source_words}-words{'-waits' if waits else ''}",
             )
 
     @staticmethod

@@ -1,12 +1,14 @@
 """Sampler: the golden tokens at every temperature, ties, seeds, and the stream contract."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In
 from amaranth.sim import Simulator
 from amaranth.utils import exact_log2
 
@@ -21,63 +23,85 @@ from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_c
 LARGEST = 32767
 
 
-def chip(rows, elements, max_vocab=1024):
+def chip(rows, elements, max_vocab=1024, slots=1):
     return replace(
-        REFERENCE, rows=rows, columns=8 * elements, elements=elements, max_vocab=max_vocab
+        REFERENCE,
+        rows=rows,
+        columns=8 * elements,
+        elements=elements,
+        max_vocab=max_vocab,
+        slots=slots,
     )
 
 
 class Seeded(Component):
-    """The unit with its seed behind a stream."""
+    """The unit with its seeds behind a stream."""
 
     def __init__(self, config, unit=Sampler):
         self.unit = unit(config)
-        layouts = Layouts(config)
+        layouts, members = Layouts(config), self.unit.signature.members
+        seed = StructLayout({"seed": 64, "slot": layouts.slot})
+        names = "i_job", "i_logits", "temperature", "draw", "state", "o_token"
         super().__init__(
-            {
-                "i_seed": In(stream.Signature(64)),
-                "i_logits": In(stream.Signature(layouts.logits)),
-                "temperature": In(16),
-                "draw": In(1),
-                "state": Out(64),
-                "o_token": Out(stream.Signature(layouts.token)),
-            }
+            {"i_seed": In(stream.Signature(seed)), **{name: members[name] for name in names}}
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
+        connect_stream(m, self.i_job, unit.i_job)
         connect_stream(m, self.i_logits, unit.i_logits)
         connect_stream(m, unit.o_token, self.o_token)
         m.d.comb += [
             unit.temperature.eq(self.temperature),
             unit.draw.eq(self.draw),
-            unit.load_seed.eq(self.i_seed.valid),
+            unit.load_seed.eq(self.i_seed.valid << self.i_seed.payload.slot),
             self.i_seed.ready.eq(1),
             self.state.eq(unit.state),
         ]
         # The seed is taken on the clock after the strobe.
-        m.d.sync += unit.seed.eq(self.i_seed.payload)
+        m.d.sync += unit.seed.eq(self.i_seed.payload.seed)
         return m
 
 
-def beats(logits, elements, rng):
-    """A pass as the epilogue gives it; anything in the elements beyond the vocabulary."""
-    count = -(-len(logits) // elements)
-    values = rng.choice([LARGEST, -LARGEST], count * elements)
-    values[: len(logits)] = logits
-    exists = np.arange(count * elements) < len(logits)
-    return [
-        {
-            "values": row,
-            "mask": sum(1 << lane for lane in np.flatnonzero(mask).tolist()),
-            "first": index == 0,
-            "last": index == count - 1,
-        }
-        for index, (row, mask) in enumerate(
-            zip(values.reshape(count, -1), exists.reshape(count, -1), strict=True)
-        )
-    ]
+class Draw:
+    """A slot's logits of a pass, as the epilogue gives them part by part."""
+
+    def __init__(self, logits, config, rng, slot=0):
+        self.rng, self.slot, self.logits, self.elements = rng, slot, logits, config.elements
+        self.unit = max(config.rows, config.elements)
+
+    def segment(self, start, stop):
+        """Return job and beats of a part; anything in the elements beyond it."""
+        logits, elements = self.logits[start:stop], self.elements
+        count = -(-len(logits) // elements)
+        values = self.rng.choice([LARGEST, -LARGEST], count * elements)
+        values[: len(logits)] = logits
+        exists = np.arange(count * elements) < len(logits)
+        beats = [
+            {
+                "values": row.tolist(),
+                "mask": sum(1 << lane for lane in np.flatnonzero(mask).tolist()),
+                "first": start == 0 and index == 0,
+                "last": stop == len(self.logits) and index == count - 1,
+                "end": index == count - 1,
+            }
+            for index, (row, mask) in enumerate(
+                zip(values.reshape(count, -1), exists.reshape(count, -1), strict=True)
+            )
+        ]
+        return {"slot": self.slot, "first": start == 0}, beats
+
+
+def segments(draws, cuts=()):
+    """Return jobs and beats of a pass: the first part of all slots, then the next."""
+    jobs, beats = [], []
+    for start, stop in pairwise([0, *cuts, len(draws[0].logits)]):
+        for draw in draws:
+            job, of_part = draw.segment(start, stop)
+            jobs.append(job)
+            beats += of_part
+    return jobs, beats
 
 
 def logits_of(kind, count, rng):
@@ -111,22 +135,47 @@ class SamplerBench(UnitBench):
         "1-lane": chip(1, 1),
         "1-lane-of-8": chip(1, 8),
         "rows-beyond-elements": chip(8, 4),
+        "2-lanes-of-4-2-slots": chip(2, 4, slots=2),
+        "1-lane-3-slots": chip(1, 1, slots=3),
     }
-    cocotb_configs = ("4-lanes-of-8", "1-lane")
-    bug_configs = ("4-lanes-of-8", "1-lane-of-8")
+    cocotb_configs = ("4-lanes-of-8", "1-lane", "2-lanes-of-4-2-slots")
+    bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8")
     bugs = {
         "last of equals in a beat": broken("greater = right > left", "greater = right >= left"),
         "last of equals": broken("| (score > best)", "| (score >= best)"),
         "mask ignored": broken("Mux(exists[1], ", "Mux(1, "),
-        "best of the pass before": broken("flags.first | (score > best)", "score > best"),
-        "no draw": broken("with m.Elif(done & self.draw):", "with m.Elif(0):"),
-        "always draws": broken("with m.Elif(done & self.draw):", "with m.Elif(done):"),
-        "noise goes on": broken("restart.eq(done | (load & ~begun))", "restart.eq(load & ~begun)"),
-        "seed ignored by the noise": broken("done | (load & ~begun)", "done"),
-        "temperature signed": broken(
-            "factor * self.temperature", "factor * self.temperature.as_signed()"
+        "best of the pass before": broken(
+            "flags.first | (score > best.score)", "score > best.score"
         ),
-        "next pass too early": broken("& ~finishing & ~self.o_token.valid", ""),
+        "no draw": broken("with m.Elif(ended & (slot", "with m.Elif(0 & (slot"),
+        "always draws": broken("& self.draw[number]", ""),
+        "a draw with every part": broken("with m.Elif(ended & (slot", "with m.Elif(done & (slot"),
+        "all slots step": broken("(slot == number) & ", ""),
+        "seed for all slots": broken("m.If(self._loaded[number])", "m.If(self._loaded.any())"),
+        "noise goes on": broken("starts | transfers(self.i_job)", "starts"),
+        "noise not begun anew": broken("starts | transfers(self.i_job)", "transfers(self.i_job)"),
+        "seed ignored by the noise": broken("loads & working & ~begun & ~issue", "0"),
+        "noise from the top after a cut": broken(
+            "starts.eq(self.i_job.payload.first)", "starts.eq(1)"
+        ),
+        "noise not followed": broken(
+            "leap(of_slot(places, slot), self.lanes)", "of_slot(places, slot)"
+        ),
+        "noise of the first slot": broken(
+            "noise.state.eq(of_slot(places, slot))", "noise.state.eq(places[0])"
+        ),
+        "state of the first slot": broken("of_slot(self.state, slot)", "self.state[0]"),
+        "temperature of the first slot": broken(
+            "of_slot(self.temperature, slot)", "self.temperature[0]"
+        ),
+        "temperature of the other slot": broken(
+            "of_slot(self.temperature, slot)", "of_slot(self.temperature, ~slot)"
+        ),
+        "best of all slots": broken("of_slot(leads, flags.slot)", "leads[0]"),
+        "token of the first slot": broken("of_slot(leads, slot).token", "leads[0].token"),
+        "no slot with the token": broken("payload.slot.eq(slot)", "payload.slot.eq(0)"),
+        "temperature signed": broken("factor * temperature", "factor * temperature.as_signed()"),
+        "next segment too early": broken("& ~finishing & ~self.o_token.valid", ""),
         "logit without its fraction": broken("<< GUMBEL_FRACTION", "<< (GUMBEL_FRACTION - 1)"),
     }
     drain = 32  # what is left of the old noise, and the first of the new
@@ -137,88 +186,159 @@ class SamplerBench(UnitBench):
 
     def cases(self, config, rng):
         lanes = min(config.rows, config.elements)
-        state = golden.Sampler()
+        slots = [golden.Sampler() for _ in range(config.slots)]
+        several = config.slots > 1
         lengths = [1, 2 * config.elements + 1, config.elements]
-        yield self.one(config, rng, state, "ties", 0, lengths)
-        yield self.one(config, rng, state, "random", 0, [24 * lanes + 1])
+        yield self.one(config, rng, slots, "ties", 0, lengths)
+        yield from self.ahead(config, rng, slots, "random", 0, 24 * lanes + 1)
         for kind, temperature, draw in (
             ("equal", 0, 0), ("rising", 0, 1), ("close", 300, 1), ("equal", 1, 0),
             ("random", 9000, 1), ("extreme", 65535, 1),
         ):  # fmt: skip
-            yield self.one(config, rng, state, kind, temperature, lengths, draw)
+            yield self.one(config, rng, slots, kind, temperature, lengths, draw)
+        yield self.one(config, rng, slots, "close", 2000, [20 * config.rows + 3], parts=3)
         seed = int(rng.integers(1, 1 << 62)) | 1 << 63
-        state.state = seed
-        yield Case({"i_seed": [1, seed]}, finals={"state": seed}, name="seed")
-        yield self.one(config, rng, state, "close", 300, [19])
+        # With several slots the others draw meanwhile.
+        seeds = [{"seed": 1, "slot": 0}, {"seed": seed, "slot": 0}]
+        others = list(range(1, config.slots))
+        draws = [40 * config.rows] if several else []
+        case = self.one(config, rng, slots, "close", 2000, draws, parts=4, among=others)
+        slots[0].state = seed
+        states = [slot.state for slot in slots]
+        yield replace(
+            case,
+            inputs={**case.inputs, "i_seed": seeds},
+            finals={"state": states},
+            name="seed",
+        )
+        yield self.one(config, rng, slots, "close", 300, [19])
+        yield from self.ahead(config, rng, slots, "close", 300, 19, seed=seed ^ 1)
 
-    def one(self, config, rng, state, kind, temperature, lengths, draw=1):
-        """Passes of the given lengths."""
-        state.temperature = temperature
-        items, tokens = [], []
+    def one(self, config, rng, slots, kind, temperature, lengths, draw=1, parts=2, among=None):
+        """Passes of the given lengths, cut into some parts, in some of the slots or all."""
+        unit = max(config.rows, config.elements)
+        temperatures = [temperature, *rng.integers(1 << 16, size=len(slots) - 1).tolist()]
+        draws = [draw, *rng.integers(2, size=len(slots) - 1).tolist()]
+        jobs, beats, tokens = [], [], []
         for length in lengths:
-            logits = logits_of(kind, length, rng)
-            items += beats(logits, config.elements, rng)
-            before = state.state
-            tokens.append(state.draw(logits))
-            state.state = state.state if draw else before
-        lanes = min(config.rows, config.elements)
-        parts = len(items) * config.elements // lanes
-        # A single pass finds its noise: one clock for each part and those of the pipeline.
-        clocks = parts + 6 + exact_log2(lanes) if len(lengths) == 1 else None
+            order = rng.permutation(range(len(slots)) if among is None else among).tolist()
+            of_slots = [Draw(logits_of(kind, length, rng), config, rng, slot) for slot in order]
+            cuts = rng.integers(-(-length // unit), size=parts - 1) * unit
+            new_jobs, new_beats = segments(of_slots, sorted({*cuts.tolist()} - {0}))
+            jobs += new_jobs
+            beats += new_beats
+            for slot, part in zip(order, of_slots, strict=True):
+                state = slots[slot]
+                before, state.temperature = state.state, temperatures[slot]
+                tokens.append({"token": state.draw(part.logits), "slot": slot})
+                state.state = state.state if draws[slot] else before
         return Case(
-            {"i_logits": items},
+            {"i_job": jobs, "i_logits": beats},
             {"o_token": tokens},
-            {"temperature": temperature, "draw": draw},
-            {"state": state.state},
-            clocks=clocks,
+            {"temperature": temperatures, "draw": sum(bit << k for k, bit in enumerate(draws))},
+            {"state": [slot.state for slot in slots]},
             name=f"{kind}-{temperature}",
+        )
+
+    def ahead(self, config, rng, slots, kind, temperature, length, seed=None):
+        """A job, perhaps a seed, and then logits that find their noise."""
+        slot, lanes = int(rng.integers(len(slots))), min(config.rows, config.elements)
+        state = slots[slot]
+        jobs, beats = segments([Draw(logits_of(kind, length, rng), config, rng, slot)])
+        yield Case({"i_job": jobs}, name="job")
+        if seed is not None:
+            state.state = seed
+            yield Case({"i_seed": [{"seed": seed, "slot": slot}]}, name="seed of the job's slot")
+        state.temperature = temperature
+        logits = np.concatenate([beat["values"] for beat in beats])[:length]
+        token = {"token": state.draw(logits), "slot": slot}
+        # One clock for each part and those of the pipeline.
+        parts = len(beats) * config.elements // lanes
+        yield Case(
+            {"i_logits": beats},
+            {"o_token": [token]},
+            {"temperature": [temperature] * len(slots), "draw": (1 << len(slots)) - 1},
+            {"state": [slot.state for slot in slots]},
+            clocks=parts + 6 + exact_log2(lanes),
+            name=f"{kind}-{temperature}-ahead",
         )
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(SamplerBench())
 
 
-@pytest.mark.parametrize("draw", [0, 1])
-def test_seed_during_a_pass(draw):
-    """The pass that has begun keeps its noise; the seed is there for the next."""
-    config = chip(2, 4)
-    dut = Seeded(config)
-    rng = np.random.default_rng(5)
-    state = golden.Sampler(temperature=3000, seed=1)
-    first, second = rng.integers(-999, 999, (2, 40))
-    expected = [state.draw(first)]
-    state.state = 12345 if not draw else next_draw(12345)
-    expected.append(state.draw(second))
-    tokens = []
+def seeds_during_a_pass(draw, unit=Sampler):
+    """Two passes in two slots, both seeded while the first slot draws.
 
-    async def give(ctx, logits, seed_at=None):
-        ctx.set(dut.i_logits.valid, 1)
-        for index, beat in enumerate(beats(logits, config.elements, rng)):
-            ctx.set(dut.i_logits.payload, {**beat, "values": beat["values"].tolist()})
-            ctx.set(dut.i_seed.valid, index == seed_at)
-            ctx.set(dut.i_seed.payload, 12345)
-            await ctx.tick().until(dut.i_logits.ready)
-        ctx.set(dut.i_logits.valid, 0)
-        *_, token = await ctx.tick().sample(dut.o_token.payload).until(dut.o_token.valid)
-        tokens.append(token)
+    That slot's draw has begun and keeps its noise; the seed is there for its next. The other's has
+    not, and begins with its seed. Return the tokens and those that are right.
+    """
+    config = chip(2, 4, slots=2)
+    dut = Seeded(config, unit)
+    rng = np.random.default_rng(5)
+    seeds = [12345, 54321]
+    slots = [golden.Sampler(3000, seed=1), golden.Sampler(5000, seed=seeds[1])]
+    expected, tokens, passes = [], [], []
+    for number in range(2):
+        draws = [Draw(rng.integers(-999, 999, 40), config, rng, slot) for slot in (0, 1)]
+        passes.append(segments(draws, [16]))
+        for state, part in zip(slots, draws, strict=True):
+            before = seeds[0] if (number, part.slot) == (0, 0) else state.state
+            expected.append((state.draw(part.logits), part.slot))
+            state.state = next_draw(before) if draw else before
+
+    async def give(ctx, port, item):
+        ctx.set(port.payload, item)
+        ctx.set(port.valid, 1)
+        await ctx.tick().until(port.ready)
+        ctx.set(port.valid, 0)
 
     async def testbench(ctx):
-        ctx.set(dut.temperature, state.temperature)
-        ctx.set(dut.draw, draw)
+        ctx.set(dut.temperature, [state.temperature for state in slots])
+        ctx.set(dut.draw, 3 * draw)
+        for number, (jobs, beats) in enumerate(passes):
+            for index, job in enumerate(jobs):
+                await give(ctx, dut.i_job, job)
+                while True:
+                    beat = beats.pop(0)
+                    await give(ctx, dut.i_logits, beat)
+                    if beat["end"]:
+                        break
+                    if number == index == 0 and len(beats) % 2 and seeds:
+                        slot = len(seeds) - 1
+                        await give(ctx, dut.i_seed, {"seed": seeds.pop(), "slot": slot})
+        await ctx.tick().repeat(40)
+
+    async def collect(ctx):
         ctx.set(dut.o_token.ready, 1)
-        await give(ctx, first, seed_at=5)
-        await give(ctx, second)
+        async for _, _, valid, token in ctx.tick().sample(dut.o_token.valid, dut.o_token.payload):
+            if valid:
+                tokens.append((token.token, token.slot))
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-8)
     simulator.add_testbench(testbench)
+    simulator.add_testbench(collect, background=True)
     simulator.run()
+    return tokens, expected
+
+
+@pytest.mark.parametrize("draw", [0, 1])
+def test_seeds_during_a_pass(draw):
+    tokens, expected = seeds_during_a_pass(draw)
     assert tokens == expected
+    for old, new in (
+        ("loads & working & ~begun & ~issue", "loads & working & ~issue"),  # noise of the new seed
+        ("m.If(self._loaded[number])", "m.If(self._loaded[0])"),
+    ):
+        tokens, expected = seeds_during_a_pass(draw, edited(Sampler, old, new))
+        assert tokens != expected
 
 
-def test_contract():
+@pytest.mark.parametrize("slots", [1, 2])
+def test_contract(slots):
     """One logit at a time: two registers of logits, the pipeline, and a token that waits."""
-    config = chip(1, 1, max_vocab=2)
+    config = chip(1, 1, max_vocab=2, slots=slots)
     contract = StreamContract(
         items_in=1, input="i_logits", output="o_token", depth=24, induction=8, covers=1
     )

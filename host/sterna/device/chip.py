@@ -264,7 +264,7 @@ class ChipDevice:
         self.port.execute([write("TAPE_LENGTH", length), write("CONTROL", 1 << Control.RESET)])
         self._write_state(self._snapshot)
         self._enter(self._journal, draw=False)
-        self._wait_idle()
+        self.wait_idle()
         self._current = True
 
     def _stepped(self, tokens: Sequence[int]) -> None:
@@ -295,27 +295,50 @@ class ChipDevice:
                 "the chip is damaged, or its clock too fast"
             )
 
-    def _state_place(self) -> list[Operation]:
-        """Go to the state of the slot in which this device's sequence goes on: the last."""
-        place = (self.config.slots - 1) * self.config.state_words
-        return [write("MEMORY", Memory.STATE), write("ADDRESS", place)]
+    # What `sterna.device.batch` builds on.
 
-    def _write_state(self, state: np.ndarray) -> None:
+    def become_current(self) -> None:
+        """Bring memories and state to what they should be, if they may not be that."""
+        if not self._current:
+            self._restore()
+
+    def forget(self) -> None:
+        """Take nothing for granted: the chip was reset, or left in the middle of something."""
+        self._current = False
+
+    def write_slot(self, slot: int, state: np.ndarray) -> None:
+        """Write the state of a slot."""
         elements = self.config.elements
         layers, width = state.shape
         padded = np.zeros((layers, -(-width // elements) * elements), dtype=np.int16)
         padded[:, :width] = state
         words = ram_pieces(padded.reshape(-1, elements))
-        self.port.execute([*self._state_place(), write("DATA", words)])
+        self.port.execute([*self._state_place(slot), write("DATA", words)])
 
-    def _read_state(self) -> np.ndarray:
+    def read_slot(self, slot: int) -> np.ndarray:
+        """Read the state of a slot, int64 [layers, width]."""
         elements = self.config.elements
         layers, width = self._snapshot.shape
         words = layers * -(-width // elements)
         count = -(-elements * STATE_BITS // 32)
-        pieces = self.port.execute([*self._state_place(), read("DATA", words * count)])
+        pieces = self.port.execute([*self._state_place(slot), read("DATA", words * count)])
         values = pieces.reshape(words, count).view(np.int16)[:, :elements]
         return values.reshape(layers, -1)[:, :width].astype(np.int64)
+
+    def _state_place(self, slot: int) -> list[Operation]:
+        place = slot * self.config.state_words
+        return [write("MEMORY", Memory.STATE), write("ADDRESS", place)]
+
+    def _write_state(self, state: np.ndarray) -> None:
+        """Write the state of this device's own sequence, which goes on in the last slot."""
+        self.write_slot(self.config.slots - 1, state)
+
+    def _read_state(self) -> np.ndarray:
+        return self.read_slot(self.config.slots - 1)
+
+    def expect_results(self) -> None:
+        """Measure the chip's silence from now on."""
+        self._silent_since = None
 
     # Tokens.
 
@@ -349,7 +372,7 @@ class ChipDevice:
                 self._status(0)
                 raise DeviceError("the chip takes no more of the tape; reset it")
 
-    def _poll(self, register: str, count: int) -> list[int]:
+    def poll(self, register: str, count: int) -> list[int]:
         """Items that wait in a register, up to `count`; looks for faults and for silence."""
         *words, status, clocks = (
             int(word)
@@ -384,10 +407,11 @@ class ChipDevice:
                 "start loads it anew"
             )
 
-    def _wait_idle(self) -> None:
+    def wait_idle(self) -> None:
+        """Wait until no token is in flight."""
         self._silent_since = None
         while int(self.port.execute([read("STATUS")])[0]) >> Status.BUSY & 1:
-            self._poll("STATUS", 0)
+            self.poll("STATUS", 0)
 
     def _logits(self, token: int) -> np.ndarray:
         values: list[int] = []
@@ -396,7 +420,7 @@ class ChipDevice:
 
         def take() -> None:
             # One at a time until the pass comes to its end.
-            values.extend(self._poll("LOGIT", min(_BATCH, vocab - len(values)) if values else 1))
+            values.extend(self.poll("LOGIT", min(_BATCH, vocab - len(values)) if values else 1))
 
         self.port.execute(
             [write("LOGITS", 1), write("TOKEN", passes([token], 1, self.config.slots))]
@@ -405,7 +429,7 @@ class ChipDevice:
             self._stream(lambda: take() if len(values) < vocab else None)
         while len(values) < vocab:
             take()
-        self._wait_idle()
+        self.wait_idle()
         self.port.execute([write("LOGITS", 0)])
         return np.array(values, dtype=np.uint32).astype(np.uint16).view(np.int16).astype(np.int64)
 
@@ -459,7 +483,7 @@ class ChipDevice:
             self._enter(tokens, draw=True)
             last = False
             while not last:
-                for word in self._poll("GENERATED", 16):
+                for word in self.poll("GENERATED", 16):
                     last = bool(word & LAST)
                     tokens = [word & (1 << SLOT_SHIFT) - 1]
                     yield tokens[0]
@@ -467,4 +491,4 @@ class ChipDevice:
                         self._stream()
             if tokens[0] in sampling.stop:
                 break
-        self._wait_idle()
+        self.wait_idle()

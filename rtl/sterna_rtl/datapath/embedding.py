@@ -59,7 +59,8 @@ class Embedding(Component):
         may be read.
 
     Latency
-        From token and job to the first word: 9 clocks, 5 for the scale and 4 from there.
+        From token and job to the first word: 9 clocks, 5 for the scale and 4 from there, and those
+        of `wait`.
 
     Throughput
         One word a clock within a row.
