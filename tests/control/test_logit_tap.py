@@ -50,6 +50,7 @@ class LogitTapBench(UnitBench):
                         "mask": (1 << count) - 1,
                         "first": index == 0,
                         "last": index == BEATS - 1,
+                        "end": index % 5 == 0 or index == BEATS - 1,
                     }
                 )
             logits = [
@@ -79,9 +80,9 @@ def test_lets_go():
         ctx.set(dut.keep, 1)
         ctx.set(dut.o.ready, 1)
         ctx.set(dut.i.valid, 1)
-        ctx.set(dut.i.payload, {"values": logits[0], "mask": 3, "first": 1, "last": 0})
+        ctx.set(dut.i.payload, {"values": logits[0], "mask": 3, "first": 1, "last": 0, "end": 1})
         await ctx.tick()
-        ctx.set(dut.i.payload, {"values": logits[1], "mask": 3, "first": 0, "last": 1})
+        ctx.set(dut.i.payload, {"values": logits[1], "mask": 3, "first": 0, "last": 1, "end": 1})
         assert not ctx.get(dut.i.ready)
         ctx.set(dut.keep, 0)
         assert ctx.get(dut.i.ready)

@@ -67,9 +67,9 @@ class Statistics(Component):
         x * w12 of the beat of two clocks ago.
     o_largest, o_sums : stream.Interface
         Statistics of results. To be taken before the next results begin: nothing holds the input
-        up.
+        up. With several slots to be taken at once.
     o_measured : stream.Interface
-        Largest product of what was measured; the same holds for it.
+        Largest product of what was measured. To be taken before the next measurement begins.
     largest_latency, sums_latency : int
         Clocks from the last beat to each; `o_measured` comes when `o_largest` would.
 
