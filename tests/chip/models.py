@@ -32,8 +32,32 @@ CONFIGS = {
         "packing": Packing.FIVE_THIRDS,
         "psum_words": 24,
     },
+    "two-slots": {
+        "rows": 2,
+        "columns": 12,
+        "elements": 4,
+        "packing": Packing.FIVE_THIRDS,
+        "slots": 2,
+    },
+    "three-slots": {
+        "rows": 2,
+        "columns": 16,
+        "elements": 2,
+        "packing": Packing.TWO_BITS,
+        "psum_words": 20,
+        "slots": 3,
+    },
+    "ring": {
+        "rows": 4,
+        "columns": 16,
+        "elements": 4,
+        "packing": Packing.TWO_BITS,
+        "slots": 4,
+        "ring_words": 256,
+    },
 }
-"""Lanes of the configurations tested; `cut` has matrices cut into segments."""
+"""Lanes of the configurations tested; in `cut` and `three-slots` matrices are cut into segments,
+in `ring` the tape comes from outside."""
 
 
 @cache

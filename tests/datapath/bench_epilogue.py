@@ -377,7 +377,7 @@ class EpilogueBench(UnitBench):
         ),
         "results of the first slot": planted("payload.slot.eq(job.slot)", "payload.slot.eq(0)"),
     }
-    bug_configs = ("4x6-2", "2x6-2-of-2-slots")
+    bug_configs = ("2x6-2-of-2-slots", "4x6-2")
     not_stalled = {
         "i_job": "asked for once a segment, when it has often come already",
         "i_scale": "the same",

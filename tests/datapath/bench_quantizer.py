@@ -37,7 +37,7 @@ def chip(columns: int, elements: int, words: int = 9, slots: int = 1) -> ChipCon
         embedding_bits=8,
         embedding_words=16,
         residual_words=words,
-        scratch_words=words,
+        scratch_words=words + 1,
         state_words=16,
         psum_words=64,
         max_columns=words * elements,
@@ -97,11 +97,14 @@ class Player:
     def __init__(self, config: ChipConfig, rng: np.random.Generator) -> None:
         self.config = config
         self.rng = rng
-        size = config.residual_words * config.elements
         self.banks = {
-            name: np.zeros((config.slots, size), dtype=np.int64) for name in ("residual", "scratch")
+            name: np.zeros((config.slots, words * config.elements), dtype=np.int64)
+            for name, words in (
+                ("residual", config.residual_words),
+                ("scratch", config.scratch_words),
+            )
         }
-        self.places = PLACES * config.slots
+        self.places, size = PLACES * config.slots, config.residual_words * config.elements
         self.weights = {name: np.zeros((self.places, size), dtype=np.int64) for name in "ab"}
         self.slots = [Slot() for _ in range(config.slots)]
         self._begin()
@@ -252,7 +255,7 @@ class QuantizerBench(UnitBench):
         "6-2-of-2-slots": chip(6, 2, slots=2),
         "1-1-of-3-slots": chip(1, 1, words=6, slots=3),
     }
-    bug_configs = ("6-2", "6-2-of-2-slots", "1-1-of-3-slots")
+    bug_configs = ("6-2-of-2-slots", "1-1-of-3-slots", "6-2")
     drain = 60
     not_stalled = {"i_job": "accepted when the job is done, so never ready without one"}
 
@@ -269,7 +272,12 @@ class QuantizerBench(UnitBench):
             ),
             ("reciprocal too late", "_SCALED + (self.config.slots > 1)", "_SCALED"),
             ("a slow barrier", "with m.If(wait == 1):", "with m.If(wait == 0):"),
-            ("the other bank", "job.op == Op.RESIDUAL", "job.op != Op.RESIDUAL"),
+            (
+                "the other bank",
+                "read.scratch.eq(job.op == Op.RESIDUAL)",
+                "read.scratch.eq(job.op != Op.RESIDUAL)",
+            ),
+            ("the other bank's first word", "RESIDUAL, *starts", "RESIDUAL, *starts[::-1]"),
             ("no zeros beyond the source", "with m.If(beyond[-1]):", "with m.If(0):"),
             (
                 "beyond one word late",
@@ -279,8 +287,8 @@ class QuantizerBench(UnitBench):
             ("a block too few", "block + 1 == job.blocks", "block + 2 == job.blocks"),
             (
                 "first word not restarted",
-                "[word.eq(0), weights.eq(job.vector_q)",
-                "[weights.eq(job.vector_q)",
+                "[word.eq(0), place.eq(",
+                "[place.eq(",
             ),
             ("rounds down", "+ scaled[RECIPROCAL_SHIFT - 1]", ""),
             (

@@ -62,6 +62,7 @@ class ScaleBench(UnitBench):
 
     name = "scale"
     configs = {"1-slot": CONFIG, "3-slots": chip(2, 2, slots=3)}
+    bug_configs = ("3-slots",)
     stalls = (
         Stalls(),
         Stalls("random", "random"),

@@ -117,7 +117,7 @@ class StatisticsBench(UnitBench):
             ("sums of the next beat's slot", '_register(m, slot, "sums_slot")', "slot"),
         )
     }
-    bug_configs = ("4", "4-of-2-slots")
+    bug_configs = ("4-of-2-slots", "4")
 
     def dut(self, config):
         return Queued(config)

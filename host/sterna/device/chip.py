@@ -297,6 +297,11 @@ class ChipDevice:
 
     # What `sterna.device.batch` builds on.
 
+    @property
+    def streams(self) -> bool:
+        """Whether the tape does not lie on the chip: the host streams it for each token."""
+        return self._streams
+
     def become_current(self) -> None:
         """Bring memories and state to what they should be, if they may not be that."""
         if not self._current:

@@ -57,6 +57,7 @@ class Device(Protocol):
 
     Attributes
     ----------
+    model : Model
     state : numpy.ndarray
         int64 [layers, width]: the whole context; can be read and set between tokens.
     label : str
@@ -66,6 +67,9 @@ class Device(Protocol):
     clock_hz : int or None
         Its clocks per second.
     """
+
+    @property
+    def model(self) -> Model: ...  # noqa: D102
 
     @property
     def state(self) -> np.ndarray: ...  # noqa: D102
