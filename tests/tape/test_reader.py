@@ -1,4 +1,4 @@
-"""TapeReader: word after word, round and round, at full rate, over the seams of its banks."""
+"""TapeReader: words as plays say, round and round, at full rate, over the seams of its banks."""
 
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from amaranth.sim import Simulator
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.trits import Packing
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import transfers
 from sterna_rtl.tape.reader import TapeReader
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
@@ -17,15 +18,21 @@ from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_c
 BANK = 8
 
 
-def chip(tape_words, columns=6):
+def latency(config, bank_words):
+    """Clocks from a play to its first word."""
+    return 4 + (config.tape_words > bank_words)
+
+
+def chip(tape_words, columns=6, slots=3):
     small = replace(REFERENCE, rows=1, columns=columns, elements=1, packing=Packing.TWO_BITS)
-    return replace(small, tape_words=tape_words)
+    return replace(small, tape_words=tape_words, slots=slots)
 
 
 class Loaded(wiring.Component):
     """A reader that is loaded from `i`, gives `count` words, restarts and is loaded again.
 
-    A bit of `pauses` that is set takes `enable` away on one clock in eight.
+    It also takes `plays` plays before it restarts, and while it does all that it is offered. A bit
+    of `pauses` that is set makes it idle on one clock in eight.
     """
 
     def __init__(self, config, bank_words=BANK, unit=TapeReader):
@@ -34,8 +41,10 @@ class Loaded(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(word)),
+                "i_play": In(stream.Signature(Layouts(config).play)),
                 "o": Out(stream.Signature(word)),
                 "length": In(range(config.tape_words + 1)),
+                "plays": In(16),
                 "count": In(16),
                 "pauses": In(8),
             }
@@ -44,8 +53,10 @@ class Loaded(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.reader = reader = self.reader
-        loaded, given, clock = Signal.like(self.length), Signal(16), Signal(3)
-        ready, done = loaded == self.length, given == self.count
+        loaded, clock = Signal.like(self.length), Signal(3)
+        asked, given = Signal(16), Signal(16)
+        ready, done = loaded == self.length, (given == self.count) & (asked == self.plays)
+        asks, gives = ready & (asked != self.plays), ready & (given != self.count)
         m.d.comb += [
             self.i.ready.eq(~ready),
             reader.write.enable.eq(transfers(self.i)),
@@ -53,18 +64,22 @@ class Loaded(wiring.Component):
             reader.write.data.eq(self.i.payload),
             reader.length.eq(self.length),
             reader.restart.eq(~ready | done),
-            reader.enable.eq(ready & ~self.pauses.bit_select(clock, 1)),
-            self.o.valid.eq(reader.o.valid & ready & ~done),
+            reader.idle.eq(~ready | self.pauses.bit_select(clock, 1)),
+            reader.i_play.payload.eq(self.i_play.payload),
+            reader.i_play.valid.eq((self.i_play.valid & asks) | reader.restart),
+            self.i_play.ready.eq(reader.i_play.ready & asks),
+            self.o.valid.eq(reader.o.valid & gives),
             self.o.payload.eq(reader.o.payload),
-            reader.o.ready.eq(self.o.ready & ready & ~done),
+            reader.o.ready.eq((self.o.ready & gives) | reader.restart),
         ]
         m.d.sync += [
             clock.eq(clock + 1),
             loaded.eq(loaded + transfers(self.i)),
+            asked.eq(asked + transfers(self.i_play)),
             given.eq(given + transfers(self.o)),
         ]
         with m.If(ready & done):
-            m.d.sync += [loaded.eq(0), given.eq(0)]
+            m.d.sync += [loaded.eq(0), asked.eq(0), given.eq(0)]
         return m
 
 
@@ -72,8 +87,17 @@ def broken(old, new):
     return lambda config: Loaded(config, unit=edited(TapeReader, old, new))
 
 
+def played(tape, plays):
+    """What the reader gives: each play's words, its times over."""
+    given, at = [], 0
+    for play in plays:
+        given += [tape[(at + n) % len(tape)] for n in range(play["words"])] * play["times"]
+        at += play["words"]
+    return given
+
+
 class ReaderBench(UnitBench):
-    """Tapes of all lengths around a bank's, read more than twice."""
+    """Tapes of all lengths around a bank's, read more than twice by plays of all kinds."""
 
     name = "reader"
     configs = {
@@ -82,6 +106,8 @@ class ReaderBench(UnitBench):
         "last-bank-short": chip(3 * BANK + 3),
         "2-words": chip(2),
         "1-word": chip(1),
+        "1-slot": chip(BANK, slots=1),
+        "8-slots": chip(2 * BANK, slots=8),
     }
     cocotb_configs = ("3-banks", "1-bank")
     bug_configs = ("3-banks",)
@@ -91,11 +117,32 @@ class ReaderBench(UnitBench):
             "~Cat(valid[stage:]).all()", "~valid[stage]"
         ),
         "never stalls": broken("self.o.ready | ~Cat", "1 | ~Cat"),
-        "moves on while disabled": broken("m.If(load[0] & self.enable)", "m.If(load[0])"),
+        "moves on while idle": broken("m.If(load & reads)", "m.If(load)"),
+        "reads while idle": broken("busy & ~self.idle", "busy"),
+        "one time too many": broken("again.eq(play.times - 1)", "again.eq(play.times)"),
+        "one time too few": broken(
+            "again.eq(play.times - 1)", "again.eq(Mux(play.times > 1, play.times - 2, 0))"
+        ),
+        "always all slots": broken("again.eq(play.times - 1)", "again.eq(self.config.slots - 1)"),
+        "back to word 0": broken("address.eq(first)", "address.eq(0)"),
+        "back to the play before": broken(
+            "first.eq(Mux(busy, following, address))", "first.eq(first)"
+        ),
+        "back to the last word of the play before": broken(
+            "first.eq(Mux(busy, following, address))", "first.eq(address)"
+        ),
+        "another time of other words": broken(
+            "left.eq(words), again", "left.eq(play.words), again"
+        ),
+        "bubble between plays": broken("~busy | (load & reads & ends & (again == 0))", "~busy"),
+        "plays survive a restart": broken("plays = ResetInserter(self.restart)(", "plays = ("),
+        "a play goes on after a restart": broken("address.eq(0), busy.eq(0)", "address.eq(0)"),
         "bank chosen a clock early": broken("m.Switch(number[-1])", "m.Switch(number[-2])"),
         "written to every bank": broken("self.write.enable & (", "self.write.enable | ("),
-        "words in flight survive a restart": broken(", *(holds.eq(0) for holds in valid)", ""),
-        "restart not at word 0": broken("address.eq(0), *", "*"),
+        "words in flight survive a restart": broken(
+            "m.d.sync += [holds.eq(0) for holds in valid]", "pass"
+        ),
+        "restart not at word 0": broken("address.eq(0), busy", "busy"),
         "a bubble after each word": broken("self.o.ready | ~Cat", "~Cat"),
     }
 
@@ -103,18 +150,37 @@ class ReaderBench(UnitBench):
         return Loaded(config)
 
     def cases(self, config, rng):
-        words = config.tape_words
+        words, slots = config.tape_words, config.slots
         lengths = {1, 2, BANK - 1, BANK, BANK + 1, 2 * BANK, words - 1, words}
         for length in [words, *sorted(lengths & set(range(1, words + 1)))]:
-            for pauses in (0, 0b01101000):
+            several = [
+                (length, 1),
+                (1, slots),
+                (length + 1, slots),
+                (1, 1),
+                (length, slots),
+                (3, 1),
+            ]
+            some = rng.integers(1, (length + 2, slots + 1), (5, 2)).tolist()
+            single = [(1, int(times)) for times in rng.integers(1, slots + 1, 8)]
+            for name, pauses, kinds, left in (
+                ("words", 0, [(2 * length + 5, 1)], 0),
+                ("several times", 0, several, 0),
+                ("some", 0, some, 0),
+                ("one at a time", 0, single, 0),
+                ("words, cut short", 0, [(length, slots), (2, 1), (1, 1)], length // 2 + 4),
+                ("pauses", 0b01101000, some, 2),
+            ):
                 tape = rng.integers(0, 1 << config.word_bits, length).tolist()
-                count = 2 * length + 5
+                plays = [{"words": n, "times": times} for n, times in kinds]
+                outputs = played(tape, plays)
+                count = max(1, len(outputs) - left)
                 yield Case(
-                    {"i": tape},
-                    {"o": (tape * 7)[:count]},
-                    constants={"length": length, "count": count, "pauses": pauses},
-                    clocks=length + count + Loaded(config).reader.latency if not pauses else None,
-                    name=f"{length} words",
+                    {"i": tape, "i_play": plays},
+                    {"o": outputs[:count]},
+                    {"length": length, "plays": len(plays), "count": count, "pauses": pauses},
+                    clocks=None if pauses or left else length + count + latency(config, BANK),
+                    name=f"{length} words, {name}",
                 )
 
 
@@ -123,8 +189,8 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(ReaderBench())
 
 @pytest.mark.parametrize("bank_words", [2, 4])
 def test_contract(bank_words):
-    config = chip(4, columns=1)
-    free = ("enable", "length", "write__enable", "write__address", "write__data")
+    config = chip(4, columns=1, slots=2)
+    free = ("idle", "length", "read__address", "write__enable", "write__address", "write__data")
     contract = StreamContract(free=free)
     never = edited(TapeReader, "self.o.ready | ~Cat", "1 | ~Cat")
     bugs = {"never stalls": lambda: never(config, bank_words)}
@@ -137,8 +203,8 @@ def test_banks_are_whole():
 
 
 @pytest.mark.parametrize("words", [1, BANK, 2 * BANK + 3])
-def test_any_word_while_disabled(words):
-    """Written, read back in any order, then read as a tape from word 0."""
+def test_any_word_while_idle(words):
+    """Written, read back in any order, then played from word 0, each word after its latency."""
     config = chip(words)
     reader = TapeReader(config, BANK)
 
@@ -151,16 +217,26 @@ def test_any_word_while_disabled(words):
             await ctx.tick()
         ctx.set(reader.write.enable, 0)
         ctx.set(reader.length, words)
+        ctx.set(reader.idle, 1)
         for address in (words - 1, *range(words), 0):
             ctx.set(reader.read.address, address)
             await ctx.tick().repeat(reader.latency)
             assert ctx.get(reader.read.data) == tape[address]
             assert not ctx.get(reader.o.valid)
-        ctx.set(reader.enable, 1)
+        ctx.set(reader.idle, 0)
         ctx.set(reader.o.ready, 1)
         for word in 2 * tape:
-            (given,) = await ctx.tick().sample(reader.o.payload).until(reader.o.valid)
-            assert given == word
+            ctx.set(reader.i_play.payload, {"words": 1, "times": 1})
+            ctx.set(reader.i_play.valid, 1)
+            await ctx.tick()
+            ctx.set(reader.i_play.valid, 0)
+            for _ in range(latency(config, BANK) - 1):
+                assert not ctx.get(reader.o.valid)
+                await ctx.tick()
+            assert ctx.get(reader.o.valid)
+            assert ctx.get(reader.o.payload) == word
+            await ctx.tick()
+            assert not ctx.get(reader.o.valid)
 
     simulator = Simulator(reader)
     simulator.add_clock(1e-6)
