@@ -104,6 +104,11 @@ def test_devices_that_are_not_there(sterna, model_file, device, words):
     refused(sterna(*ask(model_file, device)), 2, *words)
 
 
+def test_doctor_is_for_chips(sterna):
+    for device in ("golden", "replay:run.jsonl"):
+        refused(sterna("doctor", "--device", device), 2, "is no chip", "uart:PORT")
+
+
 def test_port_in_use(sterna, board, model_file, tmp_path):
     other = SerialPort(board.port)
     refused(sterna(*ask(model_file, f"uart:{board.port}")), 2, "in use", "end that first")

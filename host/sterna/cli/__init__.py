@@ -21,10 +21,7 @@ def main() -> None:
             stream.reconfigure(errors=errors)
     try:
         try:
-            # This takes most of a second, in which there may be a Ctrl-C too.
-            from sterna.cli.app import app
-
-            app(prog_name="sterna")
+            sys.exit(_run(sys.argv[1:] or ["--help"]))
         finally:
             sys.stdout.flush()
     except SternaError as error:
@@ -36,6 +33,19 @@ def main() -> None:
         _fail(InputError(f"cannot write {error.filename or 'the output'}: {error.strerror}"))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; return its exit status."""
+    # This takes most of a second, in which there may be a Ctrl-C too.
+    from sterna.cli.app import UsageError, app
+
+    try:
+        return app(arguments, prog_name="sterna", standalone_mode=False) or 0
+    except UsageError as error:
+        command = error.ctx.command_path if error.ctx else "sterna"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        raise InputError(f"{message}; see `{command} --help`") from error
 
 
 def _fail(error: SternaError) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from sterna.cli import bench, convert, doctor, evaluate, generate, info, logits, verilog
 
-__all__ = ["app"]
+__all__ = ["UsageError", "app"]
+
+UsageError: Any = typer.BadParameter.__bases__[0]
+"""Wrong options or values; the library has no public name for it."""
 
 app = typer.Typer(
     help="MatMul-free language models on FPGAs: convert, run and measure.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -26,6 +26,8 @@ board starts with (or None); it returns a `RegisterPort` and what it is, for peo
 def open_port(name: str, model: Model | None = None) -> tuple[RegisterPort, str]:
     """Open the way to a chip's registers; return it and what it is."""
     kind, _, argument = name.partition(":")
+    if kind in ("golden", "replay"):
+        raise InputError(f"{name} is no chip; give sim, sim:direct or uart:PORT")
     ports = {point.name: point for point in entry_points(group=PORTS)}
     hint = "; the simulated chip comes with `pip install sterna[sim]`" if kind == "sim" else ""
     if kind not in ports:

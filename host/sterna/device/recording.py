@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from sterna.spec.chip import ChipConfig
 
 __all__ = ["Recorder", "Replay"]
 
+T = TypeVar("T")
+
 _FORMAT = "sterna recording"
 _VERSION = 1
 
@@ -31,9 +33,9 @@ def _encode(array: np.ndarray) -> dict[str, Any]:
     return {"shape": list(np.shape(array)), "int16": base64.b64encode(data).decode()}
 
 
-def _decode(value: dict[str, Any]) -> np.ndarray:
+def _decode(value: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     flat = np.frombuffer(base64.b64decode(value["int16"]), dtype="<i2")
-    return flat.reshape(value["shape"]).astype(np.int64)
+    return flat.reshape(shape).astype(np.int64)
 
 
 class Recorder:
@@ -138,8 +140,8 @@ class Replay:
             raise InputError(f"{path} was recorded with another model")
         self._position = 0
 
-    def _next(self, call: str, **asked: Any) -> Any:
-        """Return the result of the next call if it was this one."""
+    def _next(self, call: str, take: Callable[[Any], T], **asked: Any) -> T:
+        """Return what `take` makes of the result of the next call, if it was this one."""
         if self._position == len(self._calls):
             raise DeviceError(f"{self._path} ends before this call of {call}")
         recorded = self._calls[self._position]
@@ -149,31 +151,51 @@ class Replay:
                 f"{recorded.get('call')}, not this one of {call}; ask for the same as then"
             )
         self._position += 1
-        return recorded.get("result")
+        try:
+            return take(recorded.get("result"))
+        except (AttributeError, InputError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self._path}, call {self._position}: the result is damaged; record it again"
+            ) from error
 
     @property
     def state(self) -> np.ndarray:
         """The state that was read."""
-        return _decode(self._next("state"))
+        shape = (self._model.shape.layers, self._model.shape.width)
+        return self._next("state", lambda result: _decode(result, shape))
 
     @state.setter
     def state(self, state: np.ndarray) -> None:
-        self._next("set state", state=_encode(state))
+        self._next("set state", lambda result: None, state=_encode(state))
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Return the logits after the tokens."""
         check_tokens(tokens, self._model)
-        return _decode(self._next("logits", tokens=list(tokens)))
+        shape = (len(tokens), self._model.shape.vocab)
+        return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Yield the tokens that were drawn."""
         check_tokens(prompt, self._model)
         values = {**asdict(sampling), "stop": list(sampling.stop)}
-        yield from self._next("generate", prompt=list(prompt), count=count, sampling=values)
+
+        def drawn(result: list[int]) -> list[int]:
+            check_tokens(result, self._model)
+            return result
+
+        asked = {"prompt": list(prompt), "count": count, "sampling": values}
+        yield from self._next("generate", drawn if count else list, **asked)
 
     def counters(self) -> dict[str, int]:
         """Return the counters that were read."""
-        return self._next("counters")
+
+        def take(result: dict[str, int]) -> dict[str, int]:
+            known = {name: int(value) for name, value in result.items()}
+            if not {"tokens", "saturations"} <= known.keys():
+                raise ValueError
+            return known
+
+        return self._next("counters", take)
 
     def close(self) -> None:
         """Nothing to free."""
