@@ -96,7 +96,7 @@ class Loader(Component):
         widths[Memory.STREAM] = self.config.word_bits
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
-        data = Signal(longest)
+        data = Signal(longest, reset_less=True)
         words = {
             memory: data[longest - n * PIECE :][: widths[memory]] for memory, n in pieces.items()
         }

@@ -54,8 +54,8 @@ class Registers(Component):
     refused : Signal, out
         On the clock that takes a write: it had no effect.
     reset, abort, load_seed, clear_counters : Signal, out
-        CONTROL: up for the one clock on which it is written; `abort` and `load_seed` for the slot
-        that SLOT says.
+        CONTROL: up for the one clock after it is written, on which no request is taken; `abort` and
+        `load_seed` for the slot that SLOT says. Registered.
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset. `temperature` and `count` for each
         slot.
@@ -82,7 +82,7 @@ class Registers(Component):
         1 clock from a read to its answer; for DATA 1 clock more than the loader takes.
 
     Throughput
-        A write per clock, a read every 2 clocks.
+        A write per clock, a read every 2 clocks; CONTROL takes a clock more.
     """
 
     def __init__(
@@ -144,9 +144,16 @@ class Registers(Component):
         waited, patient = Signal(range(WAIT_CLOCKS)), Signal()
         m.d.sync += waited.eq(Mux(write & ~done, waited + 1, 0))
         m.d.comb += patient.eq(waited != WAIT_CLOCKS - 1)
+        commands, slot = Signal(len(Control)), Signal(self.slot)
+        m.d.sync += commands.eq(0)
+        for command in Control:
+            strobe = getattr(self, command.name.lower())
+            of_one = command in (Control.ABORT, Control.LOAD_SEED)
+            m.d.comb += (of_slot(strobe, slot) if of_one else strobe).eq(commands[command])
+        takes = self.i.valid & ~commands.any()
         m.d.comb += [
-            write.eq(self.i.valid & request.write),
-            read.eq(self.i.valid & ~request.write & ~self.o.valid),
+            write.eq(takes & request.write),
+            read.eq(takes & ~request.write & ~self.o.valid),
             done.eq(1),
             self.i.ready.eq((write | read) & done),
         ]
@@ -155,7 +162,6 @@ class Registers(Component):
         with m.If(read & done):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(value)]
 
-        slot = Signal(self.slot)
         settings = {
             "TAPE_LENGTH": self.tape_length,
             "SLOT": slot,
@@ -202,11 +208,8 @@ class Registers(Component):
                 with case(f"COUNTER_{counter.name}"):
                     m.d.comb += value.eq(self.counters[counter])
             with case("CONTROL"):
-                for command in Control:
-                    strobe = getattr(self, command.name.lower())
-                    if command in (Control.ABORT, Control.LOAD_SEED):
-                        strobe = of_slot(strobe, slot)
-                    m.d.comb += strobe.eq(write & request.data[command])
+                with m.If(write):
+                    m.d.sync += commands.eq(request.data)
             with case("STATUS"):
                 m.d.comb += value.eq(status)
             with case("TOKEN"):

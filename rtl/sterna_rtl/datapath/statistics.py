@@ -112,8 +112,8 @@ class Statistics(Component):
         keys = []
         for index, value in enumerate(values):
             w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
-            product = self.products[index]
-            m.d.sync += product.eq(value * w12)
+            product = _register(m, value * w12, f"product_{index}")
+            m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
             sign = product[-1]
@@ -126,7 +126,7 @@ class Statistics(Component):
             ("results", self.o_largest, self.slots),
             ("measure", self.o_measured, 1),
         ):
-            every = Signal(ArrayLayout(LARGEST_BITS + 1, count), name=f"largest_{name}")
+            every = Signal(ArrayLayout(LARGEST_BITS + 1, count), name=f"largest_{name}", reset_less=True)
             counts = self.i.payload[name]
             valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
             largest = of_slot(every, slot)
@@ -134,12 +134,14 @@ class Statistics(Component):
                 m.d.sync += largest.eq(larger)
             found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
             m.d.sync += output.payload.eq(found[1:] + found[0])
-            _offer(m, output, _register(m, valid & last, f"found_{name}"))
+            complete = Signal(name=f"found_{name}")
+            m.d.sync += complete.eq(valid & last)
+            _offer(m, output, complete)
 
     def _sum_up(self, m: Module, values: list[Signal]) -> None:
         squares1, squares2 = [], []
         for index, value in enumerate(values):
-            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}")
+            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}", reset_less=True)
             m.d.sync += w1.eq(self.i.payload.w1[index])
             with m.If(self.i.payload.unit):
                 m.d.sync += w1.eq(1 << SUM_SHIFT)
@@ -168,13 +170,15 @@ class Statistics(Component):
         beat = self.i.payload
         tags = Cat(counts & self.i.valid, beat.first, beat.last, beat.slot)
         for clock in range(clocks):
-            tags = _register(m, tags, f"tags_{clock}")
+            later = Signal(len(tags), name=f"tags_{clock}")
+            m.d.sync += later.eq(tags)
+            tags = later
         return tags[0], tags[1], tags[2], tags[3:]
 
 
 def _register(m: Module, value: Value, name: str) -> Signal:
     """Return a value of the clock before."""
-    register = Signal(Value.cast(value).shape(), name=name)
+    register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
     m.d.sync += register.eq(value)
     return register
 
