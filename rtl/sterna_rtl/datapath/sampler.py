@@ -117,7 +117,7 @@ class Sampler(Component):
         m.d.comb += [
             flags.valid.eq(issue),
             flags.first.eq(issue & beat.first & (part == 0)),
-            flags.last.eq(issue & beat.last & final_part),
+            flags.last.eq(flags.end & beat.last),
             flags.end.eq(issue & beat.end & final_part),
             flags.slot.eq(slot),
             noise.o.ready.eq(issue),
