@@ -277,7 +277,8 @@ def seeds_during_a_pass(draw, unit=Sampler):
     dut = Seeded(config, unit)
     rng = np.random.default_rng(5)
     seeds = [12345, 54321]
-    slots = [golden.Sampler(3000, seed=1), golden.Sampler(5000, seed=seeds[1])]
+    first = 0x8FF34785799E5CBD  # draws a token after the seed that comes
+    slots = [golden.Sampler(3000, first), golden.Sampler(5000, seeds[1])]
     expected, tokens, passes = [], [], []
     for number in range(2):
         draws = [Draw(rng.integers(-999, 999, 40), config, rng, slot) for slot in (0, 1)]
@@ -296,6 +297,7 @@ def seeds_during_a_pass(draw, unit=Sampler):
     async def testbench(ctx):
         ctx.set(dut.temperature, [state.temperature for state in slots])
         ctx.set(dut.draw, 3 * draw)
+        await give(ctx, dut.i_seed, {"seed": first, "slot": 0})
         for number, (jobs, beats) in enumerate(passes):
             for index, job in enumerate(jobs):
                 await give(ctx, dut.i_job, job)
@@ -342,7 +344,7 @@ def test_contract(slots):
     """One logit at a time: two registers of logits, the pipeline, and a token that waits."""
     config = chip(1, 1, max_vocab=2, slots=slots)
     contract = StreamContract(
-        items_in=1, input="i_logits", output="o_token", depth=24, induction=8, covers=1
+        items_in=1, input="i_logits", output="o_token", depth=24, induction=10, covers=1
     )
     bug = broken("with m.Elif(self.o_token.ready):", "with m.Else():")
     check_contract(lambda: Seeded(config), contract, {"token not held": lambda: bug(config)})
