@@ -1,4 +1,4 @@
-"""Generator: which tokens are stepped and which are given to the host, ends of all kinds."""
+"""Generator: which tokens are stepped in which pass and which the host gets, ends of all kinds."""
 
 from dataclasses import replace
 
@@ -6,29 +6,38 @@ import pytest
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
-from amaranth.lib.wiring import Component, Out
+from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import STOPS
 from sterna_rtl.control.generator import Generator
-from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.lib.slots import of_slot
+from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
 
 class Watched(Component):
-    """The unit without `abort`; `draw` goes with the token that it is about, passes are counted."""
+    """The unit without `abort`; `draw` goes with the tokens that it is about, they are counted.
+
+    No pass ends before `given` tokens have come, so that it doesn't hang on stalls who joins which
+    pass. With one slot nobody listens to `o_pass`; with several, sources that mean nothing are 0.
+    """
 
     def __init__(self, config, unit=Generator):
+        self.config = config
         self.unit = unit(config)
         members = self.unit.signature.members
-        self.stepped = StructLayout({"token": config.token_bits, "draw": 1})
+        self.stepped = StructLayout({"token": config.token_bits, "draw": config.slots})
+        passes = {"o_pass": members["o_pass"]} if config.slots > 1 else {}
         super().__init__(
             {
                 **{name: members[name] for name in ("i_token", "i_sampled", "o_generated")},
                 **{name: members[name] for name in ("count", "stop", "busy")},
+                **passes,
                 "o_token": Out(stream.Signature(self.stepped)),
-                "passes": Out(16),
+                "given": In(16),
+                "tokens": Out(16),
                 "draw_kept": Out(1, init=1),
             }
         )
@@ -36,10 +45,17 @@ class Watched(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
+        came, together = Signal(16), Signal()
+        m.d.sync += came.eq(came + transfers(self.i_token))
+        m.d.comb += together.eq(came == self.given)
+        with m.If(together & ~unit.busy & ~self.i_token.valid):
+            m.d.sync += came.eq(0)
         connect_stream(m, self.i_token, unit.i_token)
-        connect_stream(m, self.i_sampled, unit.i_sampled)
         connect_stream(m, unit.o_generated, self.o_generated)
         m.d.comb += [
+            unit.i_sampled.payload.eq(self.i_sampled.payload),
+            unit.i_sampled.valid.eq(self.i_sampled.valid & together),
+            self.i_sampled.ready.eq(unit.i_sampled.ready & together),
             self.o_token.payload.token.eq(unit.o_token.payload),
             self.o_token.payload.draw.eq(unit.draw),
             self.o_token.valid.eq(unit.o_token.valid),
@@ -48,31 +64,80 @@ class Watched(Component):
             unit.stop.eq(self.stop),
             self.busy.eq(unit.busy),
         ]
-        m.d.sync += self.passes.eq(self.passes + unit.tokens)
-        draw = Signal()
-        with m.If(unit.o_token.valid & unit.o_token.ready):
+        if self.config.slots > 1:
+            connect_stream(m, unit.o_pass, self.o_pass)
+            for slot in range(self.config.slots):
+                with m.If(~unit.o_pass.payload.active[slot]):
+                    m.d.comb += self.o_pass.payload.sources[slot].eq(0)
+        m.d.sync += self.tokens.eq(self.tokens + unit.tokens)
+        draw = Signal(self.config.slots)
+        with m.If(transfers(unit.o_token)):
             m.d.sync += draw.eq(unit.draw)
-        with m.If(unit.i_sampled.valid & unit.i_sampled.ready & (unit.draw != draw)):
+        with m.If(
+            transfers(unit.i_sampled) & of_slot(unit.draw ^ draw, unit.i_sampled.payload.slot)
+        ):
             m.d.sync += self.draw_kept.eq(0)
         return m
 
 
-def expected(prompt, sampled, count, stops):
-    """What is stepped and what is given: a program of a dozen lines, the unit's specification."""
-    stepped, generated = [], []
-    sampled = iter(sampled)
-    for item in prompt:
-        stepped.append(item)
-        token, left = next(sampled), max(count, 1)
-        while item["draw"]:
-            left -= 1
-            last = left == 0 or token in stops
-            generated.append({"token": token, "last": last})
-            if last:
-                break
-            stepped.append({"token": token, "draw": 1})
+def expected(groups, sampled, counts, stops, slots):
+    """What is to happen: a program of two dozen lines, the unit's specification.
+
+    Returns the items of all ports but `i_token`, and the clocks that the unit takes for them; None
+    if a slot would have to be twice in a pass, which the host has to avoid.
+    """
+    out = {name: [] for name in ("o_pass", "o_token", "i_sampled", "o_generated")}
+    groups, sampled = list(groups), iter(sampled)
+    draws, tokens, sources, left = {}, {}, [0] * slots, [0] * slots
+    clocks = 0
+    while groups or draws:
+        joining = groups.pop(0) if groups and groups[0][0]["slot"] not in draws else []
+        members = set(draws)
+        if any(item["slot"] in draws for item in joining):
+            return None
+        for item in joining:
+            slot = item["slot"]
+            members.add(slot)
+            tokens[slot], sources[slot] = item["token"], item["source"]
+            if item["draw"]:
+                draws[slot], left[slot] = 1, max(counts[slot], 1)
+        members = sorted(members)
+        active = sum(1 << slot for slot in members)
+        shown = [sources[slot] if slot in members else 0 for slot in range(slots)]
+        out["o_pass"].append({"active": active, "sources": shown})
+        mask = sum(1 << slot for slot in draws)
+        out["o_token"] += [{"token": tokens[slot], "draw": mask} for slot in members]
+        clocks += 2 * len(members) + len(draws) + max(len(joining), members[-1] not in draws)
+        for slot in members:
             token = next(sampled)
-    return stepped, generated
+            out["i_sampled"].append({"token": token, "slot": slot})
+            if slot in draws:
+                left[slot] -= 1
+                last = left[slot] == 0 or token in stops
+                out["o_generated"].append({"token": token, "slot": slot, "last": last})
+                tokens[slot], sources[slot] = token, slot
+                if last:
+                    del draws[slot]
+    return out, clocks
+
+
+def prompt_of(config, rng, length, name):
+    """Groups of tokens: one a pass, or in as many slots at once as there are; the last one draws."""
+    while length:
+        most = 1 if name == "one" else min(config.slots, length)
+        group = rng.permutation(config.slots)[: rng.integers(1, most + 1)].tolist()
+        length -= len(group)
+        yield [
+            {
+                "token": int(rng.integers(0, 1 << config.token_bits)),
+                "slot": slot,
+                "source": int(rng.integers(config.slots)),
+                "more": slot != group[-1],
+                "draw": name != "prompts"
+                and (length == 0 or (config.slots > 1 and rng.random() < 0.3)),
+            }
+            for slot in group
+        ]
 
 
 def broken(old, new):
@@ -80,67 +145,102 @@ def broken(old, new):
 
 
 class GeneratorBench(UnitBench):
-    """Prompts of several lengths, counts, and stop tokens that come now and then."""
+    """Prompts of several lengths, counts, and stop tokens that come now and then; many slots."""
 
     name = "generator"
     configs = {
         "10-bits": REFERENCE,
         "1-bit": replace(REFERENCE, max_vocab=2),
         "17-bits": replace(REFERENCE, max_vocab=1 << 17),
+        "2-slots": replace(REFERENCE, slots=2),
+        "3-slots": replace(REFERENCE, slots=3),
     }
-    cocotb_configs = ("10-bits", "1-bit")
-    bug_configs = ("10-bits",)
+    cocotb_configs = ("1-bit", "3-slots")
+    bug_configs = ("10-bits", "3-slots")
     bugs = {
-        "one token too many": broken("left <= 1", "left < 1"),
+        "one token too many": broken("(of_slot(left, slot) <= 1)", "(of_slot(left, slot) < 1)"),
         "stop ignored": broken(" | stopped", ""),
         "stop not in use stops": broken("stop.valid & (", "1 & ("),
-        "last token is stepped": broken('m.next = "IDLE"\n                    with m.Else():\n'
-            '                        m.next = "FEED"', 'm.next = "FEED"'),
-        "first token again": broken("token.eq(self.i_sampled.payload)", "token.eq(token)"),
-        "draw falls too early": broken("eq(transfers(self.i_sampled))",
-            "eq(transfers(self.i_sampled)), self.draw.eq(self.draw & ~self.o_token.ready)"),
-        "all tokens are drawn": broken("self.draw.eq(prompt.o.payload.draw)", "self.draw.eq(1)"),
-        "passes counted twice": broken("eq(transfers(self.i_sampled))",
-            "eq(self.i_sampled.ready & (self.i_sampled.valid | ~self.draw))"),
+        "last token is stepped": broken("drawing.eq(self.draw & ~ended)", "drawing.eq(self.draw)"),
+        "first token again": broken("eq(sampled.token)", "eq(of_slot(tokens, sampled.slot))"),
+        "all tokens are drawn": broken("eq(entry.draw)", "eq(1)"),
+        "tokens counted only if drawn": broken(
+            "self.tokens.eq(transfers(self.i_sampled))",
+            "self.tokens.eq(transfers(self.i_sampled) & self.draw.any())",
+        ),
+        "with one slot it waits for the sequencer": broken(" | (self.slots == 1)", ""),
+        "a token before its group is there": broken(
+            "joins = (groups != 0)", "joins = prompt.o.valid"
+        ),
+        "a group joins in parts": broken("joining.eq(entry.more)", "joining.eq(0)"),
+        "joins while its slot draws": broken("& ~of_slot(drawing, entry.slot)", ""),
+        "joins a pass late": broken(
+            "~of_slot(drawing, entry.slot)", "~of_slot(self.draw, entry.slot)"
+        ),
+        "nobody joins those who draw": broken(
+            "~of_slot(drawing, entry.slot)", "~drawing.any()"
+        ),
+        "slots from the last to the first": broken(
+            "for number in reversed(range(self.slots))", "for number in range(self.slots)"
+        ),
+        "always its own state": broken("eq(entry.source)", "eq(entry.slot)"),
+        "source of the first pass for all": broken(
+            "m.d.sync += of_slot(self.o_pass.payload.sources, slot).eq(slot)", "pass"
+        ),
+        "count of slot 0": broken("of_slot(self.count, entry.slot)", "self.count[0]"),
+        "who has ended goes on": broken(
+            "m.d.sync += [members.eq(drawing), todo.eq(drawing)]",
+            "m.d.sync += [members.eq(self.draw), todo.eq(self.draw)]",
+        ),
+        "given to slot 0": broken("result.slot.eq(slot)", "result.slot.eq(0)"),
+        "all draw to the end of the pass": broken(
+            "with m.If(of_slot(self.draw, sampled.slot)):", "with m.If(self.draw.any()):"
+        ),
+        "announced twice": broken("self.o_pass.valid.eq(~told)", "self.o_pass.valid.eq(1)"),
     }  # fmt: skip
 
     def dut(self, config):
         return Watched(config)
 
     def cases(self, config, rng):
-        bits = config.token_bits
-        passes = 0
+        bits, slots = config.token_bits, config.slots
+        tokens = 0
         for name, lengths, count, stops in (
-            ("prompts", [20, 3], 0, []),
+            ("prompts", [13, 3], 0, []),
             ("one", [1, 5], 1, []),
             ("none-is-one", [2], 0, []),
             ("many", [4, 1], 40, []),
             ("stops", [2, 1, 3, 1], 30, rng.integers(0, 1 << bits, STOPS).tolist()),
             ("one-stop", [1, 1], 6, [int(rng.integers(0, 1 << bits))]),
+            ("slots", [4, 4, 3], 7, []),
         ):
-            draws = name != "prompts"
-            prompt = [
-                {"token": int(rng.integers(0, 1 << bits)), "draw": draws and n == length - 1}
-                for length in lengths
-                for n in range(length)
-            ]
-            sampled = rng.integers(0, 1 << bits, 200).tolist()
+                sampled = rng.integers(0, 1 << bits, 400).tolist()
             # A stop token comes about once in ten.
-            for place in range(int(rng.integers(4, 12)), 200, 11):
+            for place in range(int(rng.integers(4, 12)), 400, 11):
                 sampled[place] = stops[place % len(stops)] if stops else sampled[place]
-            stepped, generated = expected(prompt, sampled, count, stops)
-            passes += len(stepped)
+            counts = [max(0, count - 2 * slot) for slot in range(slots)]
+            known = None
+            while known is None:
+                groups = [group for length in lengths for group in prompt_of(config, rng, length, name)]
+                known = expected(groups, sampled, counts, stops, slots)
+            items, clocks = known
+            tokens += len(items["o_token"])
+            prompt = [item for group in groups for item in group]
             unused = [{"token": token, "valid": 0} for token in sampled[:STOPS]]
+            outputs = {name: items[name] for name in ("o_pass", "o_token", "o_generated")}
+            if slots == 1:
+                del outputs["o_pass"]
             yield Case(
-                {"i_token": prompt, "i_sampled": sampled[: len(stepped)]},
-                {"o_token": stepped, "o_generated": generated},
+                {"i_token": prompt, "i_sampled": items["i_sampled"]},
+                outputs,
                 {
-                    "count": count,
+                    "count": counts,
                     "stop": ([{"token": t, "valid": 1} for t in stops] + unused)[:STOPS],
+                    "given": len(prompt),
                 },
-                {"busy": 0, "passes": passes, "draw_kept": 1},
-                # Three clocks a pass, and one more where its token goes to the host.
-                clocks=3 * len(stepped) + len(generated) + 3,
+                {"busy": 0, "tokens": tokens, "draw_kept": 1},
+                # The first pass waits until all have come.
+                clocks=clocks + len(prompt) + 3,
                 name=name,
             )
 
@@ -158,7 +258,10 @@ class Host:
         self.drawn = 100
 
     async def feed(self, token, draw):
-        self.ctx.set(self.dut.i_token.payload, {"token": token, "draw": draw})
+        self.ctx.set(
+            self.dut.i_token.payload,
+            {"token": token, "slot": 0, "source": 0, "more": 0, "draw": draw},
+        )
         self.ctx.set(self.dut.i_token.valid, 1)
         await self.ctx.tick().until(self.dut.i_token.ready)
         self.ctx.set(self.dut.i_token.valid, 0)
@@ -173,7 +276,7 @@ class Host:
             ctx.set(dut.abort, clock == abort_at)
             await ctx.tick()
         ctx.set(dut.abort, abort_at == self.clocks)
-        ctx.set(dut.i_sampled.payload, self.drawn)
+        ctx.set(dut.i_sampled.payload, {"token": self.drawn, "slot": 0})
         ctx.set(dut.i_sampled.valid, 1)
         await ctx.tick().until(dut.i_sampled.ready)
         ctx.set(dut.i_sampled.valid, 0)
@@ -202,7 +305,7 @@ def run(testbench, count=10, unit=Generator):
 
     async def wrapped(ctx):
         nonlocal ended
-        ctx.set(dut.count, count)
+        ctx.set(dut.count, [count])
         await testbench(ctx, dut, Host(ctx, dut))
         ended = True
 
@@ -273,6 +376,53 @@ def test_generation_waits_for_the_host():
         run(testbench, count=100, unit=edited(Generator, "m.If(generated.i.ready)", "m.If(1)"))
 
 
+def test_abort_of_one_slot():
+    """The other slot goes on, and draws as many tokens as it would have."""
+    unit = Generator(replace(REFERENCE, slots=2))
+    given = {0: [], 1: []}
+
+    async def chip(ctx):
+        """Sample tokens of their own for the two slots, one after the other."""
+        ctx.set(unit.o_token.ready, 1)
+        ctx.set(unit.o_pass.ready, 1)
+        ctx.set(unit.i_sampled.valid, 1)
+        token = 100
+        while True:
+            _, _, one = await ctx.tick().sample(unit.o_pass.payload).until(unit.o_pass.valid)
+            for slot in range(2):
+                if one.active >> slot & 1:
+                    ctx.set(unit.i_sampled.payload, {"token": token, "slot": slot})
+                    token += 1
+                    await ctx.tick().until(unit.i_sampled.ready)
+
+    async def host(ctx):
+        ctx.set(unit.count, [6, 6])
+        for slot in range(2):
+            item = {"token": slot, "slot": slot, "source": slot, "more": slot == 0, "draw": 1}
+            ctx.set(unit.i_token.payload, item)
+            ctx.set(unit.i_token.valid, 1)
+            await ctx.tick().until(unit.i_token.ready)
+        ctx.set(unit.i_token.valid, 0)
+        ctx.set(unit.o_generated.ready, 1)
+        while not (given[0] and given[0][-1][1] and given[1] and given[1][-1][1]):
+            ctx.set(unit.abort, 0b10 if len(given[1]) == 2 else 0)
+            *_, valid, item = await ctx.tick().sample(
+                unit.o_generated.valid, unit.o_generated.payload
+            )
+            if valid:
+                given[item.slot].append((item.token, item.last))
+        await ctx.tick().repeat(4)
+        assert not ctx.get(unit.busy)
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(chip, background=True)
+    simulator.add_testbench(host)
+    simulator.run_until(1e-6 * 400)
+    assert [last for _, last in given[0]] == [0, 0, 0, 0, 0, 1]
+    assert [last for _, last in given[1]] == [0, 0, 1]
+
+
 def test_busy_from_the_first_token_to_the_last():
     async def testbench(ctx, dut, host):
         assert not ctx.get(dut.busy)
@@ -287,6 +437,8 @@ def test_busy_from_the_first_token_to_the_last():
 
 def test_contract():
     contract = StreamContract(free=("abort",), depth=16, induction=6, covers=1)
-    config = replace(REFERENCE, max_vocab=2)
-    bug = edited(Generator, "with m.If(self.o_token.ready):", "with m.If(1):")
-    check_contract(lambda: Generator(config), contract, {"valid not held": lambda: bug(config)})
+    config = replace(REFERENCE, max_vocab=2, slots=2)
+    bug = edited(Generator, "with m.If(transfers(self.o_token)):", "with m.If(1):")
+    late = edited(Generator, "told.eq(told | self.o_pass.ready)", "told.eq(1)")
+    bugs = {"valid not held": lambda: bug(config), "pass not held": lambda: late(config)}
+    check_contract(lambda: Generator(config), contract, bugs)

@@ -226,7 +226,7 @@ class LoaderBench(UnitBench):
         host.write_words(3)
         host.write(0, len(pieces(0, host.codecs[Memory.STREAM].width)) - 1)
         host.restart()
-        host.write_words(3)
+        host.write_words(12)
         yield host.case("a tape as it comes")
 
         if config.ring_words:

@@ -364,8 +364,9 @@ class RegistersBench(UnitBench):
             "of_slot(self.temperature, slot)", "self.temperature[0]"
         ),
         "aborts all slots": broken(
-            "strobe.eq(write & request.data[command])",
-            "strobe.eq((write & request.data[command]).replicate(len(strobe)))",
+            "strobe = of_slot(strobe, slot)",
+            "m.d.comb += strobe[1:].eq((write & request.data[command]).replicate(len(strobe) - 1))"
+            "; strobe = strobe[0]",
         ),
         "commands to slot 0": broken("of_slot(strobe, slot)", "strobe[0]"),
         "seeds of all slots at once": broken(

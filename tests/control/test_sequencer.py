@@ -1,16 +1,22 @@
-"""Sequencer: every job and word in order, checksums, and headers that are none."""
+"""Sequencer: every slot's jobs and words in order, checksums, and headers that are none."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from amaranth import Module, Signal
+from amaranth.lib.wiring import Component
 from amaranth.sim import Simulator
 
 from sterna.model.layout import fit, lay_out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
+from sterna.spec.tape import header_words
 from sterna.spec.trits import Packing
 from sterna_rtl.control.sequencer import Sequencer
 from sterna_rtl.layouts import Layouts
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from tests.control.wrap import join
 from tests.tiny import tiny_model
 
 CONFIGS = {
@@ -24,6 +30,21 @@ CONFIGS = {
         "packing": Packing.FIVE_THIRDS,
         "psum_words": 6,
     },
+    "wide-2-slots": {
+        "rows": 4,
+        "columns": 64,
+        "elements": 8,
+        "packing": Packing.FIVE_THIRDS,
+        "slots": 2,
+    },
+    "cut-3-slots": {
+        "rows": 2,
+        "columns": 24,
+        "elements": 4,
+        "packing": Packing.FIVE_THIRDS,
+        "psum_words": 6,
+        "slots": 3,
+    },
 }
 
 
@@ -36,84 +57,225 @@ def words_of(image):
     return [int.from_bytes(word.tobytes(), "little") for word in image.tape]
 
 
-def expected(image, config):
-    """What leaves the sequencer in one pass, by port."""
-    layouts, tape = Layouts(config), words_of(image)
+def slots_of(active):
+    return [slot for slot in range(active.bit_length()) if active >> slot & 1]
+
+
+def walk(image, config, passes):
+    """What the tape's source gives: pieces as (header or not, segment, time, words)."""
+    tape, count = words_of(image), header_words(config.word_bits)
+    for one in passes:
+        at, last = 0, len(image.segments) - 1
+        # Words follow the header after their own.
+        for number in range(len(image.segments) + 1):
+            if number <= last:
+                yield True, number, 0, tape[at : at + count]
+                at += count
+            if number > 0:
+                segment = image.segments[number - 1]
+                assert at == segment.first_word or not segment.words
+                for time in range(len(slots_of(one["active"])) if segment.words else 0):
+                    yield False, number - 1, time, tape[at : at + segment.words]
+                at += segment.words
+        assert at == len(tape)
+
+
+def expected(image, config, passes):
+    """What leaves the sequencer, by port."""
+    layouts = Layouts(config)
     jobs = {
         "o_quantizer": (layouts.quantizer_job, lambda op: op != Op.EMBED),
         "o_engine": (layouts.engine_job, lambda op: op != Op.EMBED),
         "o_epilogue": (layouts.epilogue_job, lambda op: True),
         "o_embedding": (layouts.embedding_job, lambda op: op == Op.EMBED),
+        "o_sampler": (layouts.sampler_job, lambda op: op == Op.LOGITS),
     }
+
+    def job(layout, header, one, slot):
+        # EMBED has no state to go on from.
+        source = 0 if header.op == Op.EMBED else one["sources"][slot]
+        others = {"slot": slot, "source": source, "first": int(header.row == 0)}
+        return {
+            name: others[name] if name in others else int(getattr(header, name))
+            for name in layout.members
+        }
+
     out = {
         port: [
-            {name: int(getattr(segment.header, name)) for name in layout.members}
+            job(layout, segment.header, one, slot)
+            for one in passes
             for segment in image.segments
             if takes(segment.header.op)
+            for slot in slots_of(one["active"])
         ]
         for port, (layout, takes) in jobs.items()
     }
-    out["o"] = [
-        word
-        for segment in image.segments
-        for word in tape[segment.first_word : segment.first_word + segment.words]
-    ]
+    pieces = list(walk(image, config, passes))
+    out["o"] = [word for header, *_, words in pieces if not header for word in words]
+    plays = []
+    for *_, time, words in pieces:
+        if time == 0:
+            plays.append({"words": len(words), "times": 1})
+        else:
+            plays[-1]["times"] += 1
+    # The first header of a pass that may follow.
+    out["o_play"] = [*plays, {"words": header_words(config.word_bits), "times": 1}]
     return out
 
 
+class Heard(Component):
+    """The sequencer as its neighbours hear it.
+
+    What a job has and its unit does not look at, the source of EMBED, is 0. The first play is there
+    from reset on; it is shown a clock later, because the kit takes what is valid after a reset for
+    something left over.
+    """
+
+    def __init__(self, config, unit=Sequencer):
+        self.unit = unit(config)
+        super().__init__(dict(self.unit.signature.members))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        join(m, self, unit)
+        with m.If(unit.o_epilogue.payload.op == Op.EMBED):
+            m.d.comb += self.o_epilogue.payload.source.eq(0)
+        started = Signal()
+        m.d.sync += started.eq(1)
+        m.d.comb += [
+            self.o_play.valid.eq(unit.o_play.valid & started),
+            unit.o_play.ready.eq(self.o_play.ready & started),
+        ]
+        return m
+
+
+def broken(old, new):
+    return lambda config: Heard(config, edited(Sequencer, old, new))
+
+
+def passes_of(config, rng, count):
+    """Passes of all kinds: one slot, all slots, and anything between."""
+    every = (1 << config.slots) - 1
+    masks = [every, every & ~1 or 1, 1]
+    masks += rng.integers(1, every + 1, count).tolist()
+    return [
+        {"active": mask, "sources": rng.integers(0, config.slots, config.slots).tolist()}
+        for mask in masks[:count]
+    ]
+
+
+def clocks(image, config, passes):
+    """One for each word of a header and each that passes behind it, at least three and the slots.
+
+    EMBED has no words to be asked for, so two are enough.
+    """
+    total = 2  # the first play
+    for one in passes:
+        slots = len(slots_of(one["active"]))
+        for number, (before, segment) in enumerate(pairwise([None, *image.segments])):
+            ends = number == len(image.segments) - 1
+            behind = slots * sum(s.words for s in (before, segment if ends else None) if s)
+            total += header_words(config.word_bits)
+            total += max(behind, 3 if segment.words else 2, slots)
+    return total
+
+
 class SequencerBench(UnitBench):
-    """Two passes over the tape of a small model."""
+    """Passes over the tape of a small model, each for other slots."""
 
     name = "sequencer"
     configs = {name: fit(model(), **lanes) for name, lanes in CONFIGS.items()}
-    cocotb_configs = ("wide", "cut")
+    cocotb_configs = ("wide", "cut-3-slots")
     bugs = {
-        "a word lost at the end of a block": lambda config: edited(
-            Sequencer,
-            "last_group = group + 1 == current.groups",
-            "last_group = group + 2 == current.groups",
-        )(config),
-        "embedding's job to the engine too": lambda config: edited(
-            Sequencer, '"engine": (self.o_engine, self.layouts.engine_job, ~embeds)',
-            '"engine": (self.o_engine, self.layouts.engine_job, Const(1))',
-        )(config),
-        "checksum not rotated": lambda config: edited(
-            Sequencer, "total.eq(total.rotate_left(1) ^ folded)", "total.eq(total ^ folded)"
-        )(config),
-    }  # fmt: skip
-    bug_configs = ("wide",)
-    not_stalled = {"o_embedding": "one job a pass, too few to meet every stall"}
+        "a word lost at the end of a block": broken(
+            "last_group = group + 1 == current.groups", "last_group = group + 2 == current.groups"
+        ),
+        "embedding's job to the engine too": broken(
+            '"engine": (self.o_engine, layouts.engine_job, ~embeds)',
+            '"engine": (self.o_engine, layouts.engine_job, Const(1))',
+        ),
+        "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
+        "every part of the logits the first": broken("header.row == 0", "Const(1)"),
+        "checksum not rotated": broken(
+            "total.eq(total.rotate_left(1) ^ folded)", "total.eq(total ^ folded)"
+        ),
+        "checksum over all times": broken("ended.eq(done)", "ended.eq(replayed)"),
+        "slots from the last to the first": broken(
+            "for number in reversed(range(self.config.slots))",
+            "for number in range(self.config.slots)",
+        ),
+        "a job for the first slot alone": broken("(give & ~(todo & (todo - 1)).any())", "give"),
+        "mask ignored": broken(
+            "[active.eq(self.i_pass.payload.active)]", "[active.eq((1 << self.config.slots) - 1)]"
+        ),
+        "embeds in the slots of the pass before": broken(
+            "Mux(embeds, self.i_pass.payload.active, active)", "active"
+        ),
+        "sources of the pass before": broken(
+            "m.d.sync += [sources.eq(self.i_pass.payload.sources)]",
+            "before = Signal.like(sources)"
+            "; m.d.sync += [before.eq(self.i_pass.payload.sources), sources.eq(before)]",
+        ),
+        "goes on from its own state": broken("of_slot(sources, slot)", "slot"),
+        "a pass for each segment": broken("eq(give & embeds & ~begun)", "eq(give & ~begun)"),
+        "words once more": broken(
+            "m.d.sync += times.eq(_ones(active))", "m.d.sync += times.eq(_ones(active) + 1)"
+        ),
+        "words for every slot": broken(
+            "m.d.sync += times.eq(_ones(active))", "m.d.sync += times.eq(self.config.slots)"
+        ),
+        "words are asked for once": broken("times.eq(_ones(active)),", "times.eq(1),"),
+        "words are asked for before the next header": broken("(last | ~for_header)", "1"),
+        "the next pass's header before the last words": broken(
+            "(last | ~for_header)", "~for_header"
+        ),
+        "words of no segment": broken("for_words.eq(header.blocks != 0)", "for_words.eq(1)"),
+    }
+    bug_configs = ("cut-3-slots",)
+    not_stalled = {
+        "i_pass": "one a pass, too few to meet every stall",
+        "o_embedding": "one job a slot and pass, too few to meet every stall",
+        "o_sampler": "a few jobs a slot and pass, too few to meet every stall",
+    }
 
     def dut(self, config):
-        return Sequencer(config)
+        return Heard(config)
 
     def cases(self, config, rng):
         image = lay_out(model(), config)
-        one = expected(image, config)
+        passes = passes_of(config, rng, 2 if config.slots == 1 else 3)
+        words = [word for *_, piece in walk(image, config, passes) for word in piece]
         yield Case(
-            {"i": words_of(image) * 2},
-            {port: items * 2 for port, items in one.items()},
+            {"i": words, "i_pass": passes},
+            expected(image, config, passes),
             finals={"faults": {"header": 0, "checksum": 0}},
-            # Two more clocks for each pass: its first headers have no words before them.
-            clocks=2 * (len(image.tape) + 2) + 4,
+            clocks=clocks(image, config, passes),
         )
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(SequencerBench())
 
 
-def run_broken(config, tape):
-    """Play a tape into a sequencer whose outputs are always ready; return faults and segment."""
-    dut = Sequencer(config)
+def run_broken(config, words, passes, unit=Sequencer):
+    """Play words into a sequencer whose outputs are always ready; return faults and segment."""
+    dut = unit(config)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     result = {}
 
+    async def give_passes(ctx):
+        ctx.set(dut.i_pass.valid, 1)
+        for one in passes:
+            ctx.set(dut.i_pass.payload, one)
+            await ctx.tick().until(dut.i_pass.ready)
+        ctx.set(dut.i_pass.valid, 0)
+
     async def feed(ctx):
-        for port in (dut.o, dut.o_quantizer, dut.o_engine, dut.o_epilogue, dut.o_embedding):
-            ctx.set(port.ready, 1)
+        for name in ("", "_play", "_quantizer", "_engine", "_epilogue", "_embedding", "_sampler"):
+            ctx.set(getattr(dut, f"o{name}").ready, 1)
         ctx.set(dut.i.valid, 1)
-        for word in tape:
+        for word in words:
             ctx.set(dut.i.payload, word)
             for _ in range(50):
                 *_, taken = await ctx.tick().sample(dut.i.ready)
@@ -124,33 +286,63 @@ def run_broken(config, tape):
         result["faults"] = ctx.get(dut.faults.as_value())
         result["segment"] = ctx.get(dut.fault_segment)
 
+    sim.add_testbench(give_passes, background=True)
     sim.add_testbench(feed)
     sim.run()
     return result["faults"], result["segment"]
 
 
-@pytest.mark.parametrize("name", ["wide", "narrow", "cut"])
+def some_passes(config):
+    """All slots, then the last one alone."""
+    masks = (1 << config.slots) - 1, 1 << config.slots - 1
+    return [{"active": mask, "sources": [0] * config.slots} for mask in masks]
+
+
+def damaged(image, config, header, number, time, place, bit, of_pass=0):
+    """Words for `some_passes` with one bit of one piece flipped, in the one time and pass."""
+    words, seen = [], 0
+    for *which, piece in walk(image, config, some_passes(config)):
+        piece = list(piece)
+        if which == [header, number, time]:
+            if seen == of_pass:
+                piece[place] ^= 1 << bit
+            seen += 1
+        words += piece
+    return words
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
 def test_flipped_bits_are_named(name):
-    """Every word of some segments, one random bit each: the checksum names the segment."""
+    """Some segments, one random bit each, in any slot's words: the checksum names the segment."""
     config = SequencerBench.configs[name]
     image = lay_out(model(), config)
     rng = np.random.default_rng(3)
     for number in rng.integers(1, len(image.segments), 6):
-        segment = image.segments[number]
-        tape = words_of(image)
-        place = segment.first_word + int(rng.integers(segment.words))
-        tape[place] ^= 1 << int(rng.integers(config.word_bits))
-        assert run_broken(config, tape) == (2, number)
+        words = image.segments[number].words
+        place = rng.integers((config.slots, words, config.word_bits)).tolist()
+        tape = damaged(image, config, False, int(number), *place)
+        assert run_broken(config, tape, some_passes(config)) == (2, number)
 
 
-@pytest.mark.parametrize("name", ["wide", "narrow", "cut"])
-def test_bad_header_stops(name):
-    """A damaged magic is a header fault, with the segment's number."""
+def test_a_segment_is_named_after_many_times():
+    """The number doesn't count the times; one that does is found."""
+    config = SequencerBench.configs["cut-3-slots"]
+    image = lay_out(model(), config)
+    words = damaged(image, config, False, 3, config.slots - 1, 0, 0)
+    assert run_broken(config, words, some_passes(config)) == (2, 3)
+    counts = edited(Sequencer, "with m.Elif(replayed):", "with m.Elif(done):")
+    assert run_broken(config, words, some_passes(config), counts) != (2, 3)
+
+
+@pytest.mark.parametrize("of_pass", [0, 1])
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_bad_header_stops(name, of_pass):
+    """A damaged magic is a header fault, with the segment's number, in any pass."""
     config = SequencerBench.configs[name]
     image = lay_out(model(), config)
-    tape = words_of(image)
-    tape[0] ^= 1
-    assert run_broken(config, tape) == (1, 0)
+    for number in (0, 1, len(image.segments) - 1):
+        words = damaged(image, config, True, number, 0, 0, 0, of_pass)
+        assert run_broken(config, words, some_passes(config)) == (1, number)
 
 
 def test_short_tape_is_noticed():
@@ -159,7 +351,7 @@ def test_short_tape_is_noticed():
     image = lay_out(model(), config)
     tape = words_of(image)
     del tape[image.segments[1].first_word]
-    faults, segment = run_broken(config, tape)
+    faults, segment = run_broken(config, tape, some_passes(config))
     assert faults
     assert segment == 1
 
@@ -170,13 +362,16 @@ def test_contract():
         rows=1, columns=150, elements=1, packing=Packing.TWO_BITS, tape_words=2,
         vector_a_words=2, vector_b_words=2, embedding_bits=8, embedding_words=2,
         residual_words=2, scratch_words=2, state_words=2, psum_words=1, max_columns=1, max_vocab=2,
+        slots=2,
     )  # fmt: skip
     contract = StreamContract(combinational=True, depth=16, covers=1)
     bugs = {
-        "word replaced while it waits": lambda: edited(
-            Sequencer,
+        "word replaced while it waits": lambda: broken(
             "m.d.comb += self.o.payload.eq(self.i.payload)",
             "m.d.comb += self.o.payload.eq(self.i.payload ^ pending)",
         )(config),
+        "play replaced while it waits": lambda: broken(
+            "play.times.eq(Mux(words_now, times, 1))", "play.times.eq(Mux(words_now, times, seen))"
+        )(config),
     }
-    check_contract(lambda: Sequencer(config), contract, bugs)
+    check_contract(lambda: Heard(config), contract, bugs)

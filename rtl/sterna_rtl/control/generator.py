@@ -47,7 +47,8 @@ class Generator(Component):
         Strobe for each slot: its generation, or its first one that waits behind prompt tokens, ends
         with its next token. Nothing if the generator is not busy.
     o_pass : stream.Interface
-        `Layouts.pass_`, one for each pass.
+        `Layouts.pass_`, one for each pass; with one slot always the same and always valid. Sources
+        of slots that take no part are anything.
     o_token : stream.Interface
         Tokens to step, those of a pass in the order of their slots.
     i_sampled : stream.Interface
@@ -123,7 +124,9 @@ class Generator(Component):
         pushed = transfers(prompt.i) & ~prompt.i.payload.more
         popped = transfers(prompt.o) & ~entry.more
         m.d.sync += groups.eq(groups + pushed - popped)
-        joins = (groups != 0) & ~of_slot(self.draw, entry.slot)
+        drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
+        m.d.comb += drawing.eq(self.draw & ~ended)
+        joins = (groups != 0) & ~of_slot(drawing, entry.slot)
 
         result = generated.i.payload
         stopped = Cat(stop.valid & (stop.token == result.token) for stop in self.stop).any()
@@ -133,8 +136,6 @@ class Generator(Component):
             result.slot.eq(slot),
             result.last.eq((of_slot(left, slot) <= 1) | stopped | aborts),
         ]
-        drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
-        m.d.comb += drawing.eq(self.draw & ~ended)
 
         idle, told = Signal(), Signal()  # told: the pass has been announced
         m.d.comb += self.o_pass.payload.active.eq(members)
@@ -163,7 +164,7 @@ class Generator(Component):
                 m.d.comb += self.o_pass.valid.eq(~told)
                 m.d.sync += told.eq(told | self.o_pass.ready)
                 fed = ~Mux(self.o_token.ready, others, todo).any()
-                with m.If((told | self.o_pass.ready) & fed):
+                with m.If((told | self.o_pass.ready | (self.slots == 1)) & fed):
                     m.next = "PASS"
             with m.State("PASS"):
                 m.d.comb += self.i_sampled.ready.eq(1)
@@ -193,7 +194,7 @@ class Generator(Component):
                             m.next = "FEED"
 
         if self.slots == 1:
-            # All passes are alike: the sequencer need not wait for one to begin.
+            # All passes are alike: the sequencer need not wait for one to begin, nor we for it.
             m.d.comb += [self.o_pass.payload.active.eq(1), self.o_pass.valid.eq(1)]
         m.d.comb += self.busy.eq(~idle | prompt.o.valid)
         m.d.sync += aborted.eq((aborted | self.abort) & self.busy.replicate(self.slots) & ~ended)

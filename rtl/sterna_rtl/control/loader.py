@@ -27,8 +27,8 @@ class Loader(Component):
 
     The address counts up after the last piece of each word. Pieces are shifted through one register
     as wide as the widest word; in the last one, bits beyond the word's width are dropped. The words
-    of STREAM go to `o_word`; read, they are zeros. So are those of TAPE on a chip with a ring, where
-    all that is written to it is dropped.
+    of STREAM go to `o_word`; read, they are zeros. So are those of TAPE on a chip with a ring, and
+    what is written to it is dropped.
 
     Parameters
     ----------

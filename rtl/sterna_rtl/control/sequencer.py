@@ -33,8 +33,9 @@ class Sequencer(Component):
     Headers run one segment ahead of their words (see `sterna.spec.tape`): while the words of one
     segment pass, the jobs of the next already wait in each unit's queue. Each slot of the pass gets
     a job of its own, one after the other in the order of their numbers, and then the words, which
-    pass as often. A segment costs one clock for each of its words that passes and of its header's
-    words; a pass two more, at its first headers.
+    pass as often. A segment costs one clock for each of its header's words and for each word that
+    passes behind the header, for these at least three, to ask for what comes next, and one for each
+    slot; EMBED, without words, at least two.
 
     A word that should be a header and is not one stops the sequencer, after the words of the
     segment before it, until it is reset: nothing that follows can be trusted. A wrong checksum is
