@@ -112,7 +112,8 @@ class Statistics(Component):
         keys = []
         for index, value in enumerate(values):
             w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
-            product = _register(m, value * w12, f"product_{index}")
+            exact = (value * w12)[:PRODUCT_BITS].as_signed()
+            product = _register(m, exact, f"product_{index}")
             m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
@@ -126,7 +127,9 @@ class Statistics(Component):
             ("results", self.o_largest, self.slots),
             ("measure", self.o_measured, 1),
         ):
-            every = Signal(ArrayLayout(LARGEST_BITS + 1, count), name=f"largest_{name}", reset_less=True)
+            every = Signal(
+                ArrayLayout(LARGEST_BITS + 1, count), name=f"largest_{name}", reset_less=True
+            )
             counts = self.i.payload[name]
             valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
             largest = of_slot(every, slot)
