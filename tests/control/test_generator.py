@@ -122,7 +122,7 @@ def expected(groups, sampled, counts, stops, slots):
 
 
 def prompt_of(config, rng, length, name):
-    """Groups of tokens: one a pass, or in as many slots at once as there are; the last one draws."""
+    """Groups of tokens: one a pass, or as many at once as there are slots; the last one draws."""
     while length:
         most = 1 if name == "one" else min(config.slots, length)
         group = rng.permutation(config.slots)[: rng.integers(1, most + 1)].tolist()
@@ -214,14 +214,14 @@ class GeneratorBench(UnitBench):
             ("one-stop", [1, 1], 6, [int(rng.integers(0, 1 << bits))]),
             ("slots", [4, 4, 3], 7, []),
         ):
-                sampled = rng.integers(0, 1 << bits, 400).tolist()
+            sampled = rng.integers(0, 1 << bits, 400).tolist()
             # A stop token comes about once in ten.
             for place in range(int(rng.integers(4, 12)), 400, 11):
                 sampled[place] = stops[place % len(stops)] if stops else sampled[place]
             counts = [max(0, count - 2 * slot) for slot in range(slots)]
             known = None
             while known is None:
-                groups = [group for length in lengths for group in prompt_of(config, rng, length, name)]
+                groups = [one for n in lengths for one in prompt_of(config, rng, n, name)]
                 known = expected(groups, sampled, counts, stops, slots)
             items, clocks = known
             tokens += len(items["o_token"])

@@ -258,35 +258,32 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(SequencerBench())
 
 
 def run_broken(config, words, passes, unit=Sequencer):
-    """Play words into a sequencer whose outputs are always ready; return faults and segment."""
+    """Play words into a sequencer whose outputs are always ready; return faults and segment.
+
+    Ends with the words, or when one is not taken for 50 clocks.
+    """
     dut = unit(config)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     result = {}
 
-    async def give_passes(ctx):
-        ctx.set(dut.i_pass.valid, 1)
-        for one in passes:
-            ctx.set(dut.i_pass.payload, one)
-            await ctx.tick().until(dut.i_pass.ready)
-        ctx.set(dut.i_pass.valid, 0)
-
     async def feed(ctx):
         for name in ("", "_play", "_quantizer", "_engine", "_epilogue", "_embedding", "_sampler"):
             ctx.set(getattr(dut, f"o{name}").ready, 1)
-        ctx.set(dut.i.valid, 1)
-        for word in words:
-            ctx.set(dut.i.payload, word)
-            for _ in range(50):
-                *_, taken = await ctx.tick().sample(dut.i.ready)
-                if taken:
-                    break
+        at = begun = waited = 0
+        while at < len(words) and waited < 50:
+            ctx.set(dut.i.payload, words[at])
+            ctx.set(dut.i.valid, 1)
+            ctx.set(dut.i_pass.valid, begun < len(passes))
+            ctx.set(dut.i_pass.payload, passes[min(begun, len(passes) - 1)])
+            *_, taken, begins = await ctx.tick().sample(dut.i.ready, dut.i_pass.ready)
+            at, begun = at + taken, begun + begins
+            waited = 0 if taken else waited + 1
         ctx.set(dut.i.valid, 0)
         await ctx.tick().repeat(4)
         result["faults"] = ctx.get(dut.faults.as_value())
         result["segment"] = ctx.get(dut.fault_segment)
 
-    sim.add_testbench(give_passes, background=True)
     sim.add_testbench(feed)
     sim.run()
     return result["faults"], result["segment"]
