@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sterna.device.chip import passes
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.model.layout import fit, lay_out, ram_pieces
-from sterna.spec.registers import LAST, MAGIC, REGISTERS, VALID, Control, Memory
+from sterna.spec.registers import LAST, MAGIC, REGISTERS, SLOT_SHIFT, VALID, Control, Memory
 from sterna.spec.trits import Packing
 from sterna_rtl.chip import Chip
 from sterna_sim.cycles import expected_clocks
@@ -47,6 +48,10 @@ class ChipBench(UnitBench):
             embedding_bits=8,
         ),
         "serial": fit(model(), rows=2, columns=3, elements=1, packing=Packing.TWO_BITS),
+        # Its matrices are cut, so that slots take turns within each.
+        "two-slots": fit(
+            model(), rows=2, columns=3, elements=1, packing=Packing.TWO_BITS, psum_words=4, slots=2
+        ),
     }
     not_stalled = {"i": "the registers are ready for a request, not before it"}
     reset_test = False  # RAMs keep what the cut run wrote, registers do not
@@ -58,35 +63,44 @@ class ChipBench(UnitBench):
         image, shape = lay_out(model(), config), model().shape
         golden = GoldenDevice(model())
         golden.state = rng.integers(-32767, 32768, golden.state.shape)
-        words = -(-shape.width // config.elements)
-        state = np.zeros((shape.layers, words * config.elements), dtype=np.int16)
-        state[:, : shape.width] = golden.state
+        words, last = -(-shape.width // config.elements), config.slots - 1
+        state = np.zeros((config.slots, shape.layers, words * config.elements), dtype=np.int16)
+        state[last, :, : shape.width] = golden.state
+        initial = state.reshape(-1, config.elements).copy()
+        if last:
+            # The slot of the prompt's first token has the state after it.
+            first = GoldenDevice(model())
+            first.state = golden.state
+            first.logits(PROMPT[:1])
+            state[0, :, : shape.width] = first.state
         drawn = list(golden.generate(PROMPT, TOKENS, SAMPLING))
         # A read takes two clocks at least: as many as the tokens need, twice over.
         pause = (len(PROMPT) + TOKENS) * expected_clocks(image, config)
+        tokens = passes(PROMPT, config.slots, config.slots).tolist()
         requests = [
             *load(Memory.TAPE, image.tape),
             *load(Memory.VECTOR_A, image.vector_a),
             *load(Memory.VECTOR_B, image.vector_b),
             *load(Memory.EMBEDDING, image.embedding),
-            *load(Memory.STATE, state.reshape(-1, config.elements)),
+            *load(Memory.STATE, initial),
             write("TAPE_LENGTH", len(image.tape)),
             write("CONTROL", 1 << Control.RESET | 1 << Control.CLEAR_COUNTERS),
+            write("SLOT", last),
             write("TEMPERATURE", SAMPLING.chip_temperature(model())),
             write("SEED_LOW", SAMPLING.chip_seed() & 0xFFFFFFFF),
             write("SEED_HIGH", SAMPLING.chip_seed() >> 32),
             write("CONTROL", 1 << Control.LOAD_SEED),
             write("COUNT", TOKENS),
-            *(write("TOKEN", token) for token in PROMPT[:-1]),
-            write("TOKEN", PROMPT[-1] | VALID),
+            *(write("TOKEN", token) for token in tokens[:-1]),
+            write("TOKEN", tokens[-1] | VALID),
         ]
-        state[:, : shape.width] = golden.state
+        state[last, :, : shape.width] = golden.state
         pieces = ram_pieces(state.reshape(-1, config.elements)).reshape(-1)
-        counters = golden.counters()
+        counters, of_slot = golden.counters(), VALID | last << SLOT_SHIFT
         reads = [
             *[("MAGIC", MAGIC)] * pause,
             *(
-                ("GENERATED", token | VALID | (LAST if number == TOKENS - 1 else 0))
+                ("GENERATED", token | of_slot | (LAST if number == TOKENS - 1 else 0))
                 for number, token in enumerate(drawn)
             ),
             ("GENERATED", 0),
@@ -101,6 +115,8 @@ class ChipBench(UnitBench):
         )
 
 
-@pytest.mark.parametrize("config", ["serial", pytest.param("small", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "config", ["serial", "two-slots", pytest.param("small", marks=pytest.mark.slow)]
+)
 def test_cocotb(config):
     run_cocotb(ChipBench(), config)

@@ -159,9 +159,10 @@ class Machine:
             # There may be more logits than a bank has words, and than the output queue holds.
             more = int(rng.integers(12 * self.config.elements)) if op is Op.LOGITS else 0
             length = self.length + more
-            cut = int(rng.integers(0, -(-length // unit))) * unit
+            units = -(-length // unit)
             parts = [{"rows": length}]
-            if op is not Op.EMBED and cut and rng.random() < 0.4:
+            if op is not Op.EMBED and units > 1 and rng.random() < 0.5:
+                cut = int(rng.integers(1, units)) * unit
                 parts = [{"rows": cut, "more": 1}, {"rows": length - cut, "row": cut}]
             # A slot goes on from its own state, or each from that of the slot before.
             back = int(rng.integers(2))

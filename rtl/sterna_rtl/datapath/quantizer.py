@@ -85,8 +85,8 @@ class Quantizer(Component):
     Latency
         `barrier` is 14 clocks for E = 1 and E = 2 and grows by one with every further doubling: 16
         for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
-        FRESH 10 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots FRESH
-        11, and MAXIMUM one less than that.
+        FRESH 10 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
+        FRESH 11 and MAXIMUM one less.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
