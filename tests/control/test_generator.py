@@ -169,10 +169,6 @@ class GeneratorBench(UnitBench):
             "self.tokens.eq(transfers(self.i_sampled) & self.draw.any())",
         ),
         "with one slot it waits for the sequencer": broken(" | (self.slots == 1)", ""),
-        "a token before its group is there": broken(
-            "joins = (groups != 0)", "joins = prompt.o.valid"
-        ),
-        "a group joins in parts": broken("joining.eq(entry.more)", "joining.eq(0)"),
         "joins while its slot draws": broken("& ~of_slot(drawing, entry.slot)", ""),
         "joins a pass late": broken(
             "~of_slot(drawing, entry.slot)", "~of_slot(self.draw, entry.slot)"
