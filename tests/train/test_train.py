@@ -241,7 +241,7 @@ def test_a_tiny_run_learns_goes_on_and_is_saved(corpus: Path, tmp_path: Path) ->
     first.run(tmp_path / "run", lines.append)
     assert first.best < before
     assert lines
-    second = Trainer(config(1.5), made, cpu)
+    second = Trainer(config(first.elapsed + 1), made, cpu)
     second.run(tmp_path / "run", lines.append)
     assert second.step > first.step
     assert second.best <= first.best
