@@ -20,6 +20,7 @@ from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
+from sterna_rtl.family.ecp5 import global_net
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
@@ -81,11 +82,12 @@ class Chip(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        reset = self.registers.reset | self.clear
+        clear = global_net(m, platform, "clear_net", self.clear)
+        reset = global_net(m, platform, "reset_net", self.registers.reset | self.clear)
         m.submodules.banks = self.banks
         m.submodules.reader = self.reader
         for name in ("registers", "checker", "loader", "counters"):
-            m.submodules[name] = ResetInserter(self.clear)(getattr(self, name))
+            m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
             "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",

@@ -295,7 +295,10 @@ class RegistersBench(UnitBench):
         "halves of the seed swapped": broken(
             '"SEED_LOW": self.seed[:32]', '"SEED_LOW": self.seed[32:]'
         ),
-        "commands on reads": broken("write & request.data[command]", "request.data[command]"),
+        "commands on reads": broken(
+            "with m.If(write):\n                    m.d.sync += commands",
+            "with m.If(1):\n                    m.d.sync += commands",
+        ),
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),
         "piece asked for twice": broken("read & ~asked)", "read)"),
         "piece not waited for": broken("done.eq(transfers(self.i_piece))", "done.eq(asked)"),

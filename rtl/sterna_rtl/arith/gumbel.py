@@ -64,10 +64,11 @@ class Gumbel(Component):
         fraction, zeros = self._normalise(m, w)
 
         # Stage 4: tables, 5: product, 6: rounding, 7: the sum.
-        whole = Signal(range(max(_WHOLE) + 1))
-        constant, offset = Signal(signed(GUMBEL_BITS)), Signal(signed(GUMBEL_BITS))
+        whole = Signal(range(max(_WHOLE) + 1), reset_less=True)
+        constant = Signal(signed(GUMBEL_BITS), reset_less=True)
+        offset = Signal(signed(GUMBEL_BITS), reset_less=True)
         base, product = _interpolate(m, "log", _LOG, fraction)
-        rise = Signal(len(product) - _REST_BITS + 1)
+        rise = Signal(len(product) - _REST_BITS + 1, reset_less=True)
         m.d.sync += [
             whole.eq(Array(_WHOLE)[zeros]),
             constant.eq(whole - base),
@@ -85,7 +86,8 @@ class Gumbel(Component):
         zeros = Const(0, 0)
         for stage, shifts in enumerate([(16,), (8,), (4, 2), (1,)]):
             if stage > 0:
-                stage_w, stage_zeros = Signal(len(w)), Signal(len(zeros))
+                stage_w = Signal(len(w), reset_less=True)
+                stage_zeros = Signal(len(zeros), reset_less=True)
                 m.d.sync += [stage_w.eq(w), stage_zeros.eq(zeros)]
                 w, zeros = stage_w, stage_zeros
             for shift in shifts:
@@ -97,8 +99,11 @@ class Gumbel(Component):
     def _correction(self, m: Module, w: Value) -> Signal:
         """c(w), 5 clocks later."""
         base, product = _interpolate(m, "correction", _CORRECTION, w[-_POSITION_BITS:])
-        base_2 = Signal(len(base))
-        value = [Signal(range(2 << GUMBEL_FRACTION), name=f"correction_{n}") for n in (3, 4, 5)]
+        base_2 = Signal(len(base), reset_less=True)
+        value = [
+            Signal(range(2 << GUMBEL_FRACTION), name=f"correction_{n}", reset_less=True)
+            for n in (3, 4, 5)
+        ]
         m.d.sync += [
             base_2.eq(base),
             value[0].eq(base_2 + _rounded(product)),
@@ -119,8 +124,9 @@ def _interpolate(
     rom = Memory(shape=shape, depth=tables.SEGMENTS, init=rows, attrs={"rom_style": "logic"})
     m.submodules[f"{name}_table"] = rom
     read = rom.read_port(domain="comb")
-    row, rest = Signal(shape, name=f"{name}_row"), Signal(_REST_BITS, name=f"{name}_rest")
-    product = Signal(len(row.rise) + _REST_BITS, name=f"{name}_product")
+    row = Signal(shape, name=f"{name}_row", reset_less=True)
+    rest = Signal(_REST_BITS, name=f"{name}_rest", reset_less=True)
+    product = Signal(len(row.rise) + _REST_BITS, name=f"{name}_product", reset_less=True)
     m.d.comb += read.addr.eq(position[_REST_BITS:])
     m.d.sync += [
         row.eq(read.data),

@@ -147,8 +147,8 @@ class Lane(Component):
         self._residual(m)
 
         # RAM outputs are slow: each goes into a register first.
-        h = Signal(signed(STATE_BITS))  # GATE y-3, STATE y+8
-        scratch = Signal(signed(SCRATCH_BITS))  # PRODUCT y+0, STATE y+7
+        h = Signal(signed(STATE_BITS), reset_less=True)  # GATE y-3, STATE y+8
+        scratch = Signal(signed(SCRATCH_BITS), reset_less=True)  # PRODUCT y+0, STATE y+7
         m.d.sync += [h.eq(self.state), scratch.eq(self.scratch)]
         h_late = _delays(m, h, 5, "h")
 
@@ -158,7 +158,7 @@ class Lane(Component):
         mixed = self._mixed(m, h_late[5], sigmoid.result)
 
         # PRODUCT y+1, GATE y+5, SILU y+7, STATE y+8
-        a, b = Signal(signed(17)), Signal(signed(18))
+        a, b = Signal(signed(17), reset_less=True), Signal(signed(18), reset_less=True)
         m.d.sync += a.eq(y[0])
         m.d.sync += b.eq(scratch)
         with m.If(control.operation.silu):
@@ -168,7 +168,7 @@ class Lane(Component):
         with m.If(control.operation.state):
             m.d.sync += a.eq(mixed)
 
-        product = Signal(signed(34))  # STATE y+9
+        product = Signal(signed(34), reset_less=True)  # STATE y+9
         m.d.sync += product.eq(a * b)
         m.submodules.rounding = rounding = RoundShift(34, 5, SCRATCH_BITS)  # STATE y+12
         m.d.comb += [
@@ -182,13 +182,13 @@ class Lane(Component):
 
     def _residual(self, m: Module) -> None:
         """Add y to x, which moves to its new binary point first."""
-        x = Signal(signed(RESIDUAL_BITS))  # y-3
+        x = Signal(signed(RESIDUAL_BITS), reset_less=True)  # y-3
         m.d.sync += x.eq(Mux(self.control.operation.embed, 0, self.residual))
         # One bit wider than x, so that nothing is clamped before the sum.
         m.submodules.residual = shifted = RoundShift(RESIDUAL_BITS, 4, RESIDUAL_BITS + 1)  # y+0
         m.d.comb += [shifted.value.eq(x), shifted.shift.eq(self.control.residual_shift)]
 
-        total = Signal(signed(RESIDUAL_BITS + 2))  # y+1
+        total = Signal(signed(RESIDUAL_BITS + 2), reset_less=True)  # y+1
         m.d.sync += total.eq(shifted.result + self.y)
         clamped, is_clamped = saturate(total, RESIDUAL_BITS)
         m.d.sync += [self.new_residual.eq(clamped), self.residual_clamped.eq(is_clamped)]  # y+2
@@ -201,13 +201,13 @@ class Lane(Component):
         rounding of halves round, so that the same half is added.
         """
         state = self.control.operation.state
-        bound = Signal(VECTOR_BITS)  # STATE y+5
+        bound = Signal(VECTOR_BITS, reset_less=True)  # STATE y+5
         m.d.sync += bound.eq(Mux(self.control.bounded, self.bound, 0))
-        factor = Signal(signed(18))  # beside the sigmoid
+        factor = Signal(signed(18), reset_less=True)  # beside the sigmoid
         m.d.sync += factor.eq(Mux(state, 65536 - bound, h))
 
-        product = Signal(signed(34))
-        free = Signal(17)  # 1 - bound for STATE, else 0
+        product = Signal(signed(34), reset_less=True)
+        free = Signal(17, reset_less=True)  # 1 - bound for STATE, else 0
         m.d.sync += product.eq(factor * sigmoid)
         m.d.sync += free.eq(factor & state.replicate(18))
         total = Cat(C(1 << 15, 16), free, C(0, 1)) + (product ^ state.replicate(34))
@@ -221,14 +221,14 @@ class Lane(Component):
         That product was clamped to 18 bits, which does not change h': as f * h has only 16, the
         sum is beyond 16 bits with the same sign either way.
         """
-        product = Signal(signed(33))  # y+9
+        product = Signal(signed(33), reset_less=True)  # y+9
         m.d.sync += product.eq(rest * h)
-        kept = Signal(signed(STATE_BITS + 1))  # f * h, y+10
+        kept = Signal(signed(STATE_BITS + 1), reset_less=True)  # f * h, y+10
         total = Cat(C(1 << 15, 16), h_late).as_signed() - product
         m.d.sync += kept.eq(total >> 16)
         kept_late = _delays(m, kept, 2, "kept")
 
-        total = Signal(signed(SCRATCH_BITS + 1))  # y+13
+        total = Signal(signed(SCRATCH_BITS + 1), reset_less=True)  # y+13
         m.d.sync += total.eq(new + kept_late[2])
         clamped, is_clamped = saturate(total, STATE_BITS)
         m.d.sync += [self.new_state.eq(clamped), self.state_clamped.eq(is_clamped)]  # y+14
@@ -238,6 +238,6 @@ def _delays(m: Module, signal: Signal, clocks: int, name: str) -> list[Signal]:
     """Return the signal delayed by 0 to `clocks` clocks."""
     line = [signal]
     for clock in range(1, clocks + 1):
-        line.append(Signal(signal.shape(), name=f"{name}_{clock}"))
+        line.append(Signal(signal.shape(), name=f"{name}_{clock}", reset_less=True))
         m.d.sync += line[clock].eq(line[clock - 1])
     return line

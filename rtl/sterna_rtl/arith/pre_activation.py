@@ -55,13 +55,14 @@ class PreActivation(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        total, mantissa = Signal.like(self.sum), Signal.like(self.mantissa)
+        total = Signal.like(self.sum, reset_less=True)
+        mantissa = Signal.like(self.mantissa, reset_less=True)
         m.d.sync += [total.eq(self.sum), mantissa.eq(self.mantissa)]
 
-        product = Signal(signed(len(total) + SCALE_BITS))
+        product = Signal(signed(len(total) + SCALE_BITS), reset_less=True)
         if self.wide:
-            low = Signal(_LOW_BITS + SCALE_BITS)
-            high = Signal(signed(len(product) - _LOW_BITS))
+            low = Signal(_LOW_BITS + SCALE_BITS, reset_less=True)
+            high = Signal(signed(len(product) - _LOW_BITS), reset_less=True)
             m.d.sync += low.eq(total[:_LOW_BITS] * mantissa)
             m.d.sync += high.eq(total[_LOW_BITS:].as_signed() * mantissa)
             m.d.sync += product.eq(low + Cat(C(0, _LOW_BITS), high).as_signed())

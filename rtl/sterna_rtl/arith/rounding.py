@@ -86,8 +86,8 @@ class Shifter(Component):
         unit = 1 << self.low_bits
 
         coarse, lost = _shift(self.value, high, unit, len(self.result) + unit - 1)
-        window = Signal(signed(len(coarse)))
-        lost_above = Signal()
+        window = Signal(signed(len(coarse)), reset_less=True)
+        lost_above = Signal(reset_less=True)
         m.d.sync += [window.eq(coarse), lost_above.eq(lost)]
 
         fine, lost = _shift(window, low, 1, len(self.result))

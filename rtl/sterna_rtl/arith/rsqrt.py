@@ -53,11 +53,13 @@ class InverseRoot(Component):
         m = Module()
         bits = self.bits
         number = self.i.payload
-        root = Signal(bits)
+        root = Signal(bits, reset_less=True)
         # Bounds: q < 2**bits, m < 2**(2 * bits), and the remainder is below the next trial but one.
-        remainder = Signal(3 * bits + 2)
-        trial = Signal(3 * bits + 1)
-        once, thrice = Signal(3 * bits - 3), Signal(3 * bits - 1)  # 2**(k - 1) * m
+        remainder = Signal(3 * bits + 2, reset_less=True)
+        trial = Signal(3 * bits + 1, reset_less=True)
+        # 2**(k - 1) * m
+        once = Signal(3 * bits - 3, reset_less=True)
+        thrice = Signal(3 * bits - 1, reset_less=True)
         steps = Signal(range(bits))
         m.d.comb += [
             self.i.ready.eq((steps == 0) & can_load(self.o)),

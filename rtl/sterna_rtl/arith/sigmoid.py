@@ -63,20 +63,20 @@ class Sigmoid(Component):
         sign = shifter.result[-1]
         absolute = (shifter.result ^ sign.replicate(_MAGNITUDE_BITS + 1)) + sign
         beyond = shifter.overflow | absolute[_MAGNITUDE_BITS]
-        magnitude = Signal(_MAGNITUDE_BITS)
-        negative = Signal(3)  # the sign, beside each of the following stages
+        magnitude = Signal(_MAGNITUDE_BITS, reset_less=True)
+        negative = Signal(3, reset_less=True)  # the sign, beside each of the following stages
         m.d.sync += magnitude.eq(absolute[:_MAGNITUDE_BITS] | beyond.replicate(_MAGNITUDE_BITS))
         m.d.sync += negative.eq(Cat(sign, negative))
 
         m.submodules.table = table = self._table()
         read = table.read_port(domain="comb")
-        entry = Signal(_ENTRY)
-        rest = Signal(_REST_BITS)
+        entry = Signal(_ENTRY, reset_less=True)
+        rest = Signal(_REST_BITS, reset_less=True)
         m.d.comb += read.addr.eq(magnitude[_REST_BITS:])
         m.d.sync += [entry.eq(read.data), rest.eq(magnitude[:_REST_BITS])]
 
-        base = Signal(16)
-        product = Signal(_REST_BITS + 11)
+        base = Signal(16, reset_less=True)
+        product = Signal(_REST_BITS + 11, reset_less=True)
         m.d.sync += product.eq(entry.rise * rest)
         # 1 - base, where 1 is 2**16 and falls off.
         m.d.sync += base.eq((entry.base ^ negative[1].replicate(16)) + negative[1])

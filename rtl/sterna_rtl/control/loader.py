@@ -93,7 +93,7 @@ class Loader(Component):
         widths[Memory.STREAM] = widths[Memory.TAPE]
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
-        data = Signal(longest)
+        data = Signal(longest, reset_less=True)
         words = {
             memory: data[longest - n * PIECE :][: widths[memory]] for memory, n in pieces.items()
         }

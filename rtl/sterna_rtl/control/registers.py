@@ -51,7 +51,7 @@ class Registers(Component):
     refused : Signal, out
         On the clock that takes a write: it had no effect.
     reset, abort, load_seed, clear_counters : Signal, out
-        CONTROL: up for the one clock on which it is written.
+        CONTROL: up for the one clock after it is written, on which no request is taken. Registered.
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset.
     divisor : Signal, out
@@ -77,7 +77,7 @@ class Registers(Component):
         1 clock from a read to its answer; for DATA 1 clock more than the loader takes.
 
     Throughput
-        A write per clock, a read every 2 clocks.
+        A write per clock, a read every 2 clocks; CONTROL takes a clock more.
     """
 
     def __init__(
@@ -130,9 +130,12 @@ class Registers(Component):
         waited, patient = Signal(range(WAIT_CLOCKS)), Signal()
         m.d.sync += waited.eq(Mux(write & ~done, waited + 1, 0))
         m.d.comb += patient.eq(waited != WAIT_CLOCKS - 1)
+        commands = Cat(getattr(self, command.name.lower()) for command in Control)
+        m.d.sync += commands.eq(0)
+        takes = self.i.valid & ~commands.any()
         m.d.comb += [
-            write.eq(self.i.valid & request.write),
-            read.eq(self.i.valid & ~request.write & ~self.o.valid),
+            write.eq(takes & request.write),
+            read.eq(takes & ~request.write & ~self.o.valid),
             done.eq(1),
             self.i.ready.eq((write | read) & done),
         ]
@@ -186,10 +189,8 @@ class Registers(Component):
                 with case(f"COUNTER_{counter.name}"):
                     m.d.comb += value.eq(self.counters[counter])
             with case("CONTROL"):
-                for command in Control:
-                    m.d.comb += getattr(self, command.name.lower()).eq(
-                        write & request.data[command]
-                    )
+                with m.If(write):
+                    m.d.sync += commands.eq(Cat(request.data[command] for command in Control))
             with case("STATUS"):
                 m.d.comb += value.eq(status)
             with case("TOKEN"):

@@ -76,7 +76,7 @@ class Sequencer(Component):
         m = Module()
         width = self.config.word_bits
         count = header_words(width)
-        raw = Signal(count * width)
+        raw = Signal(count * width, reset_less=True)
         header = HEADER(raw[: HEADER.as_shape().width])
         collected = Signal(range(count + 1))
         pending = Signal()  # the header in `raw` is neither checked nor handed out yet

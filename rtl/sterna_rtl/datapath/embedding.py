@@ -158,7 +158,7 @@ class Embedding(Component):
             depth = min(_BANK_WORDS, self.config.embedding_words - first)
             m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.embedding_word)
             written = self.write.address[bank_bits:] == index
-            data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}")
+            data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}", reset_less=True)
             m.d.comb += [
                 ram.read.address.eq(word),
                 ram.write.enable.eq(self.write.enable & written),
@@ -167,6 +167,6 @@ class Embedding(Component):
             ]
             m.d.sync += data.eq(Mux(number == index, ram.read.data, 0))
             banks.append(data)
-        elements = Signal(self.layouts.embedding_word)
+        elements = Signal(self.layouts.embedding_word, reset_less=True)
         m.d.sync += elements.eq(reduce(or_, banks))
         return elements

@@ -83,7 +83,7 @@ class Noise(Component):
         m.d.sync += in_flight.eq(Cat(begin, in_flight))
         m.d.comb += queue.i.valid.eq(in_flight[-1])
         for lane, state in enumerate(self._spread(m, base)):
-            uniform = Signal(UNIFORM_BITS, name=f"uniform_{lane}")
+            uniform = Signal(UNIFORM_BITS, name=f"uniform_{lane}", reset_less=True)
             m.d.sync += uniform.eq((state[:32] + state[32:])[32 - UNIFORM_BITS : 32])
             m.submodules[f"gumbel_{lane}"] = gumbel = Gumbel()
             m.d.comb += [gumbel.uniform.eq(uniform), queue.i.payload[lane].eq(gumbel.noise)]
@@ -95,6 +95,8 @@ class Noise(Component):
         while span > 1:
             span //= 2
             steps = [step for state in states for step in (state, leap(state, span))]
-            states = [Signal(64, name=f"state_{k * span}") for k in range(len(steps))]
+            states = [
+                Signal(64, name=f"state_{k * span}", reset_less=True) for k in range(len(steps))
+            ]
             m.d.sync += [state.eq(step) for state, step in zip(states, steps, strict=True)]
         return states

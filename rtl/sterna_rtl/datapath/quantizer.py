@@ -208,7 +208,8 @@ class Quantizer(Component):
     def _beats(self, m: Module, read) -> None:
         """Give results or, where there are none, the source to the statistics."""
         results, beat = self.i_results, self.statistics.i
-        before, gathers, reads = Signal.like(results.payload), Signal(), Signal(_READ)
+        before = Signal.like(results.payload, reset_less=True)
+        gathers, reads = Signal(), Signal(_READ)
         m.d.sync += [before.eq(results.payload), gathers.eq(results.valid), reads.eq(read)]
         m.d.comb += [
             results.ready.eq(1),
@@ -245,8 +246,8 @@ class Quantizer(Component):
             m.d.sync += places.eq(self.normalise.o.payload.places)
         m.d.comb += [self.reciprocal.o.ready.eq(1), queue.i.valid.eq(quantises[-1])]
         for index in range(self.config.elements):
-            cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}")
-            scaled = Signal(signed(RECIPROCAL_SHIFT + 8), name=f"scaled_{index}")
+            cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}", reset_less=True)
+            scaled = Signal(signed(RECIPROCAL_SHIFT + 8), name=f"scaled_{index}", reset_less=True)
             product = shift_left(self.statistics.products[index], places)
             m.d.sync += cut.eq(product[LARGEST_BITS - MAXIMUM_BITS :])
             with m.If(beyond[-1]):

@@ -143,11 +143,15 @@ class Sampler(Component):
         """Scores of a part's elements, `_SCORE_LATENCY` clocks later: operands, product, sum."""
         scores = []
         for lane in range(self.lanes):
-            logit = [Signal(signed(PRE_BITS), name=f"logit_{lane}_{n}") for n in (1, 2)]
-            exists = [Signal(name=f"exists_{lane}_{n}") for n in (1, 2)]
-            factor = Signal(signed(GUMBEL_BITS), name=f"factor_{lane}")
-            product = Signal(signed(_SCORE_BITS), name=f"product_{lane}")
-            score = Signal(signed(_SCORE_BITS), name=f"score_{lane}")
+
+            def data(shape, name: str, lane: int = lane) -> Signal:
+                return Signal(shape, name=f"{name}_{lane}", reset_less=True)
+
+            logit = [data(signed(PRE_BITS), f"logit_{n}") for n in (1, 2)]
+            exists = [data(1, f"exists_{n}") for n in (1, 2)]
+            factor = data(signed(GUMBEL_BITS), "factor")
+            product = data(signed(_SCORE_BITS), "product")
+            score = data(signed(_SCORE_BITS), "score")
             elements = range(lane, self.elements, self.lanes)
             m.d.sync += [
                 logit[0].eq(Array(beat.values[element] for element in elements)[part]),
@@ -163,7 +167,8 @@ class Sampler(Component):
 
     def _keep_best(self, m: Module, score, lane, flags, done: Signal) -> None:
         """Compare each part's best with that of the pass; give the token after the last part."""
-        best, token = Signal.like(score), Signal(self.token_bits)
+        best = Signal.like(score, reset_less=True)
+        token = Signal(self.token_bits, reset_less=True)
         count, position = Signal(self.token_bits), Signal(self.token_bits)
         m.d.comb += position.eq(Mux(flags.first, 0, count))
         m.d.sync += done.eq(flags.last)
@@ -185,8 +190,8 @@ def _largest(m: Module, scores: list[Signal]) -> tuple[Signal, Value]:
         for (left, left_number), (right, right_number) in zip(
             candidates[::2], candidates[1::2], strict=True
         ):
-            number = Signal(len(left_number) + 1)
-            score = Signal.like(left)
+            number = Signal(len(left_number) + 1, reset_less=True)
+            score = Signal.like(left, reset_less=True)
             greater = right > left
             m.d.sync += [
                 score.eq(Mux(greater, right, left)),

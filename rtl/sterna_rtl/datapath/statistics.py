@@ -105,8 +105,8 @@ class Statistics(Component):
         keys = []
         for index, value in enumerate(values):
             w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
-            product = self.products[index]
-            m.d.sync += product.eq(value * w12)
+            product = _register(m, value * w12, f"product_{index}")
+            m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
             sign = product[-1]
@@ -115,17 +115,19 @@ class Statistics(Component):
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
         pair = _halve(m, keys, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
         larger = Mux(pair[0] >= pair[-1], pair[0], pair[-1])
-        largest = Signal(LARGEST_BITS + 1)
+        largest = Signal(LARGEST_BITS + 1, reset_less=True)
         valid, first, last = self._tags(m, self.i.payload.largest, self.largest_latency - 2)
         with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
             m.d.sync += largest.eq(larger)
         m.d.sync += self.o_largest.payload.eq(largest[1:] + largest[0])
-        _offer(m, self.o_largest, _register(m, valid & last, "largest_found"))
+        found = Signal()
+        m.d.sync += found.eq(valid & last)
+        _offer(m, self.o_largest, found)
 
     def _sum_up(self, m: Module, values: list[Signal]) -> None:
         squares1, squares2 = [], []
         for index, value in enumerate(values):
-            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}")
+            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}", reset_less=True)
             m.d.sync += w1.eq(self.i.payload.w1[index])
             with m.If(self.i.payload.unit):
                 m.d.sync += w1.eq(1 << SUM_SHIFT)
@@ -151,13 +153,15 @@ class Statistics(Component):
         """Return whether the beat of some clocks ago counts, and its `first` and `last`."""
         tags = Cat(counts & self.i.valid, self.i.payload.first, self.i.payload.last)
         for clock in range(clocks):
-            tags = _register(m, tags, f"tags_{clock}")
+            later = Signal(len(tags), name=f"tags_{clock}")
+            m.d.sync += later.eq(tags)
+            tags = later
         return tuple(tags)
 
 
 def _register(m: Module, value: Value, name: str) -> Signal:
     """Return a value of the clock before."""
-    register = Signal(Value.cast(value).shape(), name=name)
+    register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
     m.d.sync += register.eq(value)
     return register
 

@@ -71,18 +71,20 @@ class Queue(Component):
         m.d.comb += store.eq(transfers(self.i) & (more | ~can_load(self.o)))
 
         oldest = self._rows(m, store, more) if self.depth > 1 else self.i.payload
+        payload = Signal(self.shape, reset_less=True)
+        m.d.comb += self.o.payload.eq(payload)
         with m.If(can_load(self.o)):
             m.d.sync += self.o.valid.eq(more | self.i.valid)
             with m.If(more):
-                m.d.sync += self.o.payload.eq(oldest)
+                m.d.sync += payload.eq(oldest)
             with m.Else():
-                m.d.sync += self.o.payload.eq(self.i.payload)
+                m.d.sync += payload.eq(self.i.payload)
         return m
 
     def _rows(self, m: Module, store: Signal, more: Signal):
         """Build the rows behind the output register; return the oldest of them."""
         if self.depth == 2:
-            waiting = Signal(self.shape)
+            waiting = Signal(self.shape, reset_less=True)
             with m.If(store):
                 m.d.sync += waiting.eq(self.i.payload)
             return waiting

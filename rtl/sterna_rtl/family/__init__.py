@@ -1,0 +1,1 @@
+"""What an FPGA family does better than a description of its behaviour would have it do."""
