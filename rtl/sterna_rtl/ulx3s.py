@@ -1,0 +1,69 @@
+"""SerialChip on the board ULX3S: clock, UART and three LEDs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from amaranth import *
+
+from sterna.spec.chip import ChipConfig
+from sterna_rtl.serial_chip import SerialChip
+
+__all__ = ["Ulx3s"]
+
+_INPUT_HZ = 25_000_000
+_OSCILLATOR_HZ = 600_000_000
+"""Middle of the PLL's range."""
+
+
+class Ulx3s(Elaboratable):
+    """Top level. LEDs: 0 blinks, 1 and 2 light up while bits come and go.
+
+    The clock stands still until the PLL has locked; configuration has set all flip-flops to their
+    initial values, so that there is no reset besides the chip's own (line break, CONTROL).
+
+    Parameters
+    ----------
+    config : ChipConfig
+    clock_hz : int
+        Frequency of the chip, a multiple of 1 MHz.
+    """
+
+    def __init__(self, config: ChipConfig, clock_hz: int) -> None:
+        self.clock_hz = clock_hz
+        self.chip = SerialChip(config, clock_hz)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain(reset_less=True)
+        self._clock(m, platform.request("clk25").i)
+        m.submodules.chip = chip = self.chip
+        uart = platform.request("uart")
+        m.d.comb += [chip.rx.eq(uart.rx.i), uart.tx.o.eq(chip.tx)]
+
+        beat = Signal(range(self.clock_hz // 2), reset_less=True)
+        leds = [platform.request("led", number).o for number in range(3)]
+        m.d.sync += beat.eq(Mux(beat == 0, self.clock_hz // 2 - 1, beat - 1))
+        with m.If(beat == 0):
+            m.d.sync += leds[0].eq(~leds[0])
+        m.d.sync += [leds[1].eq(~chip.rx), leds[2].eq(~chip.tx)]
+        return m
+
+    def _clock(self, m: Module, clk25: Value) -> None:
+        ratio = Fraction(self.clock_hz, _INPUT_HZ)
+        fast, locked = Signal(), Signal()
+        m.submodules.pll = Instance(
+            "EHXPLLL",
+            a_FREQUENCY_PIN_CLKI=str(_INPUT_HZ / 1e6),
+            a_FREQUENCY_PIN_CLKOP=str(self.clock_hz / 1e6),
+            p_CLKI_DIV=ratio.denominator,
+            p_CLKFB_DIV=ratio.numerator,
+            p_CLKOP_DIV=round(_OSCILLATOR_HZ / self.clock_hz),
+            p_CLKOP_ENABLE="ENABLED",
+            p_FEEDBK_PATH="CLKOP",
+            i_CLKI=clk25,
+            i_CLKFB=fast,
+            o_CLKOP=fast,
+            o_LOCK=locked,
+        )
+        m.submodules.gate = Instance("DCCA", i_CLKI=fast, i_CE=locked, o_CLKO=ClockSignal())

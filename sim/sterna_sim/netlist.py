@@ -1,0 +1,189 @@
+"""Netlists of ECP5 cells: registers into multipliers and block RAMs, carry chains without ends.
+
+Yosys leaves the registers that the hard blocks have unused. A flip-flop behind an output (or before
+an input) of such a block does the same inside it: that saves the flip-flop and the wires to it,
+and the block's own delay ends at a register.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["Netlist"]
+
+Cell = dict[str, Any]
+Bit = int | str
+"""A net, or a constant."""
+Control = tuple[Bit, Bit, Bit]
+"""Clock, enable and reset."""
+
+
+class Netlist:
+    """A flat module of a netlist in Yosys' JSON, to be changed in place.
+
+    Parameters
+    ----------
+    module : dict
+    """
+
+    def __init__(self, module: dict[str, Any]) -> None:
+        self.cells: dict[str, Cell] = module["cells"]
+        self._loads: dict[Bit, list[tuple[str, str]]] = defaultdict(list)
+        self._driver: dict[Bit, str] = {}
+        for name, port in module["ports"].items():
+            for bit in port["bits"]:
+                self._loads[bit].append(("", name))
+        for name, cell in self.cells.items():
+            for port, bits in cell["connections"].items():
+                for bit in bits:
+                    if cell["port_directions"][port] == "output":
+                        self._driver[bit] = name
+                    else:
+                        self._loads[bit].append((name, port))
+
+    def end_carries(self) -> int:
+        """Disconnect carry outputs without a load; return how many.
+
+        Each would take a slice of its own to lead it out of its chain.
+        """
+        count = 0
+        for cell in self.cells.values():
+            if cell["type"] == "CCU2C" and not self._loads[cell["connections"]["COUT"][0]]:
+                cell["connections"]["COUT"] = ["x"]
+                count += 1
+        return count
+
+    def absorb_registers(self) -> int:
+        """Let block RAMs take in output registers, multipliers both; return how many flip-flops."""
+        before = len(self.cells)
+        for name, cell in list(self.cells.items()):
+            if cell["type"] == "DP16KD":
+                for side in "AB":
+                    self._ram_output(name, side)
+            elif cell["type"] == "MULT18X18D":
+                self._multiplier(name)
+        return before - len(self.cells)
+
+    def place(self, sites: Mapping[str, str]) -> None:
+        """Fix cells in their places.
+
+        Parameters
+        ----------
+        sites : mapping
+            Sites by the ends of cells' names, all of which must be there.
+        """
+        for end, site in sites.items():
+            (cell,) = (cell for name, cell in self.cells.items() if name.endswith(f".{end}"))
+            cell["attributes"]["BEL"] = site
+
+    def _ram_output(self, name: str, side: str) -> None:
+        ram = self.cells[name]
+        registers = self._behind(ram, [f"DO{side}{line}" for line in range(18)])
+        controls = self._controls(registers)
+        if len(controls) != 1:
+            return
+        clock, enable, reset = controls.pop()
+        if clock == ram["connections"][f"CLK{side}"][0] and reset == "0":
+            self._replace_behind(name, registers)
+            ram["parameters"][f"REGMODE_{side}"] = "OUTREG"
+            ram["connections"][f"OCE{side}"] = [enable]
+
+    def _multiplier(self, name: str) -> None:
+        """Take in registers of one clock without enable and reset.
+
+        Neighbours share wires for those two.
+        """
+        mult = self.cells[name]
+        shared: set[Control] = set()
+        outputs = self._behind(mult, [f"P{line}" for line in range(36)])
+        if _is_free(self._controls(outputs)):
+            shared = self._controls(outputs)
+            self._replace_behind(name, outputs)
+            mult["parameters"]["REG_OUTPUT_CLK"] = "CLK0"
+        for side in "AB":
+            inputs = self._before(mult, [f"{side}{line}" for line in range(18)])
+            if _is_free(shared | self._controls(inputs)) and inputs:
+                shared = self._controls(inputs)
+                self._replace_before(name, inputs)
+                mult["parameters"][f"REG_INPUT{side}_CLK"] = "CLK0"
+        for control in shared:
+            for port, bit in zip(("CLK0", "CE0", "RST0"), control, strict=True):
+                mult["connections"][port] = [bit]
+                mult["port_directions"][port] = "input"
+
+    def _controls(self, registers: dict[str, str]) -> set[Control]:
+        return {_control(self.cells[name]) for name in registers.values()}
+
+    def _behind(self, block: Cell, ports: Iterable[str]) -> dict[str, str]:
+        """Return the flip-flop behind each output in use; none if any has another load."""
+        registers = {}
+        for port in ports:
+            loads = self._loads[block["connections"][port][0]]
+            if not loads:
+                continue
+            name, pin = loads[0]
+            if len(loads) > 1 or pin != "DI" or not _is_register(self.cells[name]):
+                return {}
+            registers[port] = name
+        return registers
+
+    def _before(self, block: Cell, ports: Iterable[str]) -> dict[str, str]:
+        """Return the flip-flop before each input; none if any has something else but a 0."""
+        registers = {}
+        for port in ports:
+            bit = block["connections"][port][0]
+            if bit == "0":
+                continue
+            name = self._driver.get(bit)
+            if name is None or not _is_register(self.cells[name]):
+                return {}
+            registers[port] = name
+        return registers
+
+    def _replace_behind(self, block: str, registers: dict[str, str]) -> None:
+        for port, name in registers.items():
+            bit = self.cells.pop(name)["connections"]["Q"][0]
+            self.cells[block]["connections"][port] = [bit]
+            self._driver[bit] = block
+
+    def _replace_before(self, block: str, registers: dict[str, str]) -> None:
+        """A flip-flop with other loads stays beside the one in the block."""
+        for port, name in registers.items():
+            register = self.cells[name]
+            data, output = register["connections"]["DI"][0], register["connections"]["Q"][0]
+            self.cells[block]["connections"][port] = [data]
+            self._loads[data].append((block, port))
+            self._loads[output].remove((block, port))
+        for name in set(registers.values()):
+            register = self.cells[name]
+            if not self._loads[register["connections"]["Q"][0]]:
+                self._loads[register["connections"]["DI"][0]].remove((name, "DI"))
+                del self.cells[name]
+
+
+def _is_register(cell: Cell) -> bool:
+    """Whether a cell is a flip-flop that a hard block's register can stand for."""
+    if cell["type"] != "TRELLIS_FF":
+        return False
+    modes = {name: value.strip() for name, value in cell["parameters"].items()}
+    return (
+        modes["REGSET"] == "RESET"
+        and modes["CLKMUX"] == "CLK"
+        and modes.get("CEMUX", "CE") in ("CE", "1")
+        and modes.get("LSRMUX", "LSR") == "LSR"
+    )
+
+
+def _is_free(controls: set[Control]) -> bool:
+    """Whether there is one clock, and neither an enable nor a reset."""
+    return len(controls) == 1 and next(iter(controls))[1:] == ("1", "0")
+
+
+def _control(register: Cell) -> Control:
+    connections = register["connections"]
+    enable = connections.get("CE", ["1"])[0]
+    if register["parameters"].get("CEMUX", "").strip() == "1":
+        enable = "1"
+    return connections["CLK"][0], enable, connections.get("LSR", ["0"])[0]
