@@ -21,6 +21,8 @@ from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.family.ecp5 import global_net
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
@@ -69,6 +71,8 @@ class Chip(Component):
         self.banks = Banks(config)
         # Token side, in the order of the data path.
         self.reader = TapeReader(config)
+        # Between the engine's `ready` and the enables of all the tape's block RAMs.
+        self.words = Queue(Layouts(config).word, 2)
         self.sequencer = Sequencer(config)
         self.unpacker = Unpacker(config)
         self.engine = TernaryEngine(config)
@@ -89,7 +93,7 @@ class Chip(Component):
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
-            "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
+            "words", "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
@@ -140,7 +144,7 @@ class Chip(Component):
     def _tape(self, m: Module) -> None:
         length = self.registers.tape_length
         on_chip = Signal()
-        m.d.comb += on_chip.eq(length != 0)
+        m.d.sync += on_chip.eq(length != 0)
         m.d.comb += [
             self.reader.length.eq(length),
             self.reader.enable.eq(on_chip),
@@ -148,9 +152,10 @@ class Chip(Component):
         ]
         # The reader's register may hold what the loader has read.
         with m.If(on_chip):
-            connect_stream(m, self.reader.o, self.sequencer.i)
+            connect_stream(m, self.reader.o, self.words.i)
         with m.Else():
-            connect_stream(m, self.loader.o_word, self.sequencer.i)
+            connect_stream(m, self.loader.o_word, self.words.i)
+        connect_stream(m, self.words.o, self.sequencer.i)
         connect_stream(m, self.sequencer.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
         connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)

@@ -102,11 +102,12 @@ class Netlist:
             shared = self._controls(outputs)
             self._replace_behind(name, outputs)
             mult["parameters"]["REG_OUTPUT_CLK"] = "CLK0"
-        for side in "AB":
-            inputs = self._before(mult, [f"{side}{line}" for line in range(18)])
-            if _is_free(shared | self._controls(inputs)) and inputs:
-                shared = self._controls(inputs)
-                self._replace_before(name, inputs)
+        sides = {side: self._before(mult, [f"{side}{line}" for line in range(18)]) for side in "AB"}
+        inputs = shared.union(*(self._controls(registers) for registers in sides.values()))
+        if all(sides.values()) and _is_free(inputs):  # both, or nextpnr does not know its timing
+            shared = inputs
+            for side, registers in sides.items():
+                self._replace_before(name, registers)
                 mult["parameters"][f"REG_INPUT{side}_CLK"] = "CLK0"
         for control in shared:
             for port, bit in zip(("CLK0", "CE0", "RST0"), control, strict=True):

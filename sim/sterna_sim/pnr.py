@@ -46,7 +46,7 @@ KINDS = {
 # multiplexers would tie up to four tables to each other, which costs more wires than it saves.
 SYNTHESIS = """
 read_rtlil top.il
-hierarchy -check -top top
+hierarchy -top top
 proc
 opt_clean -purge
 synth_ecp5 -noflatten -nowidelut -top top
