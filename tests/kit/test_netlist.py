@@ -166,13 +166,3 @@ def test_a_register_left_out_is_seen(mapped, tmp_path):
     (ram,) = (c["parameters"] for c in netlist.cells.values() if c["type"] == "DP16KD")
     ram["REGMODE_B"] = "NOREG"
     assert compare(tmp_path, mapped, design) > 0
-
-
-def test_places(mapped):
-    design = copy.deepcopy(mapped)
-    netlist = Netlist(design["modules"]["top"])
-    netlist.place({"words.0.0": "X4/Y22/EBR0"})
-    (ram,) = (c for c in netlist.cells.values() if c["type"] == "DP16KD")
-    assert ram["attributes"]["BEL"] == "X4/Y22/EBR0"
-    with pytest.raises(ValueError):
-        netlist.place({"words.0.1": "X6/Y22/EBR1"})
