@@ -173,7 +173,7 @@ def _unit(cell: str) -> str:
     path = re.split(r"[./$]", cell)
     while path[:1] == ["chip"]:
         path = path[1:]
-    return path[0] if len(path) > 1 and path[0] else "top"
+    return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -105,7 +105,8 @@ class Statistics(Component):
         keys = []
         for index, value in enumerate(values):
             w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
-            product = _register(m, value * w12, f"product_{index}")
+            product = Signal(signed(PRODUCT_BITS), name=f"product_{index}", reset_less=True)
+            m.d.sync += product.eq(value * w12)
             m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
