@@ -23,7 +23,8 @@ class Sums(Elaboratable):
         self.rows, self.columns, self.form = rows, columns, form
         self.clk = Signal()
         self.x = Signal(8 * columns)
-        self.nonzero, self.negative = Signal(rows * columns), Signal(rows * columns)
+        self.nonzero = Signal(rows * columns)
+        self.negative = Signal(rows * columns)
         self.bits = 9 + (columns - 1).bit_length()
         self.o = Signal(rows * self.bits)
         self.ports = [self.clk, self.x, self.nonzero, self.negative, self.o]
@@ -69,16 +70,20 @@ def proven(folder, columns, form):
     write(folder, "first", 1, columns, _RowSum)
     write(folder, "second", 1, columns, form)
     latency = 1 + (columns - 1).bit_length()
-    (folder / "prove.ys").write_text(f"""
+    forms = "".join(
+        f"""
         read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v
-        read_rtlil first.il
-        rename top first
-        read_rtlil second.il
-        rename top second
+        read_rtlil {name}.il
+        hierarchy -top top
         proc
-        flatten first second
-        miter -equiv first second both
-        flatten both
+        flatten
+        design -stash {name}"""
+        for name in ("first", "second")
+    )
+    (folder / "prove.ys").write_text(f"""{forms}
+        design -copy-from first -as first top
+        design -copy-from second -as second top
+        miter -equiv -flatten first second both
         hierarchy -top both
         opt -full
         tee -o proof.txt sat -seq {latency + 1} -prove-skip {latency} -prove trigger 0 both
