@@ -37,9 +37,10 @@ lint: setup-dev
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --level error
 
-# Synthesis, place and route of the demo's configuration, with open tools.
+# Synthesis, place and route of the demo's configuration, with open tools; PNR=--engine for the
+# engine alone.
 pnr: setup-build
-	$(BIN)/python -m sterna_sim.pnr
+	$(BIN)/python -m sterna_sim.pnr $(PNR)
 
 bench: setup
 	$(BIN)/python -m sterna_sim.bench

@@ -22,6 +22,7 @@ from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.family.ecp5 import global_net
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
@@ -80,6 +81,8 @@ class Chip(Component):
         self.banks = Banks(config)
         # Token side, in the order of the data path.
         self.source = TapeRing(config) if config.ring_words else TapeReader(config)
+        # Between the engine's `ready` and the enables of all the tape's block RAMs.
+        self.words = Queue(Layouts(config).word, 2)
         self.sequencer = Sequencer(config)
         self.unpacker = Unpacker(config)
         self.engine = TernaryEngine(config)
@@ -96,11 +99,11 @@ class Chip(Component):
         clear = global_net(m, platform, "clear_net", self.clear)
         reset = global_net(m, platform, "reset_net", self.registers.reset | self.clear)
         m.submodules.banks = self.banks
-        m.submodules.tape = self.source
+        m.submodules["ring" if self.config.ring_words else "reader"] = self.source
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
-            "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
+            "words", "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
@@ -150,7 +153,7 @@ class Chip(Component):
     def _tape(self, m: Module) -> None:
         source, sequencer, length = self.source, self.sequencer, self.registers.tape_length
         on_chip = Signal()
-        m.d.comb += on_chip.eq(length != 0)
+        m.d.sync += on_chip.eq(length != 0)
         m.d.comb += source.restart.eq(self.registers.reset | self.clear)
         if self.config.ring_words:
             # From outside, or from the host as long as there is no tape of a length.
@@ -160,18 +163,19 @@ class Chip(Component):
                 connect_stream(m, self.loader.o_word, source.i)
             m.d.comb += self.restart.eq(source.restart)
             connect_stream(m, sequencer.o_play, source.i_play)
-            connect_stream(m, source.o, sequencer.i)
+            connect_stream(m, source.o, self.words.i)
         else:
             connect(m, self.loader.tape, source.write)
             connect(m, self.loader.tape_read, source.read)
             m.d.comb += [source.length.eq(length), source.idle.eq(~on_chip)]
             # The reader's register may hold what the loader has read.
             with m.If(on_chip):
-                connect_stream(m, source.o, sequencer.i)
+                connect_stream(m, source.o, self.words.i)
                 connect_stream(m, sequencer.o_play, source.i_play)
             with m.Else():
-                connect_stream(m, self.loader.o_word, sequencer.i)
+                connect_stream(m, self.loader.o_word, self.words.i)
                 m.d.comb += sequencer.o_play.ready.eq(1)
+        connect_stream(m, self.words.o, sequencer.i)
         connect_stream(m, self.generator.o_pass, sequencer.i_pass)
         connect_stream(m, self.sequencer.o_sampler, self.sampler.i_job)
         connect_stream(m, self.sequencer.o, self.unpacker.i)

@@ -26,10 +26,12 @@ class Ulx3s(Elaboratable):
     ----------
     config : ChipConfig
     clock_hz : int
-        Frequency of the chip, a multiple of 1 MHz.
+        Frequency of the chip, a multiple of 12.5 MHz: the PLL compares no less than half its input.
     """
 
     def __init__(self, config: ChipConfig, clock_hz: int) -> None:
+        if Fraction(clock_hz, _INPUT_HZ).denominator > 2:
+            raise ValueError(f"clock_hz must be a multiple of 12.5 MHz, not {clock_hz}")
         self.clock_hz = clock_hz
         self.chip = SerialChip(config, clock_hz)
 

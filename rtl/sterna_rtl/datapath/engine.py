@@ -12,6 +12,8 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from sterna.spec.chip import ChipConfig
+from sterna_rtl.family.ecp5 import is_ecp5
+from sterna_rtl.family.ecp5_rows import LANES_OF_A_CHAIN, TernaryRows
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
@@ -213,7 +215,7 @@ class TernaryEngine(Component):
         tags = [Signal(_TAG, name=f"tag_{age}") for age in range(self.latency)]
         m.d.sync += [new.eq(old) for old, new in pairwise(tags)]
         promised = self._control(m, activations, tags)
-        rows = self._rows(m, activations.active)
+        rows = self._rows(m, activations.active, platform)
         self._accumulate(m, rows, tags, queue.i)
         if platform == "formal":
             self._claims(m, queue, promised, tags)
@@ -271,20 +273,31 @@ class TernaryEngine(Component):
                 m.d.sync += [words.eq(ahead.words), job.eq(ahead), has_ahead.eq(0)]
         return promised
 
-    def _rows(self, m: Module, active: View) -> list[_RowSum]:
-        columns = self.config.columns
-        rows = []
+    def _rows(self, m: Module, active: View, platform) -> list[tuple[Value, Value]]:
+        """Total and carry of each row."""
+        columns, weights = self.config.columns, self.i_weights.payload
+        if is_ecp5(platform) and columns % LANES_OF_A_CHAIN == 0:
+            m.submodules.rows = rows = TernaryRows(self.config.rows, columns)
+            m.d.comb += [
+                rows.activations.eq(active),
+                rows.nonzero.eq(weights.nonzero),
+                rows.negative.eq(weights.negative),
+            ]
+            return list(zip(rows.totals, rows.carries, strict=True))
+        sums = []
         for index in range(self.config.rows):
             m.submodules[f"row_{index}"] = row = _RowSum(columns)
             m.d.comb += [
                 row.activations.eq(active),
-                row.nonzero.eq(self.i_weights.payload.nonzero.word_select(index, columns)),
-                row.negative.eq(self.i_weights.payload.negative.word_select(index, columns)),
+                row.nonzero.eq(weights.nonzero.word_select(index, columns)),
+                row.negative.eq(weights.negative.word_select(index, columns)),
             ]
-            rows.append(row)
-        return rows
+            sums.append((row.total, row.carry))
+        return sums
 
-    def _accumulate(self, m: Module, rows: list[_RowSum], tags: list[View], output) -> None:
+    def _accumulate(
+        self, m: Module, rows: list[tuple[Value, Value]], tags: list[View], output
+    ) -> None:
         """Add the partial sums, and keep the result or give it out."""
         levels = self.levels
         sums = self.layouts.sums["sums"].shape
@@ -302,8 +315,8 @@ class TernaryEngine(Component):
         with m.If(tags[levels].add):
             m.d.sync += before.eq(partial.read.data)
         m.d.sync += [
-            result[index].eq(before[index] + row.total + row.carry)
-            for index, row in enumerate(rows)
+            result[index].eq(before[index] + total + carry)
+            for index, (total, carry) in enumerate(rows)
         ]
 
         written = tags[levels + 2]

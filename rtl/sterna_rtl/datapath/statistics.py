@@ -112,8 +112,8 @@ class Statistics(Component):
         keys = []
         for index, value in enumerate(values):
             w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
-            exact = (value * w12)[:PRODUCT_BITS].as_signed()
-            product = _register(m, exact, f"product_{index}")
+            product = Signal(signed(PRODUCT_BITS), name=f"product_{index}", reset_less=True)
+            m.d.sync += product.eq(value * w12)
             m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
