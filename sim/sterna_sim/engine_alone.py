@@ -44,7 +44,8 @@ class EngineAlone(Elaboratable):
         connect_stream(m, unpacker.o, engine.i_weights)
 
         inputs = [
-            reader.length, reader.enable, reader.restart, reader.write.enable,
+            reader.length, reader.idle, reader.i_play.valid, reader.i_play.payload, reader.restart,
+            reader.write.enable,
             reader.write.address, reader.write.data, engine.i_job.valid, engine.i_job.payload,
             engine.i_activations.valid, engine.i_activations.payload, engine.o.ready,
         ]  # fmt: skip
