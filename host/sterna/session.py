@@ -110,6 +110,7 @@ def _rounds(
 
 def _one_by_one(device: Device, sessions: Sequence[Session]) -> Iterator[tuple[int, int]]:
     for number, session in enumerate(sessions):
+        assert session.state is not None
         device.state = session.state
         for token in device.generate(session.prompt, session.count, session.sampling):
             session.drawn.append(token)

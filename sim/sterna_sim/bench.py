@@ -1,7 +1,7 @@
-"""Clocks per token and lane use on the cycle-accurate chip.
+"""Clocks and lane use on the cycle-accurate chip.
 
-`make bench` runs it: one stream, whole tokens from the embedding to the token drawn, padding not
-counted as work. All figures are of kind rtl, but for the simulator's own speed.
+`make bench` runs it: whole tokens from the embedding to the token drawn, padding not counted as
+work. All figures are of kind rtl, but for the simulator's own speed.
 """
 
 from __future__ import annotations
@@ -9,19 +9,27 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sterna.device.device import Sampling
-from sterna.model.layout import lay_out
+from sterna.model.layout import Image, lay_out
 from sterna.model.model import Model
-from sterna.spec.chip import REFERENCE
+from sterna.session import Session, run
+from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, VALID, Control
+from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.cycles import expected_clocks
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
 
-__all__ = ["Figures", "main", "measure"]
+__all__ = ["Figures", "SlowMemory", "main", "measure", "slow_memory"]
 
 TOKENS = 50
+
+RING = replace(REFERENCE, slots=4, tape_words=0, ring_words=2048)
+"""The reference's lanes with the tape from outside."""
+
+PASSES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +38,15 @@ class Figures:
 
     Attributes
     ----------
-    model : str
+    model, configuration : str
+        Its name; digest of the chip's.
     ternary_weights : int
+    streams : int
+        Sequences side by side, one a slot.
     clocks_per_token : float
-        rtl.
+        rtl; clocks of a pass over the streams.
     expected_clocks : int
-        By `sterna_sim.cycles`, to compare.
+        Of a pass by `sterna_sim.cycles`, to compare.
     lane_use : float
         Ternary MACs over lanes times clocks.
     starved, waiting, blocked : float
@@ -45,7 +56,9 @@ class Figures:
     """
 
     model: str
+    configuration: str
     ternary_weights: int
+    streams: int
     clocks_per_token: float
     expected_clocks: int
     lane_use: float
@@ -55,12 +68,32 @@ class Figures:
     simulated_clocks_per_second: float
 
 
-def measure(name: str, model: Model) -> Figures:
-    """Generate on the reference chip and read its counters."""
-    device = DirectDevice(model, REFERENCE)
+@dataclass(frozen=True, slots=True)
+class SlowMemory:
+    """Passes over a tape that comes from a slow memory: a word in so many clocks.
+
+    Attributes
+    ----------
+    clocks_per_word : int
+        And slots of the passes that are compared.
+    one, sequences, positions : float
+        Clocks of a pass with one slot; with a sequence a slot; with consecutive positions of one.
+    """
+
+    clocks_per_word: int
+    one: float
+    sequences: float
+    positions: float
+
+
+def measure(model: Model, config: ChipConfig = REFERENCE) -> Figures:
+    """Generate as many sequences as the chip has slots and read its counters."""
+    streams = config.slots
+    device = DirectDevice(model, config)
+    sessions = [Session([1], TOKENS, Sampling(1.0, seed)) for seed in range(streams)]
     try:
         clocks, start = device.chip.clocks, time.perf_counter()
-        list(device.generate([1], TOKENS, Sampling(temperature=1.0)))
+        list(run(device, sessions))
         speed = (device.chip.clocks - clocks) / (time.perf_counter() - start)
         counters = device.counters()
     finally:
@@ -68,11 +101,13 @@ def measure(name: str, model: Model) -> Figures:
     tokens = counters["tokens"]
     weights = model.shape.ternary_weights
     return Figures(
-        model=name,
+        model=model.meta["source"],
+        configuration=config.digest,
         ternary_weights=weights,
+        streams=streams,
         clocks_per_token=counters["clocks"] / tokens,
-        expected_clocks=expected_clocks(lay_out(model, REFERENCE), REFERENCE),
-        lane_use=weights * tokens / (REFERENCE.lanes * counters["clocks"]),
+        expected_clocks=expected_clocks(lay_out(model, config), config, streams),
+        lane_use=weights * tokens / (config.lanes * counters["clocks"]),
         starved=counters["engine_starved"] / tokens,
         waiting=counters["engine_waiting"] / tokens,
         blocked=counters["engine_blocked"] / tokens,
@@ -80,20 +115,67 @@ def measure(name: str, model: Model) -> Figures:
     )
 
 
+def slow_memory(model: Model, slots: int) -> SlowMemory:
+    """Compare passes over a tape of which a word comes in `slots` clocks."""
+    image = lay_out(model, RING)
+    with CompiledChip(RING) as chip:
+        alone = _draw(chip, image, slots, 1)
+        return SlowMemory(slots, alone, _draw(chip, image, slots, slots), _step(chip, image, slots))
+
+
+def _draw(chip: CompiledChip, image: Image, period: int, streams: int) -> float:
+    """Clocks of a pass in which each of some slots draws a token of its own."""
+    chip.load(image, period)
+    for slot in range(streams):
+        chip.write("SLOT", slot)
+        chip.write("COUNT", PASSES)
+    for slot in range(streams):
+        more = MORE if slot < streams - 1 else 0
+        chip.write("TOKEN", 1 + slot | slot << SLOT_SHIFT | slot << SOURCE_SHIFT | more | VALID)
+    chip.idle()
+    while chip.read("GENERATED") & VALID:
+        pass
+    return chip.read("COUNTER_CLOCKS") / PASSES
+
+
+def _step(chip: CompiledChip, image: Image, slots: int) -> float:
+    """Clocks of a pass over consecutive positions of one sequence."""
+    chip.load(image, slots)
+    for token in range(PASSES * slots):
+        slot = token % slots
+        source = (slot - 1) % slots
+        more = MORE if slot < slots - 1 else 0
+        chip.write("TOKEN", 1 + token | slot << SLOT_SHIFT | source << SOURCE_SHIFT | more)
+    chip.idle()
+    chip.command(Control.RESET)
+    return chip.read("COUNTER_CLOCKS") / PASSES
+
+
 def main() -> None:
-    """Print the table, or JSON."""
+    """Print the tables, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = demo_model()
-    figures = [measure(model.meta["source"], model)]
+    figures = [measure(model), measure(model, replace(REFERENCE, slots=2))]
+    slow = [slow_memory(model, slots) for slots in (2, 4)]
     if options.json:
-        print(json.dumps([asdict(row) for row in figures], indent=2))
+        rows = {"on_chip": figures, "slow_memory": slow}
+        print(json.dumps({k: [asdict(r) for r in v] for k, v in rows.items()}, indent=2))
         return
-    print(f"configuration {REFERENCE.digest}: R = 4, C = 64, E = 8 (rtl)")
-    for row in figures:
-        for field, value in asdict(row).items():
-            print(f"{field:28} {value:.4g}" if isinstance(value, float) else f"{field:28} {value}")
+    print("tape on the chip: R = 4, C = 64, E = 8 (rtl)")
+    for field in asdict(figures[0]):
+        values = [getattr(row, field) for row in figures]
+        print(
+            f"{field:28}"
+            + "".join(f"{v:>18.5g}" if isinstance(v, float) else f"{v:>18}" for v in values)
+        )
+    print("\ntape from a slow memory, clocks of a pass (rtl)")
+    print("clocks per word   one slot   a sequence a slot      positions of one")
+    for row in slow:
+        pairs = ((row.sequences, row.sequences / row.one), (row.positions, row.positions / row.one))
+        text = "".join(f"{clocks:14.0f} ({ratio:.3f})" for clocks, ratio in pairs)
+        print(f"{row.clocks_per_word:15}{row.one:11.0f}{text}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,9 +12,10 @@ import typer
 from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, opened, print_json
 from sterna.cli.progress import showing
 from sterna.device.chip import ChipDevice
-from sterna.device.device import Sampling
+from sterna.device.device import Device, Sampling
 from sterna.errors import InputError
 from sterna.figures import measure_speed
+from sterna.session import Session, run
 
 __all__ = ["bench_command"]
 
@@ -21,7 +23,10 @@ __all__ = ["bench_command"]
 def bench_command(
     model: ModelOption,
     device: DeviceOption = "golden",
-    count: Annotated[int, typer.Option("-n", min=1, help="tokens to draw")] = 50,
+    count: Annotated[int, typer.Option("-n", min=1, help="tokens to draw in each sequence")] = 50,
+    streams: Annotated[
+        int, typer.Option(min=1, help="sequences, which take turns in the device's slots")
+    ] = 1,
     load: Annotated[
         bool, typer.Option("--load", help="write all memories first, and time that too")
     ] = False,
@@ -41,8 +46,8 @@ def bench_command(
             facts = {"loaded_bytes": size, "load_seconds": seconds}
         with showing("tokens") as tell:
             before, start = chip.counters(), time.perf_counter()
-            for number, _ in enumerate(chip.generate([0], count, Sampling(temperature=1.0))):
-                tell("tokens", number, count)
+            for number, _ in enumerate(_draw(chip, count, streams)):
+                tell("tokens", number, count * streams)
             seconds = time.perf_counter() - start
         speed = measure_speed(chip, loaded, before, chip.counters(), seconds)
     facts = {**asdict(speed), **facts}
@@ -52,3 +57,9 @@ def bench_command(
     for name, value in facts.items():
         if value is not None:
             print(f"{name:25} {value:.6g}" if isinstance(value, float) else f"{name:25} {value}")
+
+
+def _draw(device: Device, count: int, streams: int) -> Iterator[object]:
+    if streams == 1:
+        return device.generate([0], count, Sampling(1.0))
+    return run(device, [Session([0], count, Sampling(1.0, seed)) for seed in range(streams)])

@@ -50,7 +50,7 @@ class Recorder:
     """
 
     def __init__(self, device: Device, model: Model, file: BinaryIO) -> None:
-        self.device, self._file = device, file
+        self.device, self.model, self._file = device, model, file
         self.label, self.config, self.clock_hz = device.label, device.config, device.clock_hz
         self._write(
             format=_FORMAT,
@@ -123,7 +123,7 @@ class Replay:
     """
 
     def __init__(self, path: Path, model: Model) -> None:
-        self._path, self._model = path, model
+        self._path, self.model = path, model
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
             head, *self._calls = [dict(json.loads(line)) for line in lines]
@@ -161,7 +161,7 @@ class Replay:
     @property
     def state(self) -> np.ndarray:
         """The state that was read."""
-        shape = (self._model.shape.layers, self._model.shape.width)
+        shape = (self.model.shape.layers, self.model.shape.width)
         return self._next("state", lambda result: _decode(result, shape))
 
     @state.setter
@@ -170,17 +170,17 @@ class Replay:
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Return the logits after the tokens."""
-        check_tokens(tokens, self._model)
-        shape = (len(tokens), self._model.shape.vocab)
+        check_tokens(tokens, self.model)
+        shape = (len(tokens), self.model.shape.vocab)
         return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Yield the tokens that were drawn."""
-        check_tokens(prompt, self._model)
+        check_tokens(prompt, self.model)
         values = {**asdict(sampling), "stop": list(sampling.stop)}
 
         def drawn(result: list[int]) -> list[int]:
-            check_tokens(result, self._model)
+            check_tokens(result, self.model)
             return result
 
         asked = {"prompt": list(prompt), "count": count, "sampling": values}
