@@ -25,7 +25,7 @@ from sterna.errors import DeviceError
 from sterna.model import container
 from sterna.model.layout import lay_out
 from sterna.spec.link import Frame, Kind, decode, encode
-from sterna.spec.registers import INTERFACE_VERSION, MAGIC, Memory
+from sterna.spec.registers import CONFIG_REGISTERS, INTERFACE_VERSION, MAGIC, Memory
 from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, plugged, running
 from tests.chip.models import config_for, model_of
@@ -212,7 +212,7 @@ def test_wrong_configuration(sterna, board, model_file, tmp_path, monkeypatch):
         def lie(link, operations, wrong=wrong):
             words = execute(link, operations).copy()
             if operations[0].register == "DIGEST_LOW":
-                words[-1] += wrong
+                words[2 + list(CONFIG_REGISTERS).index("CONFIG_MAX_VOCAB")] += wrong
             return words
 
         monkeypatch.setattr(SerialLink, "execute", lie)

@@ -375,21 +375,25 @@ def test_generation_waits_for_the_host():
 def test_abort_of_one_slot():
     """The other slot goes on, and draws as many tokens as it would have."""
     unit = Generator(replace(REFERENCE, slots=2))
-    given = {0: [], 1: []}
+    given, done = {0: [], 1: []}, []
 
     async def chip(ctx):
         """Sample tokens of their own for the two slots, one after the other."""
         ctx.set(unit.o_token.ready, 1)
         ctx.set(unit.o_pass.ready, 1)
-        ctx.set(unit.i_sampled.valid, 1)
-        token = 100
-        while True:
-            _, _, one = await ctx.tick().sample(unit.o_pass.payload).until(unit.o_pass.valid)
-            for slot in range(2):
-                if one.active >> slot & 1:
-                    ctx.set(unit.i_sampled.payload, {"token": token, "slot": slot})
-                    token += 1
-                    await ctx.tick().until(unit.i_sampled.ready)
+        token, waiting = 100, []
+        while not done:
+            ctx.set(unit.i_sampled.valid, bool(waiting))
+            if waiting:
+                ctx.set(unit.i_sampled.payload, {"token": token, "slot": waiting[0]})
+            *_, told, one, taken = await ctx.tick().sample(
+                unit.o_pass.valid, unit.o_pass.payload, transfers(unit.i_sampled)
+            )
+            if taken:
+                token += 1
+                del waiting[0]
+            if told:
+                waiting += [slot for slot in range(2) if one.active >> slot & 1]
 
     async def host(ctx):
         ctx.set(unit.count, [6, 6])
@@ -409,12 +413,14 @@ def test_abort_of_one_slot():
                 given[item.slot].append((item.token, item.last))
         await ctx.tick().repeat(4)
         assert not ctx.get(unit.busy)
+        done.append(True)
 
     simulator = Simulator(unit)
     simulator.add_clock(1e-6)
-    simulator.add_testbench(chip, background=True)
+    simulator.add_testbench(chip)
     simulator.add_testbench(host)
     simulator.run_until(1e-6 * 400)
+    assert done
     assert [last for _, last in given[0]] == [0, 0, 0, 0, 0, 1]
     assert [last for _, last in given[1]] == [0, 0, 1]
 
