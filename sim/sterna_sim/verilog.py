@@ -14,10 +14,12 @@ from amaranth.back import verilog
 from sterna.files import whole_file
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna_rtl.serial_chip import SerialChip
-from sterna_sim.pnr import CLOCK_HZ
 from sterna_sim.tools import BUILD
 
 __all__ = ["main", "write_verilog"]
+
+CLOCK_HZ = 48_000_000
+"""Sets the UART's divisor after reset."""
 
 
 def write_verilog(path: Path, config: ChipConfig, clock_hz: int) -> str:
