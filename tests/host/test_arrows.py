@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "device": {"errors", "files", "spec", "model", "golden"},
     "evaluate": {"errors", "spec", "model", "device"},
     "figures": {"model", "device"},
-    "cli": {"errors", "files", "spec", "model", "device", "evaluate", "figures"},
+    "session": {"errors", "model", "device"},
+    "cli": {"errors", "files", "spec", "model", "device", "evaluate", "figures", "session"},
 }
 """What each part of sterna may import beside itself."""
 
