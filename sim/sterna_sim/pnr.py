@@ -26,9 +26,9 @@ from amaranth.back import rtlil
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_rtl.lib.ram import LUTRAM_WORDS
-from sterna_rtl.ulx3s import Ulx3s
 from sterna_sim.engine_alone import EngineAlone
 from sterna_sim.floorplan import block_ram_sites
 from sterna_sim.netlist import Netlist

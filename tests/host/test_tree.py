@@ -21,11 +21,13 @@ TESTED_WITH = {
     "arith/lane": "datapath/test_epilogue",
     "arith/pre_activation": "datapath/test_epilogue",
     "arith/xorshift": "datapath/test_sampler",
-    "datapath/noise": "datapath/test_sampler",
     "datapath/segment": "datapath/test_epilogue",
     "lib/memory": "lib/test_ram",
 }
 """Parts of a unit that are tested in it, and not alone."""
+
+ALLOWED = {"family": ("Instance",), "boards": ("Instance", "Elaboratable")}
+"""What only these folders may use: primitives of an FPGA, and tops without ports."""
 
 GOLDEN_IN = {"noise": "sampler", "segment": "epilogue"}
 """Golden files of units of the data path that have none of their own name."""
@@ -104,8 +106,9 @@ def test_faults_are_seen(text):
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(RTL).as_posix())
 def test_gateware(path):
-    tree = ast.parse(path.read_text())
-    assert list(faults(tree)) == []
+    tree, folder = ast.parse(path.read_text()), path.relative_to(RTL).parts[0]
+    allowed = ALLOWED.get(folder, ())
+    assert [fault for fault in faults(tree) if fault.split(",")[0] not in allowed] == []
     targets = [node.targets[0] for node in tree.body if isinstance(node, ast.Assign)]
     names = [target.id for target in targets if isinstance(target, ast.Name)]
     assert path.name == "__init__.py" or "__all__" in names
