@@ -70,7 +70,7 @@ class Loaded(wiring.Component):
             self.i_play.ready.eq(reader.i_play.ready & asks),
             self.o.valid.eq(reader.o.valid & gives),
             self.o.payload.eq(reader.o.payload),
-            reader.o.ready.eq((self.o.ready & gives) | reader.restart),
+            reader.o.ready.eq(self.o.ready & gives),
         ]
         m.d.sync += [
             clock.eq(clock + 1),
