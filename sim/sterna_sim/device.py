@@ -13,7 +13,7 @@ from sterna.device.chip import ChipDevice
 from sterna.device.operations import Operation, RegisterPort
 from sterna.device.uart import open_uart
 from sterna.errors import InputError
-from sterna.model.layout import Image, lay_out
+from sterna.model.layout import Image, fit, lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.link import Code
@@ -23,7 +23,7 @@ from sterna_sim.compiled.build import build
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import CLOCK_HZ
 
-__all__ = ["DirectDevice", "DirectPort", "PinPort", "open_sim"]
+__all__ = ["DirectDevice", "DirectPort", "PinPort", "chip_for", "open_sim"]
 
 _PAUSE = 256
 """Clocks between two calls, as if a host took some time."""
@@ -128,14 +128,30 @@ class DirectDevice(ChipDevice):
         super().__init__(DirectPort(self.chip), model, "simulated chip (rtl), past its pins")
 
 
+def chip_for(model: Model) -> ChipConfig:
+    """Return the reference chip, or if a model does not fit it, one of its lanes made for it."""
+    try:
+        lay_out(model, REFERENCE, streamed=True)
+    except InputError:
+        return fit(
+            model,
+            rows=REFERENCE.rows,
+            columns=REFERENCE.columns,
+            elements=REFERENCE.elements,
+            packing=REFERENCE.packing,
+        )
+    return REFERENCE
+
+
 def open_sim(argument: str, model: Model | None = None) -> tuple[RegisterPort, str]:
     """Open ``sim``, through the pins, or ``sim:direct``; both hold the model from the start."""
     if argument not in ("", "direct"):
         raise InputError(f"device must be sim or sim:direct, not sim:{argument}")
-    image = lay_out(model, REFERENCE, streamed=True) if model else None
+    config = chip_for(model) if model else REFERENCE
+    image = lay_out(model, config, streamed=True) if model else None
     if not argument:
-        return PinPort(REFERENCE, image), "simulated chip (rtl), through its pins"
-    chip = CompiledChip(REFERENCE)
+        return PinPort(config, image), "simulated chip (rtl), through its pins"
+    chip = CompiledChip(config)
     if image:
         chip.flash(image)
     return DirectPort(chip), "simulated chip (rtl), past its pins"
