@@ -193,6 +193,13 @@ class Chip(Component):
             generator.abort.eq(registers.abort),
         ]
 
+        if self.config.top_k:
+            m.d.comb += [
+                sampler.top_k.eq(registers.top_k),
+                sampler.rank.eq(registers.rank),
+                registers.ranked.eq(sampler.ranked),
+            ]
+
     def _count(self, m: Module) -> None:
         counters, engine, busy = self.counters, self.engine, self.generator.busy
         m.d.comb += [
@@ -205,7 +212,7 @@ class Chip(Component):
             counters.engine_starved.eq(engine.starved & busy),
             counters.engine_waiting.eq(engine.waiting & busy),
             counters.engine_blocked.eq(engine.blocked & busy),
-            self.registers.busy.eq(busy),
+            self.registers.busy.eq(busy | self.sampler.busy),
             self.registers.faults.eq(self.sequencer.faults),
             self.registers.fault_segment.eq(self.sequencer.fault_segment),
         ]

@@ -15,6 +15,7 @@ from sterna.spec.fixed import (
     VECTOR_BITS,
 )
 from sterna.spec.tape import HEADER_FIELDS
+from sterna_rtl.arith.gumbel import GUMBEL_BITS
 
 __all__ = ["HEADER", "Layouts"]
 
@@ -58,14 +59,20 @@ class Layouts:
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
         E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends.
+    part : StructLayout
+        The min(R, E) logits that the sampler takes per clock, with their noise.
+    candidate : StructLayout
+        One of the largest logits, with its token and noise.
+    ranked : StructLayout
+        What the host may know of it.
     quantizer_job, engine_job, epilogue_job, embedding_job : StructLayout
         Header fields for each unit.
     """
 
     def __init__(self, config: ChipConfig) -> None:
-        rows, lanes, elements = config.rows, config.lanes, config.elements
+        rows, elements = config.rows, config.elements
         self.word = unsigned(config.word_bits)
-        self.weights = StructLayout({"nonzero": lanes, "negative": lanes})
+        self.weights = StructLayout({"nonzero": config.lanes, "negative": config.lanes})
         self.activations = ArrayLayout(signed(8), elements)
         sum_shape = signed(config.row_sum_bits)
         self.sums = StructLayout({"sums": ArrayLayout(sum_shape, rows), "last": 1})
@@ -99,6 +106,18 @@ class Layouts:
             }
         )
         self.token = unsigned(config.token_bits)
+        lanes = min(rows, elements)
+        self.part = StructLayout(
+            {
+                "values": ArrayLayout(signed(PRE_BITS), lanes),
+                "noise": ArrayLayout(signed(GUMBEL_BITS), lanes),
+                "mask": lanes,
+                "last": 1,
+            }
+        )
+        ranked = {"token": self.token, "logit": signed(PRE_BITS), "exists": 1}
+        self.ranked = StructLayout(ranked)
+        self.candidate = StructLayout({**ranked, "noise": signed(GUMBEL_BITS), "last": 1})
         self.quantizer_job = _part(
             "op", "stats", "blocks", "source_words", "vector_q", "scale_mantissa", "scale_exponent",
             "eps_mantissa", "eps_exponent", "eps_constant",

@@ -46,7 +46,7 @@ def _units(config: ChipConfig) -> tuple[TernaryEngine, Epilogue, Quantizer]:
     return units
 
 
-def expected_clocks(image: Image, config: ChipConfig) -> int:
+def expected_clocks(image: Image, config: ChipConfig, top_k: int = 0) -> int:
     """Clocks from a token that enters the embedding unit to the next one.
 
     Parameters
@@ -54,6 +54,8 @@ def expected_clocks(image: Image, config: ChipConfig) -> int:
     image : Image
         A model laid out for `config`.
     config : ChipConfig
+    top_k : int
+        As `Sampling` has it.
     """
     engine, epilogue, quantizer = _units(config)
     headers = header_words(config.word_bits)
@@ -91,5 +93,7 @@ def expected_clocks(image: Image, config: ChipConfig) -> int:
         last_beat = max(last_sum, first_beat + beats - 1)
         written = last_beat + epilogue.writes[header.op]
     lanes = min(config.rows, config.elements)
-    sampler = 5 + ceil_log2(lanes) + config.elements // lanes
+    parts = config.elements // lanes
+    compare = ceil_log2(lanes)
+    sampler = 7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare
     return written + sampler + GENERATOR

@@ -18,7 +18,6 @@ from sterna.device.recording import Recorder, Replay
 from sterna.device.serial_link import SerialLink
 from sterna.device.serial_port import SerialPort
 from sterna.device.state import load_state, save_state
-from sterna.device.top_k import generate_top_k
 from sterna.errors import DeviceError, InputError
 from sterna.model.layout import lay_out
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
@@ -188,19 +187,30 @@ def test_state_moves_between_devices(flashed, tmp_path):
     direct.close()
 
 
-def test_top_k(flashed):
-    """Drawn by the host from the chip's logits: the same as from the golden model's."""
+def test_top_k():
+    """Drawn by the chip among its largest logits: the golden tokens; the logits too."""
     model = model_of(MODEL)
-    device, golden = device_on(flashed), GoldenDevice(model)
-    for k in (1, 5, model.shape.vocab):
-        drawn = [
-            list(generate_top_k(chip, model, [2], 6, SAMPLING, k)) for chip in (device, golden)
-        ]
-        assert drawn[0] == drawn[1]
-    fresh = GoldenDevice(model)
-    assert list(generate_top_k(fresh, model, [2], 9, SAMPLING, model.shape.vocab)) == list(
-        GoldenDevice(model).generate([2], 9, SAMPLING)
-    )
+    config = replace(config_for(CONFIG), top_k=5)
+    device, golden = DirectDevice(model, config), GoldenDevice(model)
+    for k in (1, 3, 5, 0):
+        sampling = replace(SAMPLING, top_k=k)
+        for chip in (device, golden):
+            chip.drawn = list(chip.generate([2], 25, sampling))
+        assert device.drawn == golden.drawn
+        assert np.array_equal(device.state, golden.state)
+    for ours, theirs in zip(device.best([4, 5], 5), golden.best([4, 5], 5), strict=True):
+        assert np.array_equal(ours, theirs)
+    with pytest.raises(InputError, match=r"its 5 largest logits .* not 6"):
+        device.generate([2], 5, replace(SAMPLING, top_k=6))
+    device.close()
+
+
+def test_chip_without_top_k(flashed):
+    device = device_on(flashed)
+    with pytest.raises(InputError, match="its configuration has no top_k"):
+        device.generate([2], 5, replace(SAMPLING, top_k=1))
+    with pytest.raises(InputError, match="its configuration has no top_k"):
+        device.best([2], 1)
     device.close()
 
 

@@ -16,6 +16,7 @@ def chip(
     words: int = 5,
     vocab: int = 61,
     embedding_bits: int = 8,
+    top_k: int = 0,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
     return ChipConfig(
@@ -34,4 +35,5 @@ def chip(
         psum_words=64,
         max_columns=64,
         max_vocab=vocab,
+        top_k=top_k,
     )

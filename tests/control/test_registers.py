@@ -151,6 +151,9 @@ class Host:
             "MEMORY": 7,
             "UART_DIVISOR": 0xFFFF,
             **{f"STOP_{number}": VALID | (1 << bits) - 1 for number in range(STOPS)},
+            # Left out of a chip they read as 0.
+            "TOP_K": 31 if config.top_k else 0,
+            "RANK": 15 if config.top_k else 0,
         }
         digest = int(config.digest, 16)
         self.values = {
@@ -166,6 +169,9 @@ class Host:
             "CONTROL": 0,
             "TOKEN": 0,
             "CHECK": 0,
+            # Read-only, left out.
+            "BEST_TOKEN": 0,
+            "BEST_LOGIT": 0,
         }
         self.begin()
 
@@ -192,6 +198,12 @@ class Host:
             "CHECKSUM": self.constants["checksum"],
             **{f"COUNTER_{c.name}": self.constants[f"counters__{c.value}"] for c in Counter},
         }
+        if self.config.top_k:
+            token, exists = number(self.config.token_bits), number(1)
+            logit = number(PRE_BITS) - (1 << PRE_BITS - 1)
+            self.constants["ranked"] = {"token": token, "logit": logit, "exists": exists}
+            self.values["BEST_TOKEN"] = VALID * exists | token
+            self.values["BEST_LOGIT"] = logit % (1 << 32)
         self.requests = []
         inputs = ("i_generated", "i_logit", "i_piece")
         outputs = ("o", "o_token", "o_piece", "strobes")
@@ -267,6 +279,7 @@ class Host:
         values = self.values
         stops = [values[f"STOP_{number}"] for number in range(STOPS)]
         token = (1 << self.config.token_bits) - 1
+        best = {"top_k": values["TOP_K"], "rank": values["RANK"]} if self.config.top_k else {}
         return Case(
             {"request": self.requests, **self.inputs},
             self.outputs,
@@ -276,6 +289,7 @@ class Host:
                 "temperature": values["TEMPERATURE"],
                 "seed": values["SEED_HIGH"] << 32 | values["SEED_LOW"],
                 "count": values["COUNT"],
+                **best,
                 "keep_logits": values["LOGITS"],
                 "divisor": values["UART_DIVISOR"],
                 "stop": [{"token": stop & token, "valid": stop >> 31} for stop in stops],
@@ -289,7 +303,7 @@ class RegistersBench(UnitBench):
     """All registers of `REGISTERS`, whatever they are: read, written, read again."""
 
     name = "registers"
-    configs = {f"vocab-{vocab}": chip(vocab=vocab) for vocab in (61, 2)}
+    configs = {"vocab-61": chip(vocab=61, top_k=5), "vocab-2": chip(vocab=2)}
     bugs = {
         "one register for two settings": broken('"COUNT": self.count', '"COUNT": self.temperature'),
         "halves of the seed swapped": broken(
@@ -301,6 +315,9 @@ class RegistersBench(UnitBench):
         "piece not waited for": broken("done.eq(transfers(self.i_piece))", "done.eq(asked)"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
         "next answer too early": broken("& ~request.write & ~self.o.valid", "& ~request.write"),
+        "logit without its sign": broken(
+            "value.eq(self.ranked.logit)", "value.eq(self.ranked.token)"
+        ),
         "the last token is not marked": broken("token.last << 30 |", ""),
         "logit without its mark": broken("C(0, 15), C(1, 1)", "C(0, 16)"),
         "reads take tokens of other registers": broken(

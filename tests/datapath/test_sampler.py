@@ -1,7 +1,5 @@
 """Sampler: the golden tokens at every temperature, ties, seeds, and the stream contract."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from amaranth import *
@@ -11,20 +9,12 @@ from amaranth.sim import Simulator
 from amaranth.utils import exact_log2
 
 from sterna.golden import sampler as golden
-from sterna.spec.chip import REFERENCE
 from sterna.spec.xorshift import next_draw
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
-
-LARGEST = 32767
-
-
-def chip(rows, elements, max_vocab=1024):
-    return replace(
-        REFERENCE, rows=rows, columns=8 * elements, elements=elements, max_vocab=max_vocab
-    )
+from tests.datapath.logits import LARGEST, chip, logits_of
 
 
 class Seeded(Component):
@@ -32,6 +22,7 @@ class Seeded(Component):
 
     def __init__(self, config, unit=Sampler):
         self.unit = unit(config)
+        self.top_k = config.top_k
         layouts = Layouts(config)
         super().__init__(
             {
@@ -39,6 +30,7 @@ class Seeded(Component):
                 "i_logits": In(stream.Signature(layouts.logits)),
                 "temperature": In(16),
                 "draw": In(1),
+                "among": In(5),
                 "state": Out(64),
                 "o_token": Out(stream.Signature(layouts.token)),
             }
@@ -56,6 +48,8 @@ class Seeded(Component):
             self.i_seed.ready.eq(1),
             self.state.eq(unit.state),
         ]
+        if self.top_k:
+            m.d.comb += unit.top_k.eq(self.among)
         # The seed is taken on the clock after the strobe.
         m.d.sync += unit.seed.eq(self.i_seed.payload)
         return m
@@ -80,23 +74,6 @@ def beats(logits, elements, rng):
     ]
 
 
-def logits_of(kind, count, rng):
-    """Logits that are hard in some way."""
-    match kind:
-        case "ties":
-            return rng.integers(-2, 3, count)
-        case "equal":
-            return np.full(count, -LARGEST)
-        case "extreme":
-            return rng.choice([-LARGEST, LARGEST], count)
-        case "rising":
-            return np.arange(count) - count
-        case "close":
-            return rng.integers(-200, 200, count)
-        case _:
-            return rng.integers(-LARGEST, LARGEST + 1, count)
-
-
 def broken(old, new):
     return lambda config: Seeded(config, edited(Sampler, old, new))
 
@@ -111,14 +88,17 @@ class SamplerBench(UnitBench):
         "1-lane": chip(1, 1),
         "1-lane-of-8": chip(1, 8),
         "rows-beyond-elements": chip(8, 4),
+        "4-lanes-8-best": chip(4, 8, top_k=8),
+        "1-lane-5-best": chip(1, 2, top_k=5),
     }
     cocotb_configs = ("4-lanes-of-8", "1-lane")
-    bug_configs = ("4-lanes-of-8", "1-lane-of-8")
+    bug_configs = ("4-lanes-of-8", "1-lane-of-8", "4-lanes-8-best")
     bugs = {
-        "last of equals in a beat": broken("greater = right > left", "greater = right >= left"),
-        "last of equals": broken("| (score > best)", "| (score >= best)"),
+        "last of equals": broken("| (largest.value > best)", "| (largest.value >= best)"),
         "mask ignored": broken("Mux(exists[1], ", "Mux(1, "),
-        "best of the pass before": broken("flags.first | (score > best)", "score > best"),
+        "best of the pass before": broken(
+            "flags.first | (largest.value > best)", "largest.value > best"
+        ),
         "no draw": broken("with m.Elif(done & self.draw):", "with m.Elif(0):"),
         "always draws": broken("with m.Elif(done & self.draw):", "with m.Elif(done):"),
         "noise goes on": broken("restart.eq(done | (load & ~begun))", "restart.eq(load & ~begun)"),
@@ -127,6 +107,8 @@ class SamplerBench(UnitBench):
             "factor * self.temperature", "factor * self.temperature.as_signed()"
         ),
         "next pass too early": broken("& ~finishing & ~self.o_token.valid", ""),
+        "drawn among all": broken("done & (self.top_k == 0)", "done"),
+        "parts while the best are given": broken("ready.eq(best.i.ready)", "ready.eq(1)"),
         "logit without its fraction": broken("<< GUMBEL_FRACTION", "<< (GUMBEL_FRACTION - 1)"),
     }
     drain = 32  # what is left of the old noise, and the first of the new
@@ -146,6 +128,11 @@ class SamplerBench(UnitBench):
             ("random", 9000, 1), ("extreme", 65535, 1),
         ):  # fmt: skip
             yield self.one(config, rng, state, kind, temperature, lengths, draw)
+        for k in {1, (config.top_k + 1) // 2, config.top_k} if config.top_k else ():
+            state.top_k = k
+            yield self.one(config, rng, state, "close", 300, lengths)
+            yield self.one(config, rng, state, "ties", 0, [3 * config.elements], 0)
+        state.top_k = 0
         seed = int(rng.integers(1, 1 << 62)) | 1 << 63
         state.state = seed
         yield Case({"i_seed": [1, seed]}, finals={"state": seed}, name="seed")
@@ -164,14 +151,16 @@ class SamplerBench(UnitBench):
         lanes = min(config.rows, config.elements)
         parts = len(items) * config.elements // lanes
         # A single pass finds its noise: one clock for each part and those of the pipeline.
-        clocks = parts + 6 + exact_log2(lanes) if len(lengths) == 1 else None
+        clocks = parts + 6 + exact_log2(lanes)
+        if state.top_k:
+            clocks = parts + 8 + state.top_k * (2 + exact_log2(lanes))
         return Case(
             {"i_logits": items},
             {"o_token": tokens},
-            {"temperature": temperature, "draw": draw},
+            {"temperature": temperature, "draw": draw, "among": state.top_k},
             {"state": state.state},
-            clocks=clocks,
-            name=f"{kind}-{temperature}",
+            clocks=clocks if len(lengths) == 1 else None,
+            name=f"{kind}-{temperature}-{state.top_k}",
         )
 
 

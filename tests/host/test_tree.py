@@ -27,7 +27,7 @@ TESTED_WITH = {
 }
 """Parts of a unit that are tested in it, and not alone."""
 
-GOLDEN_IN = {"noise": "sampler", "segment": "epilogue"}
+GOLDEN_IN = {"choice": "sampler", "noise": "sampler", "segment": "epilogue"}
 """Golden files of units of the data path that have none of their own name."""
 
 

@@ -13,6 +13,7 @@ from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.trits import Packing
 
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
+SIZES = [name for name in NAMES if name not in ("packing", "top_k")]
 DEPTHS = [name for name in NAMES if name.endswith("_words")]
 
 
@@ -29,6 +30,7 @@ def configs(draw):
         embedding_bits=draw(st.sampled_from([4, 8])),
         max_columns=draw(st.integers(1, 1 << 16)),
         max_vocab=draw(st.integers(1, 1 << 24)),
+        top_k=draw(st.integers(0, 16)),
         **depths,
     )
 
@@ -61,6 +63,8 @@ def test_digest_tells_any_two_apart(config, name):
         other[name] = 12 - other[name]
     elif name in ("rows", "elements", "columns"):
         other[name] *= 2
+    elif name == "top_k":
+        other[name] = 16 - other[name]
     else:
         other[name] = max(1, other[name] - 1)
     try:
@@ -77,7 +81,7 @@ def test_digest_is_the_hash_of_the_canonical_text():
     assert REFERENCE.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "packing"])
+@pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("value", [0, -1, (1 << 24) + 1, 2.0, "8", None])
 def test_numbers_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(InputError, match=f"{name} must be an integer from 1 to 2"):
@@ -96,6 +100,9 @@ def test_numbers_out_of_range_are_refused_by_name(name, value):
         ({"embedding_bits": 7}, "embedding_bits must be 4 or 8, not 7"),
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
+        ({"top_k": 17}, "top_k must be an integer from 0 to 16, not 17"),
+        ({"top_k": -1}, "top_k must be an integer from 0 to 16, not -1"),
+        ({"top_k": True}, "top_k must be an integer from 0 to 16, not True"),
     ],
 )
 def test_sizes_that_do_not_go_together_are_refused(changes, message):

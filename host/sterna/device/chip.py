@@ -204,8 +204,29 @@ class ChipDevice:
             raise InputError(f"the number of tokens must be 0 or more, not {count}")
         if len(sampling.stop) > STOPS:
             raise InputError(f"a chip knows {STOPS} stop tokens, not {len(sampling.stop)}")
+        self._check_top_k(sampling.top_k)
         sampling.chip_temperature(self.model)
         return self._generate(list(prompt), count, sampling)
+
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each, which the chip finds."""
+        check_tokens(tokens, self.model)
+        self._check_top_k(k)
+        rows = []
+        for token in tokens:
+            rows.append(self._retry(lambda t=token: self._best(t, k)))
+            self._stepped([token])
+        found = np.array(rows, dtype=np.int64)
+        return found[:, 0], found[:, 1]
+
+    def _check_top_k(self, k: int) -> None:
+        most = self.config.top_k
+        if k > most == 0:
+            raise InputError("this chip does not sort its logits: its configuration has no top_k")
+        if k > most:
+            raise InputError(
+                f"this chip knows its {most} largest logits (top_k of its configuration), not {k}"
+            )
 
     def counters(self) -> dict[str, int]:
         """Counters of the chip since it was opened, or reset."""
@@ -381,6 +402,19 @@ class ChipDevice:
         self.port.execute([write("LOGITS", 0)])
         return np.array(values, dtype=np.uint32).astype(np.uint16).view(np.int16).astype(np.int64)
 
+    def _best(self, token: int, k: int) -> np.ndarray:
+        """Tokens and logits, int32 [2, k]."""
+        self._enter([token], draw=False)
+        self._wait_idle()
+        count = min(k, self.model.shape.vocab)
+        asked = [
+            operation
+            for rank in range(count)
+            for operation in (write("RANK", rank), read_next("BEST_TOKEN", 2))
+        ]
+        found = self.port.execute(asked).astype(np.uint32).reshape(count, 2).T
+        return np.stack([found[0] & (VALID - 1), found[1]]).view(np.int32)
+
     def _generate(self, prompt: list[int], count: int, sampling: Sampling) -> Iterator[int]:
         drawn: list[int] = []
         complete, resets = False, 0
@@ -413,6 +447,7 @@ class ChipDevice:
         self.port.execute(
             [
                 write("TEMPERATURE", sampling.chip_temperature(self.model)),
+                write("TOP_K", sampling.top_k),
                 write("SEED_LOW", seed & 0xFFFFFFFF),
                 write("SEED_HIGH", seed >> 32),
                 write("CONTROL", 1 << Control.LOAD_SEED),

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from sterna.device.device import Sampling, check_tokens
+from sterna.golden.best import best
 from sterna.golden.sampler import Sampler
 from sterna.golden.step import Golden
 from sterna.model.model import Model
@@ -40,10 +41,17 @@ class GoldenDevice:
         check_tokens(tokens, self.model)
         return self.golden.run(np.asarray(tokens))
 
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each."""
+        logits = self.logits(tokens)
+        found = np.array([best(row, k) for row in logits])
+        return found, np.take_along_axis(logits, found, axis=1)
+
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw tokens."""
         check_tokens(prompt, self.model)
-        sampler = Sampler(sampling.chip_temperature(self.model), sampling.chip_seed())
+        temperature = sampling.chip_temperature(self.model)
+        sampler = Sampler(temperature, sampling.chip_seed(), sampling.top_k)
         logits = self.golden.run(np.asarray(prompt))[-1]
         for number in range(count):
             token = sampler.draw(logits)

@@ -25,7 +25,7 @@ __all__ = ["Recorder", "Replay"]
 T = TypeVar("T")
 
 _FORMAT = "sterna recording"
-_VERSION = 1
+_VERSION = 2
 
 
 def _encode(array: np.ndarray) -> dict[str, Any]:
@@ -81,6 +81,13 @@ class Recorder:
         result = self.device.logits(tokens)
         self._write(call="logits", tokens=list(tokens), result=_encode(result))
         return result
+
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each."""
+        found, logits = self.device.best(tokens, k)
+        result = {"tokens": found.tolist(), "logits": _encode(logits)}
+        self._write(call="best", tokens=list(tokens), k=k, result=result)
+        return found, logits
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw tokens; written down when it ends."""
@@ -173,6 +180,17 @@ class Replay:
         check_tokens(tokens, self._model)
         shape = (len(tokens), self._model.shape.vocab)
         return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
+
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest logits after the tokens."""
+        check_tokens(tokens, self._model)
+        shape = (len(tokens), min(k, self._model.shape.vocab))
+
+        def take(result: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+            found = np.array(result["tokens"], dtype=np.int64).reshape(shape)
+            return found, _decode(result["logits"], shape)
+
+        return self._next("best", take, tokens=list(tokens), k=k)
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Yield the tokens that were drawn."""

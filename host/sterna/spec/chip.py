@@ -43,6 +43,9 @@ class ChipConfig:
         Longest row of a weight matrix; sizes the accumulators.
     max_vocab : int
         Largest vocabulary; sizes token numbers.
+    top_k : int
+        The sampler keeps so many of the largest logits, at most 16, and can draw among them; 0
+        leaves that out.
     """
 
     rows: int
@@ -60,12 +63,17 @@ class ChipConfig:
     psum_words: int
     max_columns: int
     max_vocab: int
+    top_k: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "packing" and not (type(value) is int and 1 <= value <= 1 << 24):
+            if field.name in ("packing", "top_k"):
+                continue
+            if not (type(value) is int and 1 <= value <= 1 << 24):
                 raise InputError(f"{field.name} must be an integer from 1 to 2**24, not {value!r}")
+        if not (type(self.top_k) is int and 0 <= self.top_k <= 16):
+            raise InputError(f"top_k must be an integer from 0 to 16, not {self.top_k!r}")
         if self.packing not in tuple(Packing):
             names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
             raise InputError(f"packing must be one of {names}, not {self.packing!r}")
@@ -149,6 +157,7 @@ REFERENCE = ChipConfig(
     psum_words=512,
     max_columns=512,
     max_vocab=1024,
+    top_k=4,
 )
 """256 lanes for LFE5U-85F with the whole model on chip, the configuration of the demo and of all
 figures: each RAM holds what tern-ecp5 needs of it and what its block RAMs give anyway."""

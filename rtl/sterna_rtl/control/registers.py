@@ -64,6 +64,10 @@ class Registers(Component):
         TOKEN. Follows `i` on the same clock, as `o_piece` does; valid only if there is room.
     token_room, piece_room : Signal, in
         `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`.
+    top_k, rank : Signal, out
+    ranked : View, in
+        TOP_K and RANK, and what BEST_TOKEN and BEST_LOGIT show; only if the configuration has
+        `top_k`.
     i_generated, i_logit : stream.Interface
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
@@ -86,7 +90,9 @@ class Registers(Component):
         self.config = config
         self.clock_hz = clock_hz
         self.uart_divisor = uart_divisor
-        token = Layouts(config).token
+        layouts = Layouts(config)
+        token = layouts.token
+        best = {"top_k": Out(5), "rank": Out(4), "ranked": In(layouts.ranked)}
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
@@ -96,6 +102,7 @@ class Registers(Component):
                 "tape_length": Out(24),
                 "temperature": Out(16),
                 "seed": Out(64),
+                **(best if config.top_k else {}),
                 "count": Out(16),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
@@ -150,6 +157,8 @@ class Registers(Component):
             "LOGITS": self.keep_logits,
             "UART_DIVISOR": self.divisor,
         }
+        if self.config.top_k:
+            settings |= {"TOP_K": self.top_k, "RANK": self.rank}
         constants = {
             "MAGIC": MAGIC,
             "VERSION": INTERFACE_VERSION,
@@ -204,6 +213,11 @@ class Registers(Component):
                 m.d.comb += self.i_logit.ready.eq(read)
                 with m.If(self.i_logit.valid):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
+            if self.config.top_k:
+                with case("BEST_TOKEN"):
+                    m.d.comb += value.eq(self.ranked.token | self.ranked.exists << 31)
+                with case("BEST_LOGIT"):
+                    m.d.comb += value.eq(self.ranked.logit)
             with case("MEMORY"):
                 m.d.comb += [value.eq(self.memory), self.set_position.eq(write)]
             with case("ADDRESS"):
