@@ -59,6 +59,11 @@ class Layouts:
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
         E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends.
+    target : StructLayout
+        A token whose log-probability is wanted.
+    prompt : StructLayout
+        A token to step, whether to draw after it, and its target if the configuration has
+        log-probabilities.
     part : StructLayout
         The min(R, E) logits that the sampler takes per clock, with their noise.
     candidate : StructLayout
@@ -106,6 +111,9 @@ class Layouts:
             }
         )
         self.token = unsigned(config.token_bits)
+        self.target = StructLayout({"token": self.token, "valid": 1})
+        target = {"target": self.target} if config.log_probability else {}
+        self.prompt = StructLayout({"token": self.token, "draw": 1, **target})
         lanes = min(rows, elements)
         self.part = StructLayout(
             {

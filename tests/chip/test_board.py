@@ -19,6 +19,7 @@ from sterna.device.serial_link import SerialLink
 from sterna.device.serial_port import SerialPort
 from sterna.device.state import load_state, save_state
 from sterna.errors import DeviceError, InputError
+from sterna.evaluate import evaluate
 from sterna.model.layout import lay_out
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
@@ -34,6 +35,11 @@ SAMPLING = Sampling(temperature=1.0, seed=3)
 
 def image():
     return lay_out(model_of(MODEL), config_for(CONFIG))
+
+
+def full_config():
+    """A chip with all that can be left out."""
+    return replace(config_for(CONFIG), top_k=5, log_probability=True)
 
 
 def device_on(board, baud=FASTEST, progress=None):
@@ -190,8 +196,7 @@ def test_state_moves_between_devices(flashed, tmp_path):
 def test_top_k():
     """Drawn by the chip among its largest logits: the golden tokens; the logits too."""
     model = model_of(MODEL)
-    config = replace(config_for(CONFIG), top_k=5)
-    device, golden = DirectDevice(model, config), GoldenDevice(model)
+    device, golden = DirectDevice(model, full_config()), GoldenDevice(model)
     for k in (1, 3, 5, 0):
         sampling = replace(SAMPLING, top_k=k)
         for chip in (device, golden):
@@ -211,6 +216,37 @@ def test_chip_without_top_k(flashed):
         device.generate([2], 5, replace(SAMPLING, top_k=1))
     with pytest.raises(InputError, match="its configuration has no top_k"):
         device.best([2], 1)
+    device.close()
+
+
+def test_log_probabilities():
+    """Many tokens ahead of the results, through the pins and past them: the golden bits."""
+    model = model_of(MODEL)
+    rng = np.random.default_rng(3)
+    tokens, targets = rng.integers(model.shape.vocab, size=(2, 40)).tolist()
+    golden = GoldenDevice(model)
+    expected = golden.log_probabilities(tokens, targets)
+    direct = DirectDevice(model, full_config())
+    assert np.array_equal(direct.log_probabilities(tokens, targets), expected)
+    assert np.array_equal(direct.state, golden.state)
+    drawn = [list(chip.generate([2], 5, SAMPLING)) for chip in (direct, golden)]
+    assert drawn[0] == drawn[1]
+    quality = [evaluate(chip, [tokens, targets], 99, model) for chip in (direct, golden)]
+    assert quality[0] == quality[1]
+    direct.close()
+    with running(full_config(), image()) as board:
+        device = device_on(board)
+        assert np.array_equal(device.log_probabilities(tokens, targets), expected)
+        device.close()
+
+
+def test_chip_without_log_probabilities(flashed):
+    """The host computes them from all logits."""
+    device, golden = device_on(flashed), GoldenDevice(model_of(MODEL))
+    with pytest.raises(InputError, match="does not compute log-probabilities"):
+        device.log_probabilities([2], [3])
+    ours, theirs = (evaluate(chip, [[1, 5, 9]], 9, model_of(MODEL)) for chip in (device, golden))
+    assert ours.perplexity == pytest.approx(theirs.perplexity, rel=1e-3)
     device.close()
 
 

@@ -17,6 +17,7 @@ def chip(
     vocab: int = 61,
     embedding_bits: int = 8,
     top_k: int = 0,
+    log_probability: bool = False,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
     return ChipConfig(
@@ -36,4 +37,5 @@ def chip(
         max_columns=64,
         max_vocab=vocab,
         top_k=top_k,
+        log_probability=log_probability,
     )

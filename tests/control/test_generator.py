@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, Out
 from amaranth.sim import Simulator
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import STOPS
 from sterna_rtl.control.generator import Generator
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
@@ -22,7 +22,7 @@ class Watched(Component):
     def __init__(self, config, unit=Generator):
         self.unit = unit(config)
         members = self.unit.signature.members
-        self.stepped = StructLayout({"token": config.token_bits, "draw": 1})
+        self.stepped = Layouts(config).prompt
         super().__init__(
             {
                 **{name: members[name] for name in ("i_token", "i_sampled", "o_generated")},
@@ -48,6 +48,11 @@ class Watched(Component):
             unit.stop.eq(self.stop),
             self.busy.eq(unit.busy),
         ]
+        if unit.targets:
+            target = self.o_token.payload.target
+            m.d.comb += target.valid.eq(unit.target.valid)
+            with m.If(unit.target.valid):
+                m.d.comb += target.token.eq(unit.target.token)
         m.d.sync += self.passes.eq(self.passes + unit.tokens)
         draw = Signal()
         with m.If(unit.o_token.valid & unit.o_token.ready):
@@ -70,7 +75,9 @@ def expected(prompt, sampled, count, stops):
             generated.append({"token": token, "last": last})
             if last:
                 break
-            stepped.append({"token": token, "draw": 1})
+            stepped.append({**item, "token": token, "draw": 1})
+            if "target" in item:
+                stepped[-1]["target"] = {"token": 0, "valid": 0}
             token = next(sampled)
     return stepped, generated
 
@@ -85,7 +92,7 @@ class GeneratorBench(UnitBench):
     name = "generator"
     configs = {
         "10-bits": REFERENCE,
-        "1-bit": replace(REFERENCE, max_vocab=2),
+        "1-bit": replace(REFERENCE, max_vocab=2, log_probability=False),
         "17-bits": replace(REFERENCE, max_vocab=1 << 17),
     }
     cocotb_configs = ("10-bits", "1-bit")
@@ -100,6 +107,7 @@ class GeneratorBench(UnitBench):
         "draw falls too early": broken("eq(transfers(self.i_sampled))",
             "eq(transfers(self.i_sampled)), self.draw.eq(self.draw & ~self.o_token.ready)"),
         "all tokens are drawn": broken("self.draw.eq(prompt.o.payload.draw)", "self.draw.eq(1)"),
+        "target of the prompt kept": broken("self.target.valid.eq(0)", "self.target.valid.eq(1)"),
         "passes counted twice": broken("eq(transfers(self.i_sampled))",
             "eq(self.i_sampled.ready & (self.i_sampled.valid | ~self.draw))"),
     }  # fmt: skip
@@ -124,6 +132,9 @@ class GeneratorBench(UnitBench):
                 for length in lengths
                 for n in range(length)
             ]
+            for item in prompt if config.log_probability else ():
+                valid = int(rng.integers(2))
+                item["target"] = {"token": int(rng.integers(0, 1 << bits)) * valid, "valid": valid}
             sampled = rng.integers(0, 1 << bits, 200).tolist()
             # A stop token comes about once in ten.
             for place in range(int(rng.integers(4, 12)), 200, 11):

@@ -6,7 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
-from sterna.spec.fixed import PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,
@@ -28,7 +28,11 @@ from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_c
 from tests.control.chips import chip
 from tests.control.wrap import join
 
-STREAMS = {"GENERATED": "i_generated", "LOGIT": "i_logit"}
+STREAMS = {
+    "GENERATED": "i_generated",
+    "LOGIT": "i_logit",
+    "LOG_PROBABILITY": "i_log_probability",
+}
 COMMANDS = tuple(command.name.lower() for command in Control)
 STROBES = StructLayout(
     {
@@ -103,6 +107,8 @@ class Observed(Component):
         request = self.request.payload
         held = Signal()
         for name, port in STREAMS.items():
+            if not hasattr(self, port):
+                continue
             with m.If(request.waits & (request.request.address == REGISTERS[name].address)):
                 m.d.comb += held.eq(~getattr(self, port).valid)
         m.d.comb += [
@@ -154,6 +160,8 @@ class Host:
             # Left out of a chip they read as 0.
             "TOP_K": 31 if config.top_k else 0,
             "RANK": 15 if config.top_k else 0,
+            "LOG_SCALE": (1 << LOG_SCALE_BITS) - 1 if config.log_probability else 0,
+            "TARGET": VALID | (1 << bits) - 1 if config.log_probability else 0,
         }
         digest = int(config.digest, 16)
         self.values = {
@@ -169,7 +177,8 @@ class Host:
             "CONTROL": 0,
             "TOKEN": 0,
             "CHECK": 0,
-            # Read-only, left out.
+            # Left out.
+            "LOG_PROBABILITY": 0,
             "BEST_TOKEN": 0,
             "BEST_LOGIT": 0,
         }
@@ -205,7 +214,9 @@ class Host:
             self.values["BEST_TOKEN"] = VALID * exists | token
             self.values["BEST_LOGIT"] = logit % (1 << 32)
         self.requests = []
-        inputs = ("i_generated", "i_logit", "i_piece")
+        inputs = ["i_generated", "i_logit", "i_piece"]
+        if self.config.log_probability:
+            inputs.append("i_log_probability")
         outputs = ("o", "o_token", "o_piece", "strobes")
         self.inputs = {port: [] for port in inputs}
         self.outputs = {port: [] for port in outputs}
@@ -218,7 +229,7 @@ class Host:
         """Read a register; a stream behind it holds an item unless it is said to be empty."""
         data = int(self.rng.integers(1 << 32))
         self._request(0, REGISTERS[name].address, data, not empty)
-        if name in STREAMS:
+        if STREAMS.get(name) in self.inputs:
             value = 0 if empty else self._next(name)
         elif name == "DATA":
             value = int(self.rng.integers(1 << 32))
@@ -235,6 +246,11 @@ class Host:
             last = int(self.rng.integers(2))
             self.inputs["i_generated"].append({"token": token, "last": last})
             return VALID | LAST * last | token
+        if name == "LOG_PROBABILITY":
+            half = 1 << LOG_PROBABILITY_BITS - 1
+            number = int(self.rng.integers(-half, half))
+            self.inputs["i_log_probability"].append(number)
+            return VALID | number % (2 * half)
         logit = int(self.rng.integers(-(1 << PRE_BITS - 1), 1 << PRE_BITS - 1))
         self.inputs["i_logit"].append(logit)
         return VALID | logit & (1 << PRE_BITS) - 1
@@ -260,7 +276,11 @@ class Host:
             )
         elif name == "TOKEN":
             token = data % (1 << self.config.token_bits)
-            self.outputs["o_token"].append({"token": token, "draw": data >> 31})
+            item = {"token": token, "draw": data >> 31}
+            if self.config.log_probability:
+                target = self.values["TARGET"]
+                item["target"] = {"token": target % VALID, "valid": target >> 31}
+            self.outputs["o_token"].append(item)
         elif name == "DATA":
             self.outputs["o_piece"].append({"read": 0, "data": data})
         if name in self.masks:
@@ -280,6 +300,8 @@ class Host:
         stops = [values[f"STOP_{number}"] for number in range(STOPS)]
         token = (1 << self.config.token_bits) - 1
         best = {"top_k": values["TOP_K"], "rank": values["RANK"]} if self.config.top_k else {}
+        if self.config.log_probability:
+            best["log_scale"] = values["LOG_SCALE"]
         return Case(
             {"request": self.requests, **self.inputs},
             self.outputs,
@@ -303,7 +325,7 @@ class RegistersBench(UnitBench):
     """All registers of `REGISTERS`, whatever they are: read, written, read again."""
 
     name = "registers"
-    configs = {"vocab-61": chip(vocab=61, top_k=5), "vocab-2": chip(vocab=2)}
+    configs = {"vocab-61": chip(vocab=61, top_k=5, log_probability=True), "vocab-2": chip(vocab=2)}
     bugs = {
         "one register for two settings": broken('"COUNT": self.count', '"COUNT": self.temperature'),
         "halves of the seed swapped": broken(
@@ -318,6 +340,7 @@ class RegistersBench(UnitBench):
         "logit without its sign": broken(
             "value.eq(self.ranked.logit)", "value.eq(self.ranked.token)"
         ),
+        "target not used": broken("payload.target.eq(target)", "payload.target.eq(0)"),
         "the last token is not marked": broken("token.last << 30 |", ""),
         "logit without its mark": broken("C(0, 15), C(1, 1)", "C(0, 16)"),
         "reads take tokens of other registers": broken(

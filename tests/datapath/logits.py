@@ -21,7 +21,7 @@ def chip(rows: int, elements: int, max_vocab: int = 1024, **fields: int) -> Chip
         columns=8 * elements,
         elements=elements,
         max_vocab=max_vocab,
-        **{"top_k": 0, **fields},
+        **{"top_k": 0, "log_probability": False, **fields},
     )
 
 

@@ -213,3 +213,40 @@ def test_contract():
     )
     bug = broken("with m.Elif(self.o_token.ready):", "with m.Else():")
     check_contract(lambda: Seeded(config), contract, {"token not held": lambda: bug(config)})
+
+
+@pytest.mark.parametrize("top_k", [0, 4])
+def test_draws_are_the_golden_ones(top_k):
+    """A hundred draws from the same six logits; tests/golden shows that these are samples."""
+    config = chip(2, 4, max_vocab=8, top_k=4)
+    dut = Seeded(config)
+    rng = np.random.default_rng(9)
+    logits = np.array([256, 0, -256, 128, 64, 200])
+    state = golden.Sampler(temperature=256, seed=1, top_k=top_k)
+    expected = [state.draw(logits) for _ in range(100)]
+    tokens = []
+
+    async def give(ctx):
+        for _ in expected:
+            for beat in beats(logits, config.elements, rng):
+                ctx.set(dut.i_logits.valid, 1)
+                ctx.set(dut.i_logits.payload, {**beat, "values": beat["values"].tolist()})
+                await ctx.tick().until(dut.i_logits.ready)
+        ctx.set(dut.i_logits.valid, 0)
+
+    async def take(ctx):
+        ctx.set(dut.temperature, state.temperature)
+        ctx.set(dut.among, top_k)
+        ctx.set(dut.draw, 1)
+        ctx.set(dut.o_token.ready, 1)
+        for _ in expected:
+            *_, token = await ctx.tick().sample(dut.o_token.payload).until(dut.o_token.valid)
+            tokens.append(token)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(give)
+    simulator.add_testbench(take)
+    simulator.run()
+    assert tokens == expected
+    assert len(set(tokens)) == (top_k or len(logits))

@@ -13,7 +13,7 @@ from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.trits import Packing
 
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
-SIZES = [name for name in NAMES if name not in ("packing", "top_k")]
+SIZES = [name for name in NAMES if name not in ("packing", "top_k", "log_probability")]
 DEPTHS = [name for name in NAMES if name.endswith("_words")]
 
 
@@ -31,6 +31,7 @@ def configs(draw):
         max_columns=draw(st.integers(1, 1 << 16)),
         max_vocab=draw(st.integers(1, 1 << 24)),
         top_k=draw(st.integers(0, 16)),
+        log_probability=draw(st.booleans()),
         **depths,
     )
 
@@ -63,6 +64,8 @@ def test_digest_tells_any_two_apart(config, name):
         other[name] = 12 - other[name]
     elif name in ("rows", "elements", "columns"):
         other[name] *= 2
+    elif name == "log_probability":
+        other[name] = not other[name]
     elif name == "top_k":
         other[name] = 16 - other[name]
     else:
@@ -102,6 +105,7 @@ def test_numbers_out_of_range_are_refused_by_name(name, value):
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
         ({"top_k": 17}, "top_k must be an integer from 0 to 16, not 17"),
         ({"top_k": -1}, "top_k must be an integer from 0 to 16, not -1"),
+        ({"log_probability": 1}, "log_probability must be true or false, not 1"),
         ({"top_k": True}, "top_k must be an integer from 0 to 16, not True"),
     ],
 )

@@ -45,7 +45,14 @@ def evaluate_command(
         Path | None,
         typer.Option(help="checkpoint to compare with in float64, instead of the model file's own"),
     ] = None,
-    no_reference: Annotated[bool, typer.Option("--no-reference", help="compare nothing")] = False,
+    no_reference: Annotated[
+        bool,
+        typer.Option(
+            "--no-reference",
+            help="compare nothing; then the device computes the log-probabilities itself, and not "
+            "all logits must be read",
+        ),
+    ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="run the reference in float16 too, as people do")
     ] = False,

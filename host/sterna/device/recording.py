@@ -82,6 +82,17 @@ class Recorder:
         self._write(call="logits", tokens=list(tokens), result=_encode(result))
         return result
 
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the log-probability of each one's target."""
+        result = self.device.log_probabilities(tokens, targets)
+        self._write(
+            call="log-probabilities",
+            tokens=list(tokens),
+            targets=list(targets),
+            result=result.tolist(),
+        )
+        return result
+
     def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Step the tokens; return the largest logits after each."""
         found, logits = self.device.best(tokens, k)
@@ -180,6 +191,16 @@ class Replay:
         check_tokens(tokens, self._model)
         shape = (len(tokens), self._model.shape.vocab)
         return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
+
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Return the log-probabilities that the device computed."""
+        check_tokens(tokens, self._model)
+
+        def take(result: list[int]) -> np.ndarray:
+            return np.array(result, dtype=np.int64).reshape(len(tokens))
+
+        asked = {"tokens": list(tokens), "targets": list(targets)}
+        return self._next("log-probabilities", take, **asked)
 
     def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the largest logits after the tokens."""

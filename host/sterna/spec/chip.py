@@ -46,6 +46,8 @@ class ChipConfig:
     top_k : int
         The sampler keeps so many of the largest logits, at most 16, and can draw among them; 0
         leaves that out.
+    log_probability : bool
+        The sampler computes the log-probability of a token that the host names.
     """
 
     rows: int
@@ -64,16 +66,19 @@ class ChipConfig:
     max_columns: int
     max_vocab: int
     top_k: int = 0
+    log_probability: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("packing", "top_k"):
+            if field.name in ("packing", "top_k", "log_probability"):
                 continue
             if not (type(value) is int and 1 <= value <= 1 << 24):
                 raise InputError(f"{field.name} must be an integer from 1 to 2**24, not {value!r}")
         if not (type(self.top_k) is int and 0 <= self.top_k <= 16):
             raise InputError(f"top_k must be an integer from 0 to 16, not {self.top_k!r}")
+        if not isinstance(self.log_probability, bool):
+            raise InputError(f"log_probability must be true or false, not {self.log_probability!r}")
         if self.packing not in tuple(Packing):
             names = ", ".join(f"{packing.value} ({packing.name})" for packing in Packing)
             raise InputError(f"packing must be one of {names}, not {self.packing!r}")
@@ -158,6 +163,7 @@ REFERENCE = ChipConfig(
     max_columns=512,
     max_vocab=1024,
     top_k=4,
+    log_probability=True,
 )
 """256 lanes for LFE5U-85F with the whole model on chip, the configuration of the demo and of all
 figures: each RAM holds what tern-ecp5 needs of it and what its block RAMs give anyway."""

@@ -34,8 +34,8 @@ WAIT_CLOCKS = 4096
 """So long does a write to TOKEN or DATA wait for room; then it is refused and has no effect."""
 
 VALID = 1 << 31
-"""TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
-use. BEST_TOKEN: there are so many."""
+"""TOKEN: draw a token after this one. GENERATED, LOGIT, LOG_PROBABILITY: the register held
+something. STOP, TARGET: in use. BEST_TOKEN: there are so many."""
 
 LAST = 1 << 30
 """GENERATED: the last token of this generation."""
@@ -127,6 +127,9 @@ def _registers() -> dict[str, Register]:
         ("RANK", "rw", "place of what the next two show, 0 is the largest; only if top_k is not 0"),
         ("BEST_TOKEN", "r", "token of one of the last pass's largest logits; bit 31: it exists"),
         ("BEST_LOGIT", "r", "its logit, signed"),
+        ("LOG_SCALE", "rw", "log2(e) * 2**(26 - fraction bits of the logits), rounded"),
+        ("TARGET", "rw", "token whose log-probability is wanted after each TOKEN; bit 31: one is"),
+        ("LOG_PROBABILITY", "r", "next one, log2, 26 bits signed; bit 31: there was one"),
         ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),
         ("ADDRESS", "rw", "its next word; counts up with each whole word"),
         ("DATA", "rw", "its next 32 bits; read while TAPE_LENGTH is 0, or STATE while idle"),

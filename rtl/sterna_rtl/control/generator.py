@@ -47,6 +47,9 @@ class Generator(Component):
         One token for each pass, at its end.
     draw : Signal, out
         High during passes whose token counts, from `o_token` to `i_sampled`.
+    target : View, out
+        Held during each pass: what came with its token; none with tokens of the chip's own. Only
+        if the configuration has log-probabilities.
     o_generated : stream.Interface
         Tokens drawn; 16 wait here, and the next pass does not begin if there are more.
     busy : Signal, out
@@ -60,8 +63,9 @@ class Generator(Component):
     """
 
     def __init__(self, config: ChipConfig) -> None:
-        self.token = Layouts(config).token
-        self.prompt = StructLayout({"token": self.token, "draw": 1})
+        layouts = Layouts(config)
+        self.token, self.prompt = layouts.token, layouts.prompt
+        self.targets = config.log_probability
         self.generated = StructLayout({"token": self.token, "last": 1})
         stop = StructLayout({"token": self.token, "valid": 1})
         super().__init__(
@@ -73,6 +77,7 @@ class Generator(Component):
                 "o_token": Out(stream.Signature(self.token)),
                 "i_sampled": In(stream.Signature(self.token)),
                 "draw": Out(1),
+                **({"target": Out(layouts.target)} if self.targets else {}),
                 "o_generated": Out(stream.Signature(self.generated)),
                 "busy": Out(1),
                 "tokens": Out(1),
@@ -107,6 +112,8 @@ class Generator(Component):
                         self.draw.eq(prompt.o.payload.draw),
                         left.eq(self.count),
                     ]
+                    if self.targets:
+                        m.d.sync += self.target.eq(prompt.o.payload.target)
                     m.next = "FEED"
             with m.State("FEED"):
                 m.d.comb += self.o_token.valid.eq(1)
@@ -115,6 +122,8 @@ class Generator(Component):
             with m.State("PASS"):
                 m.d.comb += self.i_sampled.ready.eq(1)
                 with m.If(self.i_sampled.valid):
+                    if self.targets:
+                        m.d.sync += self.target.valid.eq(0)
                     with m.If(self.draw):
                         m.d.sync += token.eq(self.i_sampled.payload)
                         m.next = "DRAWN"

@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,
@@ -68,6 +68,9 @@ class Registers(Component):
     ranked : View, in
         TOP_K and RANK, and what BEST_TOKEN and BEST_LOGIT show; only if the configuration has
         `top_k`.
+    log_scale : Signal, out
+    i_log_probability : stream.Interface
+        LOG_SCALE and LOG_PROBABILITY; only if the configuration has them. TARGET goes with TOKEN.
     i_generated, i_logit : stream.Interface
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
@@ -92,6 +95,10 @@ class Registers(Component):
         self.uart_divisor = uart_divisor
         layouts = Layouts(config)
         token = layouts.token
+        log_probability = {
+            "log_scale": Out(LOG_SCALE_BITS),
+            "i_log_probability": In(stream.Signature(signed(LOG_PROBABILITY_BITS))),
+        }
         best = {"top_k": Out(5), "rank": Out(4), "ranked": In(layouts.ranked)}
         super().__init__(
             {
@@ -103,6 +110,7 @@ class Registers(Component):
                 "temperature": Out(16),
                 "seed": Out(64),
                 **(best if config.top_k else {}),
+                **(log_probability if config.log_probability else {}),
                 "count": Out(16),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
@@ -115,7 +123,7 @@ class Registers(Component):
                 "check_pieces": Out(32),
                 "checking": In(1),
                 "checksum": In(32),
-                "o_token": Out(stream.Signature(StructLayout({"token": token, "draw": 1}))),
+                "o_token": Out(stream.Signature(layouts.prompt)),
                 "token_room": In(1),
                 "i_generated": In(stream.Signature(StructLayout({"token": token, "last": 1}))),
                 "i_logit": In(stream.Signature(signed(PRE_BITS))),
@@ -148,6 +156,7 @@ class Registers(Component):
         with m.If(read & done):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(value)]
 
+        target = Signal(Layouts(self.config).target)
         settings = {
             "TAPE_LENGTH": self.tape_length,
             "TEMPERATURE": self.temperature,
@@ -159,6 +168,8 @@ class Registers(Component):
         }
         if self.config.top_k:
             settings |= {"TOP_K": self.top_k, "RANK": self.rank}
+        if self.config.log_probability:
+            settings["LOG_SCALE"] = self.log_scale
         constants = {
             "MAGIC": MAGIC,
             "VERSION": INTERFACE_VERSION,
@@ -218,6 +229,19 @@ class Registers(Component):
                     m.d.comb += value.eq(self.ranked.token | self.ranked.exists << 31)
                 with case("BEST_LOGIT"):
                     m.d.comb += value.eq(self.ranked.logit)
+            if self.config.log_probability:
+                with case("TARGET"):
+                    m.d.comb += value.eq(target.token | target.valid << 31)
+                    with m.If(write):
+                        m.d.sync += [
+                            target.token.eq(request.data),
+                            target.valid.eq(request.data[31]),
+                        ]
+                with case("LOG_PROBABILITY"):
+                    m.d.comb += self.i_log_probability.ready.eq(read)
+                    with m.If(self.i_log_probability.valid):
+                        bits = self.i_log_probability.payload.as_unsigned()
+                        m.d.comb += value.eq(bits | 1 << 31)
             with case("MEMORY"):
                 m.d.comb += [value.eq(self.memory), self.set_position.eq(write)]
             with case("ADDRESS"):
@@ -234,6 +258,8 @@ class Registers(Component):
             self.o_token.payload.token.eq(request.data),
             self.o_token.payload.draw.eq(request.data[31]),
         ]
+        if self.config.log_probability:
+            m.d.comb += self.o_token.payload.target.eq(target)
         self._position(m, request, write)
         return m
 

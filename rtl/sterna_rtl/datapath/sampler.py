@@ -8,13 +8,14 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import PRE_BITS, TEMPERATURE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS, TEMPERATURE_BITS
 from sterna.spec.tables import GUMBEL_FRACTION
 from sterna_rtl.arith.gumbel import GUMBEL_BITS
 from sterna_rtl.arith.largest import Largest
 from sterna_rtl.arith.xorshift import next_draw
 from sterna_rtl.datapath.best import Best
 from sterna_rtl.datapath.choice import Choice
+from sterna_rtl.datapath.log_probability import LogProbability
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
@@ -37,7 +38,8 @@ class Sampler(Component):
     compared with the best so far as it comes.
 
     With `top_k` the largest score among so many of the largest logits wins, if the chip's
-    configuration has them: `Best` finds these logits, `Choice` draws among them.
+    configuration has them: `Best` finds these logits, `Choice` draws among them. `LogProbability`
+    is a part that can be left out too.
 
     Parameters
     ----------
@@ -62,6 +64,9 @@ class Sampler(Component):
         the next two.
     rank, ranked : in, out
         See `Choice`.
+    target, scale : in
+    o_log_probability : stream.Interface
+        See `LogProbability`; only if the configuration has it.
     busy : Signal, out
         The largest logits are being found, maybe after the token has been given.
     o_token : stream.Interface
@@ -95,10 +100,17 @@ class Sampler(Component):
         }
         self.best = Best(config) if config.top_k else None
         self.choice = Choice(config) if config.top_k else None
+        log_probability = {
+            "target": In(self.layouts.target),
+            "scale": In(LOG_SCALE_BITS),
+            "o_log_probability": Out(stream.Signature(signed(LOG_PROBABILITY_BITS))),
+        }
+        self.log_probability = LogProbability(config) if config.log_probability else None
         super().__init__(
             {
                 "i_logits": In(stream.Signature(self.layouts.logits)),
                 **(among_best if config.top_k else {}),
+                **(log_probability if config.log_probability else {}),
                 "temperature": In(TEMPERATURE_BITS),
                 "seed": In(64),
                 "load_seed": In(1),
@@ -121,7 +133,7 @@ class Sampler(Component):
         number = Signal(range(parts))
         final = number == parts - 1
         issue, load, done = Signal(), Signal(), Signal()
-        ready = Signal(init=1)  # of whoever else takes the parts
+        ready = [Const(1)]  # of the units that take the parts too
         part = Signal(self.layouts.part)
         flags = Signal(_FLAGS)
         m.d.sync += load.eq(self.load_seed)
@@ -157,9 +169,25 @@ class Sampler(Component):
         if self.best is None:
             self._give(m, token, done)
         else:
-            self._among_best(m, part, issue, token, done, ready)
+            self._among_best(m, part, issue, token, done)
+            ready.append(self.best.i.ready)
+        if self.log_probability is not None:
+            m.submodules.log_probability = log_probability = self.log_probability
+            connect_stream(m, log_probability.o, self.o_log_probability)
+            m.d.comb += [
+                log_probability.i.payload.eq(part),
+                log_probability.i.valid.eq(issue),
+                log_probability.target.eq(self.target),
+                log_probability.scale.eq(self.scale),
+            ]
+            ready.append(log_probability.i.ready)
         m.d.comb += issue.eq(
-            logits.o.valid & noise.o.valid & ready & ~load & ~finishing & ~self.o_token.valid
+            logits.o.valid
+            & noise.o.valid
+            & Cat(ready).all()
+            & ~load
+            & ~finishing
+            & ~self.o_token.valid
         )
 
         # The noise of a pass that has begun must stay.
@@ -215,16 +243,13 @@ class Sampler(Component):
         with m.Elif(self.o_token.ready):
             m.d.sync += self.o_token.valid.eq(0)
 
-    def _among_best(
-        self, m: Module, part, issue: Signal, token: Signal, done: Signal, ready: Signal
-    ) -> None:
+    def _among_best(self, m: Module, part, issue: Signal, token: Signal, done: Signal) -> None:
         """Take the token from the largest logits if `top_k` says so."""
         m.submodules.best, m.submodules.choice = best, choice = self.best, self.choice
         connect_stream(m, best.o, choice.i)
         m.d.comb += [
             best.i.payload.eq(part),
             best.i.valid.eq(issue),
-            ready.eq(best.i.ready),
             choice.temperature.eq(self.temperature),
             choice.count.eq(self.top_k),
             choice.rank.eq(self.rank),
