@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from json import dumps
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sterna.cli.options import DeviceOption, JsonOption, ModelOption, load_model, opened, print_json
+from sterna.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    check_output,
+    load_model,
+    opened,
+    print_json,
+)
 from sterna.cli.progress import showing
 from sterna.device.chip import ChipDevice
-from sterna.device.device import Sampling
+from sterna.device.device import Device, Sampling
 from sterna.errors import InputError
 from sterna.figures import measure_speed
+from sterna.files import whole_file
+from sterna.trace import Watched, timeline
 
 __all__ = ["bench_command"]
 
@@ -25,11 +37,18 @@ def bench_command(
     load: Annotated[
         bool, typer.Option("--load", help="write all memories first, and time that too")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="file for a timeline of all units, for Perfetto; take a small -n"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw tokens at temperature 1 from token 0 on, and print what it took."""
     loaded = load_model(model)
+    if trace:
+        check_output(trace)
     with opened(device, loaded) as chip:
+        watched = _watched(chip, device) if trace else None
         facts = {}
         if load:
             if not isinstance(chip, ChipDevice):
@@ -41,10 +60,17 @@ def bench_command(
             facts = {"loaded_bytes": size, "load_seconds": seconds}
         with showing("tokens") as tell:
             before, start = chip.counters(), time.perf_counter()
+            if watched:
+                watched[1].watch()
             for number, _ in enumerate(chip.generate([0], count, Sampling(temperature=1.0))):
                 tell("tokens", number, count)
             seconds = time.perf_counter() - start
         speed = measure_speed(chip, loaded, before, chip.counters(), seconds)
+        if trace and watched:
+            traced, port = watched
+            events = timeline(port.seen(), traced.image, loaded, traced.config)
+            with whole_file(trace) as file:
+                file.write(dumps(events).encode())
     facts = {**asdict(speed), **facts}
     if json:
         print_json(facts)
@@ -52,3 +78,10 @@ def bench_command(
     for name, value in facts.items():
         if value is not None:
             print(f"{name:25} {value:.6g}" if isinstance(value, float) else f"{name:25} {value}")
+
+
+def _watched(chip: Device, name: str) -> tuple[ChipDevice, Watched]:
+    """A chip and its port, behind which every clock can be watched."""
+    if isinstance(chip, ChipDevice) and isinstance(chip.port, Watched):
+        return chip, chip.port
+    raise InputError(f"--trace watches every clock, which only sim:direct allows, not {name}")
