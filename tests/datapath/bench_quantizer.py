@@ -265,11 +265,6 @@ class QuantizerBench(UnitBench):
             ("reads while results come", "read.quantise.eq(free & room)", "read.quantise.eq(room)"),
             ("no credits", "return room != 0,", "return C(1),"),
             ("a short queue", "activations, _QUEUE)", "activations, _QUEUE - 2)"),
-            (
-                "reciprocal of the next job",
-                "return room != 0, quantises.any()",
-                "return room != 0, C(0)",
-            ),
             ("reciprocal too late", "_SCALED + (self.config.slots > 1)", "_SCALED"),
             ("a slow barrier", "with m.If(wait == 1):", "with m.If(wait == 0):"),
             (
@@ -295,11 +290,6 @@ class QuantizerBench(UnitBench):
                 "unsigned products",
                 "self.statistics.products[index], places",
                 "abs(self.statistics.products[index]), places",
-            ),
-            (
-                "places of the next vector",
-                "with m.If(transfers(largest)):",
-                "with m.If(largest.valid):",
             ),
             ("sums taken by any job", "transfers(request) & fresh", "transfers(request)"),
             ("job ends unasked", "self.i_job.ready.eq(~asks)", "self.i_job.ready.eq(1)"),
