@@ -27,8 +27,8 @@ class TapeReader(Component):
     ----------
     config : ChipConfig
     bank_words : int
-        Words of a bank, a power of two; by default the deepest shape of an ECP5 block RAM that
-        still has the ninth bit of each byte (2048 x 9).
+        Words of a bank, a power of two and at least 4; by default the deepest shape of an ECP5
+        block RAM that still has the ninth bit of each byte (2048 x 9).
 
     Attributes
     ----------
@@ -56,17 +56,18 @@ class TapeReader(Component):
         through one gate each.
 
     Resources
-        6144 words of 430 bits are 144 block RAMs of ECP5, as many as the bits need. Each bank has
+        5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. Each bank has
         a register of its own, which a block RAM can take in; if there are several banks, a
-        multiplexer and another register follow.
+        multiplexer and another register follow. Three quarters of a bank after whole ones become
+        two banks, a half and a quarter: as one they would be put together from block RAMs of a
+        quarter, with a multiplexer before the register.
     """
 
     def __init__(self, config: ChipConfig, bank_words: int = 2048) -> None:
-        if bank_words < 1 or bank_words & (bank_words - 1):
-            raise ValueError(f"bank_words must be a power of two, not {bank_words}")
+        if bank_words < 4 or bank_words & (bank_words - 1):
+            raise ValueError(f"bank_words must be a power of two, at least 4, not {bank_words}")
         self.config = config
         self.bank_words = bank_words
-        self._bank_bits = exact_log2(bank_words)
         depth, word = config.tape_words, Layouts(config).word
         super().__init__(
             {
@@ -105,7 +106,7 @@ class TapeReader(Component):
         if len(banks) == 1:
             m.d.comb += self.o.payload.eq(banks[0])
         else:
-            number = [place[self._bank_bits :]]
+            number = [self._bank_number(place)]
             for stage in (0, 1):
                 number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
                 with m.If(load[stage]):
@@ -153,14 +154,12 @@ class TapeReader(Component):
     def _banks(self, m: Module, address: Value, load: list[Signal]) -> list[Signal]:
         """Build the RAMs; return the register behind each."""
         words = []
-        for index, first in enumerate(range(0, self.config.tape_words, self.bank_words)):
-            depth = min(self.bank_words, self.config.tape_words - first)
+        number = self._bank_number(self.write.address)
+        for index, depth in enumerate(self._depths()):
             m.submodules[f"bank_{index}"] = bank = Ram(depth, self.o.payload.shape())
             word = Signal.like(self.o.payload, name=f"word_{index}", reset_less=True)
             m.d.comb += [
-                bank.write.enable.eq(
-                    self.write.enable & (self.write.address[self._bank_bits :] == index)
-                ),
+                bank.write.enable.eq(self.write.enable & (number == index)),
                 bank.write.address.eq(self.write.address),
                 bank.write.data.eq(self.write.data),
                 bank.read.address.eq(address),
@@ -170,3 +169,20 @@ class TapeReader(Component):
                 m.d.sync += word.eq(bank.read.data)
             words.append(word)
         return words
+
+    def _depths(self) -> list[int]:
+        """Return the words of each bank."""
+        whole, rest = divmod(self.config.tape_words, self.bank_words)
+        half = self.bank_words // 2
+        if whole and half < rest <= half * 3 // 2:
+            return [self.bank_words] * whole + [half, rest - half]
+        return [self.bank_words] * whole + [rest] * (rest > 0)
+
+    def _bank_number(self, address: Value) -> Value:
+        """Return the bank of an address; within it, the address's low bits count."""
+        bits = exact_log2(self.bank_words)
+        number = address[bits:]
+        depths = self._depths()
+        if self.bank_words // 2 in depths[:-1]:
+            number += (number == len(depths) - 2) & address[bits - 1]
+        return number
