@@ -22,8 +22,8 @@ from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.family.ecp5 import global_net
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.regroup import Regroup
+from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
 from sterna_rtl.tape.ring import TapeRing
@@ -81,9 +81,9 @@ class Chip(Component):
         self.banks = Banks(config)
         # Token side, in the order of the data path.
         self.source = TapeRing(config) if config.ring_words else TapeReader(config)
-        # Between the engine's `ready` and the enables of all the tape's block RAMs.
-        self.words = Queue(Layouts(config).word, 2)
         self.sequencer = Sequencer(config)
+        # Between the engine's `ready` and the reader's queue.
+        self.words = Skid(Layouts(config).word)
         self.unpacker = Unpacker(config)
         self.engine = TernaryEngine(config)
         self.regroup = Regroup(config)
@@ -103,7 +103,7 @@ class Chip(Component):
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
-            "words", "sequencer", "unpacker", "engine", "regroup", "epilogue", "quantizer",
+            "sequencer", "words", "unpacker", "engine", "regroup", "epilogue", "quantizer",
             "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
@@ -140,8 +140,9 @@ class Chip(Component):
         connect(m, loader.embedding, self.embedding.write)
         connect(m, loader.embedding_read, self.embedding.read)
         banks = self.banks
+        # A clock late: a token needs longer than that to reach a bank, and the host to see the end.
+        m.d.sync += banks.host.eq(~self.generator.busy)
         m.d.comb += [
-            banks.host.eq(~self.generator.busy),
             banks.embedding_reads.eq(self.embedding.reads),
             self.embedding.wait.eq(self.epilogue.o_results.valid),
             banks.epilogue_reads.eq(self.epilogue.vector_reads),
@@ -163,22 +164,21 @@ class Chip(Component):
                 connect_stream(m, self.loader.o_word, source.i)
             m.d.comb += self.restart.eq(source.restart)
             connect_stream(m, sequencer.o_play, source.i_play)
-            connect_stream(m, source.o, self.words.i)
+            connect_stream(m, source.o, sequencer.i)
         else:
             connect(m, self.loader.tape, source.write)
             connect(m, self.loader.tape_read, source.read)
             m.d.comb += [source.length.eq(length), source.idle.eq(~on_chip)]
-            # The reader's register may hold what the loader has read.
             with m.If(on_chip):
-                connect_stream(m, source.o, self.words.i)
+                connect_stream(m, source.o, sequencer.i)
                 connect_stream(m, sequencer.o_play, source.i_play)
             with m.Else():
-                connect_stream(m, self.loader.o_word, self.words.i)
+                connect_stream(m, self.loader.o_word, sequencer.i)
                 m.d.comb += sequencer.o_play.ready.eq(1)
-        connect_stream(m, self.words.o, sequencer.i)
         connect_stream(m, self.generator.o_pass, sequencer.i_pass)
         connect_stream(m, self.sequencer.o_sampler, self.sampler.i_job)
-        connect_stream(m, self.sequencer.o, self.unpacker.i)
+        connect_stream(m, self.sequencer.o, self.words.i)
+        connect_stream(m, self.words.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
         connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)
         connect_stream(m, self.sequencer.o_engine, self.engine.i_job)

@@ -7,7 +7,7 @@ from amaranth import *
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.tape.reader import TapeReader
 from sterna_rtl.tape.unpack import Unpacker
@@ -38,7 +38,7 @@ class EngineAlone(Elaboratable):
         m.submodules.reader = reader = TapeReader(self.config)
         m.submodules.unpacker = unpacker = Unpacker(self.config)
         m.submodules.engine = engine = TernaryEngine(self.config)
-        m.submodules.words = words = Queue(Layouts(self.config).word, 2)  # as in the chip
+        m.submodules.words = words = Skid(Layouts(self.config).word)  # as in the chip
         connect_stream(m, reader.o, words.i)
         connect_stream(m, words.o, unpacker.i)
         connect_stream(m, unpacker.o, engine.i_weights)

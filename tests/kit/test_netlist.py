@@ -35,7 +35,6 @@ class Design(Elaboratable):
             ram.write.address.eq(i["address"]),
             ram.write.data.eq(i["piece"]),
             ram.read.address.eq(i["address"] ^ 1),
-            ram.read_enable.eq(i["enable"]),
         ]
         with m.If(i["piece"][0]):
             m.d.sync += byte.eq(ram.read.data)

@@ -82,10 +82,14 @@ class Queue(Component):
         return m
 
     def _rows(self, m: Module, store: Signal, more: Signal):
-        """Build the rows behind the output register; return the oldest of them."""
+        """Build the rows behind the output register; return the oldest of them.
+
+        The next free row takes whatever comes, item or not; only `store` counts it. So neither
+        `o.ready` nor `i.valid` has to reach as many enables as a row has bits.
+        """
         if self.depth == 2:
             waiting = Signal(self.shape, reset_less=True)
-            with m.If(store):
+            with m.If(self.i.ready):
                 m.d.sync += waiting.eq(self.i.payload)
             return waiting
 
@@ -93,7 +97,7 @@ class Queue(Component):
         bits = ceil_log2(self.depth - 1)
         m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=1 << bits, init=[])
         write, read = rows.write_port(), rows.read_port(domain="comb")
-        m.d.comb += [write.en.eq(store), write.data.eq(self.i.payload)]
+        m.d.comb += [write.en.eq(self.i.ready), write.data.eq(self.i.payload)]
         m.d.sync += write.addr.eq(write.addr + store)
         m.d.sync += read.addr.eq(read.addr + (more & can_load(self.o)))
         return read.data

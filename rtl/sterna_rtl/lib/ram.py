@@ -32,8 +32,6 @@ class Ram(Component):
     Attributes
     ----------
     read : ReadPort
-    read_enable : Signal, in
-        Low: `read.data` stays as it is. High if it is not connected.
     write : WritePort
 
     Latency
@@ -46,7 +44,6 @@ class Ram(Component):
         super().__init__(
             {
                 "read": In(ReadPort(depth, shape)),
-                "read_enable": In(1, init=1),
                 "write": In(WritePort(depth, shape)),
             }
         )
@@ -70,6 +67,5 @@ class Ram(Component):
             read.addr.eq(self.read.address),
             self.read.data.eq(data),
         ]
-        with m.If(self.read_enable):
-            m.d.sync += data.eq(read.data)
+        m.d.sync += data.eq(read.data)
         return m

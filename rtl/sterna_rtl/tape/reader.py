@@ -49,11 +49,14 @@ class TapeReader(Component):
         Tape words. Registered.
 
     Latency
-        From a play to its first word: 4 clocks, 5 if the tape has several banks.
+        From a play to its first word: 5 clocks, 6 if the tape has several banks.
 
     Throughput
-        1 word per clock, also from play to play. `o.ready` reaches the enables of all stages,
-        through one gate each.
+        1 word per clock, also from play to play.
+
+    Backpressure
+        A word is read only if the queue has room for it and for all in flight, so that nothing
+        behind the RAMs ever stops: `o.ready` goes no further than the queue.
 
     Resources
         5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. Each bank has
@@ -89,40 +92,39 @@ class TapeReader(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         reads = Signal()  # a word is to be read
-        # Stage 0 is the RAMs' output, stage 1 the banks' registers, stage 2 behind the multiplexer.
-        valid = [Signal(name=f"valid_{stage}") for stage in range(self.latency)]
-        load = [Signal(name=f"load_{stage}") for stage in range(self.latency)]
-        for stage, (holds, loads) in enumerate(zip(valid, load, strict=True)):
-            # A stage moves on if it or any after it has a gap: no ripple from stage to stage.
-            m.d.comb += loads.eq(self.o.ready | ~Cat(valid[stage:]).all())
-            with m.If(loads):
-                m.d.sync += holds.eq(valid[stage - 1] if stage else reads)
-        m.d.comb += self.o.valid.eq(valid[-1])
+        depth = self.latency + 2  # in flight and in the queue, at a word a clock
+        queue = ResetInserter(self.restart)(Queue(self.o.payload.shape(), depth))
+        m.submodules.queue = queue
+        connect_stream(m, queue.o, self.o)
+        room, in_flight = Signal(range(depth + 1), init=depth), Signal(self.latency)
+        m.d.sync += room.eq(room - reads + transfers(queue.o))
+        m.d.sync += in_flight.eq(Cat(reads, in_flight))
+        with m.If(self.restart):
+            m.d.sync += [room.eq(depth), in_flight.eq(0)]
 
-        address = self._addresses(m, reads, load[0])
+        address = self._addresses(m, reads, room != 0)
         place = Mux(self.idle, self.read.address, address)
-        banks = self._banks(m, place, load)
-        m.d.comb += self.read.data.eq(self.o.payload)
+        banks = self._banks(m, place)
         if len(banks) == 1:
-            m.d.comb += self.o.payload.eq(banks[0])
+            word = banks[0]
         else:
             number = [self._bank_number(place)]
             for stage in (0, 1):
                 number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
-                with m.If(load[stage]):
-                    m.d.sync += number[-1].eq(number[-2])
+                m.d.sync += number[-1].eq(number[-2])
             word = Signal.like(self.o.payload, reset_less=True)
-            m.d.comb += self.o.payload.eq(word)
-            with m.If(load[2]), m.Switch(number[-1]):
+            with m.Switch(number[-1]):
                 for index, bank in enumerate(banks):
                     with m.Case(index):
                         m.d.sync += word.eq(bank)
-
-        with m.If(self.restart):
-            m.d.sync += [holds.eq(0) for holds in valid]
+        m.d.comb += [
+            self.read.data.eq(word),
+            queue.i.payload.eq(word),
+            queue.i.valid.eq(in_flight[-1]),
+        ]
         return m
 
-    def _addresses(self, m: Module, reads: Signal, load: Signal) -> Signal:
+    def _addresses(self, m: Module, reads: Signal, room: Value) -> Signal:
         """Follow the plays; return the address of the word to be read next."""
         plays = ResetInserter(self.restart)(Queue(Layouts(self.config).play, 2))
         m.submodules.plays = plays
@@ -131,14 +133,15 @@ class TapeReader(Component):
         address, first = Signal.like(self.write.address), Signal.like(self.write.address)
         busy, left, again = Signal(), Signal.like(play.words), Signal.like(play.times)
         words = Signal.like(play.words)
-        following = Signal.like(address)
-        m.d.comb += following.eq(Mux(address == self.length - 1, 0, address + 1))
+        following, last = Signal.like(address), Signal.like(address)
+        m.d.sync += last.eq(self.length - 1)
+        m.d.comb += following.eq(Mux(address == last, 0, address + 1))
         ends = left == 1
         m.d.comb += [
-            reads.eq(busy & ~self.idle),
-            plays.o.ready.eq(~busy | (load & reads & ends & (again == 0))),
+            reads.eq(busy & ~self.idle & room),
+            plays.o.ready.eq(~busy | (reads & ends & (again == 0))),
         ]
-        with m.If(load & reads):
+        with m.If(reads):
             m.d.sync += [address.eq(following), left.eq(left - 1)]
             with m.If(ends & (again != 0)):
                 m.d.sync += [address.eq(first), left.eq(words), again.eq(again - 1)]
@@ -151,7 +154,7 @@ class TapeReader(Component):
             m.d.sync += [address.eq(0), busy.eq(0)]
         return address
 
-    def _banks(self, m: Module, address: Value, load: list[Signal]) -> list[Signal]:
+    def _banks(self, m: Module, address: Value) -> list[Signal]:
         """Build the RAMs; return the register behind each."""
         words = []
         number = self._bank_number(self.write.address)
@@ -163,10 +166,8 @@ class TapeReader(Component):
                 bank.write.address.eq(self.write.address),
                 bank.write.data.eq(self.write.data),
                 bank.read.address.eq(address),
-                bank.read_enable.eq(load[0]),
             ]
-            with m.If(load[1]):
-                m.d.sync += word.eq(bank.read.data)
+            m.d.sync += word.eq(bank.read.data)
             words.append(word)
         return words
 
