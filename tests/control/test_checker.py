@@ -91,7 +91,7 @@ class CheckerBench(UnitBench):
         "checksum goes on": broken(", crc.eq(CRC_INIT)]", "]"),
         "not complemented": broken("checksum.eq(~crc)", "checksum.eq(crc)"),
         "a byte lost": broken("bytes_left.eq(_BYTES)", "bytes_left.eq(_BYTES - 1)"),
-        "asks for two": broken("(left != 0) & ~waiting", "(left != 0)"),
+        "asks for two": broken("more & ~waiting", "more"),
         "takes a piece too early": broken("ready.eq(bytes_left == 0)", "ready.eq(1)"),
         "not busy to the end": broken("waiting | (bytes_left != 0)", "waiting"),
     }
@@ -128,7 +128,7 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(CheckerBench())
 def test_contract():
     """Requests and answers are held, whatever is checked meanwhile."""
     contract = StreamContract(combinational=True)
-    bug = broken("(left != 0) & ~waiting", "(left != 0) & ~self.o_loader.ready")
+    bug = broken("more & ~waiting", "more & ~self.o_loader.ready")
     check_contract(
         lambda: Commanded(Checker()), contract, {"asks only the busy": lambda: bug(None)}
     )

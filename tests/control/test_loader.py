@@ -41,7 +41,9 @@ class Commanded(Component):
         m = Module()
         m.submodules.loader = loader = self.loader
         command = self.command.payload
-        taken = self.command.valid & loader.i.ready
+        # A restart would drop a word that waits.
+        ready = loader.i.ready & ~(command.restart & loader.o_word.valid)
+        taken = self.command.valid & ready
         m.d.comb += [
             loader.set_position.eq(taken & command.set),
             loader.restart.eq(taken & command.restart),
@@ -50,7 +52,7 @@ class Commanded(Component):
             loader.i.valid.eq(self.command.valid & ~command.set & ~command.restart),
             loader.i.payload.read.eq(command.read),
             loader.i.payload.data.eq(command.data),
-            self.command.ready.eq(loader.i.ready),
+            self.command.ready.eq(ready),
         ]
         join(m, self, loader)
         return m
@@ -182,7 +184,7 @@ class LoaderBench(UnitBench):
     cocotb_configs = ("E-4", "ring-3-slots")
     bugs = {
         "pieces from the top": broken(
-            "Cat(data, self.i.payload.data)[PIECE:]", "Cat(self.i.payload.data, data)[:longest]"
+            "Cat(data, item.data)[PIECE:]", "Cat(item.data, data)[:longest]"
         ),
         "part of a word survives a new position": broken(", piece.eq(0)]", "]"),
         "written one word too far": broken(
@@ -194,12 +196,14 @@ class LoaderBench(UnitBench):
         ),
         "reads the piece after": broken("select(piece, PIECE)", "select(piece + 1, PIECE)"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
-        "reads before the answer has gone": broken("& ~self.o.valid &", "&"),
-        "a read fills the word": broken("with m.If(self.i.payload.read):", "with m.If(0):"),
+        "reads before the answer has gone": broken(
+            "(reading == 0) & ~self.o.valid", "(reading == 0)"
+        ),
+        "a read fills the word": broken("with m.If(item.read):", "with m.If(0):"),
         "one piece too many": broken("piece == count - 1", "piece == count"),
         "word of the tape not held": broken(" & ~self.o_word.valid", ""),
         "word read too early": broken("reading == 1", "reading == 2"),
-        "part of a tape word survives a restart": broken("piece.eq(0)\n\n", "piece.eq(piece)\n\n"),
+        "part of a tape word survives a restart": broken("piece.eq(0), held", "held"),
         "position not counted": broken("self.position + last_piece", "self.position"),
         "state of slot 0 alone": broken(
             "(config.slots * config.state_words", "(config.state_words"
@@ -220,7 +224,8 @@ class LoaderBench(UnitBench):
         for memory in rams:
             host.go_to(memory, 0)
             host.write_words(len(host.rams[memory]))
-        yield host.case("all", clocks=len(host.commands))
+        # A piece every other clock, a position between.
+        yield host.case("all", clocks=2 * len(host.commands) - len(rams))
 
         host.go_to(Memory.STREAM, 0)
         host.write_words(3)
@@ -240,7 +245,7 @@ class LoaderBench(UnitBench):
         host.go_to(Memory.STATE, 1)
         for _ in range(6):
             host.read_word()
-        yield host.case("state", clocks=written + 5 * (len(host.answers) + 1))
+        yield host.case("state", clocks=2 * written + 5 * len(host.answers))
 
         for _ in range(30):
             memory = rams[rng.integers(len(rams))]

@@ -458,18 +458,18 @@ def test_no_room():
     registers = Registers(chip())
 
     async def bench(ctx):
-        for name in ("TOKEN", "DATA", "TOKEN"):
+        for name in ("TOKEN", "DATA", "MEMORY", "ADDRESS", "CHECK", "TOKEN"):
             request = {"write": 1, "address": REGISTERS[name].address, "data": 5}
             ctx.set(registers.i.payload, request)
             ctx.set(registers.i.valid, 1)
             waited = 0
             while not ctx.get(registers.i.ready):
                 assert not ctx.get(registers.o_token.valid | registers.o_piece.valid)
-                assert not ctx.get(registers.refused)
+                assert not ctx.get(registers.set_position | registers.check | registers.refused)
                 await ctx.tick()
                 waited += 1
             assert waited == WAIT_CLOCKS - 1
-            assert ctx.get(registers.refused)
+            assert ctx.get(registers.refused & ~registers.set_position & ~registers.check)
             await ctx.tick()
         ctx.set(registers.token_room, 1)
         assert ctx.get(registers.i.ready & registers.o_token.valid & ~registers.refused)

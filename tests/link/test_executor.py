@@ -162,8 +162,8 @@ class ExecutorBench(UnitBench):
     bugs = {
         "addresses never step": broken("address + steps", "address"),
         "addresses always step": broken("address + steps", "address + 1"),
-        "one word too many": broken("m.d.sync += [left.eq(left - 1), ", "m.d.sync += ["),
-        "refusal not seen": broken("with m.Elif(self.refused):", "with m.Elif(0):"),
+        "one word too many": broken("left.eq(left - 1), address", "address"),
+        "refusal not seen": broken("with m.Elif(refused):", "with m.Elif(0):"),
         "goes on after a refusal": broken("held.eq(result != Outcome.DONE)", "held.eq(0)"),
         "never goes on": broken("held.eq(held & ~self.i.payload.resume)", "held.eq(held)"),
         "replies too long": broken("(count > REPLY_WORDS - read_words)", "(count > 255)"),

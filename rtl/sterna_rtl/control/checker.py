@@ -54,17 +54,17 @@ class Checker(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        left = Signal(32)  # pieces that have not been asked for
+        left, more = Signal(32), Signal()  # pieces that have not been asked for; whether any
         data, bytes_left = Signal(PIECE), Signal(range(_BYTES + 1))
         waiting = Signal()  # a piece has been asked for
         crc = Signal(32)
         m.d.comb += [
-            self.busy.eq((left != 0) | waiting | (bytes_left != 0)),
+            self.busy.eq(more | waiting | (bytes_left != 0)),
             self.checksum.eq(~crc),
         ]
         with m.If(self.busy):
             m.d.comb += [
-                self.o_loader.valid.eq((left != 0) & ~waiting),
+                self.o_loader.valid.eq(more & ~waiting),
                 self.o_loader.payload.read.eq(1),
                 self.i_loader.ready.eq(bytes_left == 0),
             ]
@@ -73,7 +73,7 @@ class Checker(Component):
             connect_stream(m, self.i_loader, self.o)
 
         with m.If(self.busy & transfers(self.o_loader)):
-            m.d.sync += [waiting.eq(1), left.eq(left - 1)]
+            m.d.sync += [waiting.eq(1), left.eq(left - 1), more.eq(left != 1)]
         with m.If(bytes_left != 0):
             m.d.sync += [
                 crc.eq(crc32(crc, data[:8])),
@@ -83,5 +83,5 @@ class Checker(Component):
         with m.If(self.busy & transfers(self.i_loader)):
             m.d.sync += [waiting.eq(0), data.eq(self.i_loader.payload), bytes_left.eq(_BYTES)]
         with m.If(self.start):
-            m.d.sync += [left.eq(self.pieces), crc.eq(CRC_INIT)]
+            m.d.sync += [left.eq(self.pieces), more.eq(self.pieces != 0), crc.eq(CRC_INIT)]
         return m

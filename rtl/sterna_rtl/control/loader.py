@@ -38,14 +38,14 @@ class Loader(Component):
     ----------
     memory, address : Signal, in
         RAM and next word, taken with `set_position`; this also drops a word that is not complete.
-        Not while a read is in progress, and not on a clock that takes a piece.
+        Only while `i.ready` is up.
     restart : Signal, in
-        Drop a word of STREAM, even one that waits on `o_word`.
+        Drop a word of STREAM, even one that waits on `o_word`, and a piece that waits behind it.
     position : Signal, out
-        Next word.
+        Next word, while `i.ready` is up.
     i : stream.Interface
         A piece to write, or with `read` a request for the next piece, which waits until the answer
-        before has gone. `i.ready` does not depend on `i.valid`.
+        before has gone. `i.ready` comes from registers through one gate.
     o : stream.Interface
         Pieces read. Registered.
     o_word : stream.Interface
@@ -55,11 +55,11 @@ class Loader(Component):
         Data may take up to `READ_CLOCKS` from the address.
 
     Latency
-        1 clock from the last piece of a word to its write or to `o_word`, 4 from a request to its
+        2 clocks from the last piece of a word to its write or to `o_word`, 4 from a request to its
         answer.
 
     Throughput
-        A piece to write per clock, a piece read every 5 clocks.
+        A piece to write every 2 clocks, a piece read every 5.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -108,12 +108,18 @@ class Loader(Component):
                 with m.Case(option):
                     m.d.comb += last_piece.eq(piece == count - 1)
 
-        reading = Signal(range(READ_CLOCKS + 1))  # clocks until the word asked for is there
+        # Clocks until the word asked for is there; it was addressed when the piece came.
+        reading = Signal(range(READ_CLOCKS))
         read_done = Signal()
+        held, item = Signal(), Signal.like(self.i.payload)  # a piece taken, not yet dealt with
+        take, answered = Signal(), (reading == 0) & ~self.o.valid
         m.d.comb += [
-            self.i.ready.eq((reading == 0) & ~self.o.valid & ~self.o_word.valid),
+            self.i.ready.eq(~held & answered),
+            take.eq(held & answered & ~self.o_word.valid),
             read_done.eq(reading == 1),
         ]
+        with m.If(transfers(self.i)):
+            m.d.sync += [held.eq(1), item.eq(self.i.payload)]
         write = Signal()  # a whole word stands in `data`
         write_address = Signal(ADDRESS_BITS)
         m.d.sync += write.eq(0)
@@ -121,16 +127,17 @@ class Loader(Component):
             m.d.sync += self.o_word.valid.eq(0)
         with m.If(reading != 0):
             m.d.sync += reading.eq(reading - 1)
-        with m.If(transfers(self.i)):
-            with m.If(self.i.payload.read):
-                m.d.sync += reading.eq(READ_CLOCKS)
+        with m.If(take):
+            m.d.sync += held.eq(0)
+            with m.If(item.read):
+                m.d.sync += reading.eq(READ_CLOCKS - 1)
             with m.Else():
-                m.d.sync += data.eq(Cat(data, self.i.payload.data)[PIECE:])
+                m.d.sync += data.eq(Cat(data, item.data)[PIECE:])
                 m.d.sync += [write.eq(last_piece), write_address.eq(self.position)]
                 with m.If(memory == Memory.STREAM):
                     m.d.sync += self.o_word.valid.eq(last_piece)
         # A word that is read stays addressed until it is there.
-        with m.If((transfers(self.i) & ~self.i.payload.read) | read_done):
+        with m.If((take & ~item.read) | read_done):
             m.d.sync += piece.eq(Mux(last_piece, 0, piece + 1))
             m.d.sync += self.position.eq(self.position + last_piece)
         with m.If(self.set_position):
@@ -138,7 +145,7 @@ class Loader(Component):
         with m.If(self.restart):
             m.d.sync += self.o_word.valid.eq(0)
             with m.If(memory == Memory.STREAM):
-                m.d.sync += piece.eq(0)
+                m.d.sync += [piece.eq(0), held.eq(0)]
 
         m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
         for option in self.words:

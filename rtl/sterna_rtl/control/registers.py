@@ -36,8 +36,9 @@ class Registers(Component):
     """Decode register reads and writes; see `sterna.spec.registers` for their meaning.
 
     A write to TOKEN or DATA waits while its target has no room, and so does every request behind
-    it; after `WAIT_CLOCKS` it is taken without effect and `refused` tells. An address that is no
-    register reads as 0; writing it does nothing.
+    it; after `WAIT_CLOCKS` it is taken without effect and `refused` tells. What moves or shows the
+    loader's position (MEMORY, ADDRESS, CHECK) waits in the same way until the loader has done with
+    the piece before. An address that is no register reads as 0; writing it does nothing.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ class Registers(Component):
     o_token : stream.Interface
         TOKEN. Follows `i` on the same clock, as `o_piece` does; valid only if there is room.
     token_room, piece_room : Signal, in
-        `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`.
+        `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`. With
+        `piece_room`, `position` counts all pieces that were taken.
     i_generated, i_logit : stream.Interface
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
@@ -141,9 +143,10 @@ class Registers(Component):
         request = self.i.payload
         write, read = Signal(), Signal()  # a request that waits for its target
         value, done = Signal(32), Signal()  # its answer; its target has taken or given
-        waited, patient = Signal(range(WAIT_CLOCKS)), Signal()
-        m.d.sync += waited.eq(Mux(write & ~done, waited + 1, 0))
-        m.d.comb += patient.eq(waited != WAIT_CLOCKS - 1)
+        waits = Signal()  # for room
+        waited, patient = Signal(range(WAIT_CLOCKS)), Signal(init=1)
+        m.d.sync += waited.eq(Mux(waits, waited + 1, 0))
+        m.d.sync += patient.eq(~waits | (waited != WAIT_CLOCKS - 2))
         commands, slot = Signal(len(Control)), Signal(self.slot)
         m.d.sync += commands.eq(0)
         for command in Control:
@@ -189,6 +192,14 @@ class Registers(Component):
         def case(name: str):
             return m.Case(REGISTERS[name].address)
 
+        def wait(room: Value) -> None:
+            """A request is done once there is room, or without effect at the end of patience."""
+            m.d.comb += [
+                waits.eq((write | read) & ~room & patient),
+                done.eq(room | ~patient),
+                self.refused.eq(write & ~room & ~patient),
+            ]
+
         with m.Switch(request.address):
             for name, constant in constants.items():
                 with case(name):
@@ -214,7 +225,8 @@ class Registers(Component):
                 m.d.comb += value.eq(status)
             with case("TOKEN"):
                 m.d.comb += self.o_token.valid.eq(write & self.token_room)
-                self._wait(m, write, self.token_room, patient, done)
+                with m.If(write):
+                    wait(self.token_room)
             with case("GENERATED"):
                 token = self.i_generated.payload
                 m.d.comb += self.i_generated.ready.eq(read)
@@ -227,14 +239,18 @@ class Registers(Component):
                 with m.If(self.i_logit.valid):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
             with case("MEMORY"):
-                m.d.comb += [value.eq(self.memory), self.set_position.eq(write)]
+                m.d.comb += [value.eq(self.memory), self.set_position.eq(write & self.piece_room)]
+                wait(self.piece_room)
             with case("ADDRESS"):
-                m.d.comb += [value.eq(self.position), self.set_position.eq(write)]
+                m.d.comb += [value.eq(self.position), self.set_position.eq(write & self.piece_room)]
+                wait(self.piece_room)
             with case("DATA"):
                 self._data(m, write, read, value, done)
-                self._wait(m, write, self.piece_room, patient, done)
+                with m.If(write):
+                    wait(self.piece_room)
             with case("CHECK"):
-                m.d.comb += self.check.eq(write)
+                m.d.comb += self.check.eq(write & self.piece_room)
+                wait(self.piece_room)
             with case("CHECKSUM"):
                 m.d.comb += value.eq(self.checksum)
         m.d.comb += [
@@ -248,16 +264,12 @@ class Registers(Component):
         self._position(m, request, write)
         return m
 
-    def _wait(self, m: Module, write: Signal, room: Signal, patient: Signal, done: Signal) -> None:
-        """A write is done once there is room, or without effect when patience is at its end."""
-        with m.If(write):
-            m.d.comb += [done.eq(room | ~patient), self.refused.eq(~room & ~patient)]
-
     def _position(self, m: Module, request, write: Signal) -> None:
         """MEMORY and ADDRESS reach the loader in the clock in which they are written."""
         memory = Signal(Memory)
         with m.If(write & (request.address == REGISTERS["MEMORY"].address)):
-            m.d.sync += memory.eq(request.data)
+            with m.If(self.piece_room):
+                m.d.sync += memory.eq(request.data)
             m.d.comb += [self.memory.eq(request.data), self.memory_address.eq(0)]
         with m.Else():
             m.d.comb += [self.memory.eq(memory), self.memory_address.eq(request.data)]

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.link import REPLY_WORDS, WINDOW, Code, Kind, Outcome
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.memory import ReadPort
+from sterna_rtl.lib.stream import transfers
 from sterna_rtl.link.frames import REQUEST_RAM_BYTES
 from sterna_rtl.link.window import NOTICE, REQUEST_FRAME
 
@@ -48,7 +49,7 @@ class Executor(Component):
         Strobe with `written`, after a request.
 
     Throughput
-        A word of data in 6 clocks or more.
+        A word of data in 8 clocks or more.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,8 @@ class Executor(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         head = Signal(NOTICE)
+        # What becomes of a register request is known late in its clock, and looked at in the next.
+        taken, refused = Signal(), Signal()
         length, position = Signal(9), Signal(9)  # bytes of the payload, and those fetched
         held = Signal()  # a request before was not done
         outcome, words_done = Signal(Outcome), Signal(8)
@@ -168,12 +171,16 @@ class Executor(Component):
                 with m.If(wants & (count > REPLY_WORDS - read_words)):
                     end(Outcome.MALFORMED)
             with m.State("REQUEST"):
-                m.d.comb += self.o_request.valid.eq(1)
-                with m.If(self.o_request.ready):
-                    m.d.sync += [left.eq(left - 1), address.eq(address + steps)]
+                m.d.sync += self.o_request.valid.eq(1)
+                m.next = "TAKEN"
+            with m.State("TAKEN"):
+                with m.If(transfers(self.o_request)):
+                    m.d.sync += [self.o_request.valid.eq(0), taken.eq(1), refused.eq(self.refused)]
+                with m.If(taken):
+                    m.d.sync += [taken.eq(0), left.eq(left - 1), address.eq(address + steps)]
                     with m.If(reads):
                         m.next = "ANSWER"
-                    with m.Elif(self.refused):
+                    with m.Elif(refused):
                         end(Outcome.NO_ROOM)
                     with m.Else():
                         m.d.sync += words_done.eq(words_done + 1)

@@ -7,11 +7,12 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect
 
 from sterna_rtl.control.registers import REQUEST
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.check import CrcAppender
 from sterna_rtl.link.cobs import CobsDecoder, CobsWriter
-from sterna_rtl.link.executor import Executor
+from sterna_rtl.link.executor import BYTE, Executor
 from sterna_rtl.link.frames import REQUEST_RAM_BYTES, FrameReceiver
 from sterna_rtl.link.sender import NOTICE_ADDRESS, REPLY_RAM_BYTES, Sender
 from sterna_rtl.link.uart import UartReceiver, UartTransmitter
@@ -107,7 +108,9 @@ class SerialLink(Component):
             window.done.eq(executor.done),
         ]
         connect_stream(m, executor.o, appender.i)
-        connect_stream(m, appender.o, writer.i)
+        m.submodules.bytes = byte_queue = cleared(Queue(BYTE, 2))
+        connect_stream(m, appender.o, byte_queue.i)
+        connect_stream(m, byte_queue.o, writer.i)
         connect(m, writer.write, replies.write)
         m.d.comb += writer.first.eq(
             Mux(executor.notice, NOTICE_ADDRESS, Cat(C(0, 8), executor.slot))
