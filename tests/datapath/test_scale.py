@@ -73,7 +73,7 @@ class ScaleBench(UnitBench):
     bugs = {
         name: lambda config, old=old, new=new: edited(Scale, old, new)(config)
         for name, old, new in (
-            ("odd exponent of the root", "payload.even.eq(1)", "payload.even.eq(0)"),
+            ("odd exponent of the root", "shift.even.eq(1)", "shift.even.eq(0)"),
             ("no root of 0", "Mux(denominator == 0, 0, inverse", "Mux(0, 0, inverse"),
             ("products of 15 bits", "Mux(upper, product", "Mux(0, product"),
             ("shift of 0", "with m.If(~product[-2:].any()):", "with m.If(0):"),
@@ -97,7 +97,7 @@ class ScaleBench(UnitBench):
         pairs = [requests.add(rng, fresh) for fresh in (0, 1, *rng.integers(2, size=120))]
         inputs, outputs = zip(*pairs, strict=True)
         yield Case({"i": inputs}, {"o": outputs}, name="many")
-        for fresh, latency in (0, 6), (1, 32):
+        for fresh, latency in (0, 6), (1, 35):
             request, result = requests.add(rng, fresh)
             yield Case({"i": [request]}, {"o": [result]}, clocks=1 + latency, name=f"{fresh=}")
 

@@ -91,7 +91,8 @@ class Sequencer(Component):
         header = HEADER(raw[: HEADER.as_shape().width])
         collected = Signal(range(count + 1))
         pending = Signal()  # the header in `raw` is neither checked nor handed out yet
-        current, group, block = Signal(_SEGMENT), Signal(16), Signal(12)
+        current = Signal(_SEGMENT)
+        groups, blocks = Signal(16), Signal(12)  # to come in this block, and in this segment
         done = Signal()  # this clock passes the last word of the current segment
         replayed = Signal()  # ... for the last of the pass's slots
         times = Signal(range(self.config.slots + 1))  # slots that still get the current words
@@ -128,21 +129,20 @@ class Sequencer(Component):
             with m.State("FAULT"):
                 pass
 
-        last_group = group + 1 == current.groups
+        last_group = groups == 0
         with m.If(words):
             m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
         m.d.comb += self.o.payload.eq(self.i.payload)
-        m.d.comb += done.eq(transfers(self.o) & last_group & (block + 1 == current.blocks))
+        m.d.comb += done.eq(transfers(self.o) & last_group & (blocks == 0))
         m.d.comb += replayed.eq(done & (times == 1))
         with m.If(transfers(self.o)):
-            m.d.sync += group.eq(Mux(last_group, 0, group + 1))
-            m.d.sync += block.eq(block + last_group)
+            m.d.sync += groups.eq(Mux(last_group, current.groups, groups) - 1)
+            m.d.sync += blocks.eq(Mux(done, current.blocks, blocks) - last_group)
         m.d.sync += times.eq(times - done)
         with m.If(advance):
             m.d.sync += [current[name].eq(header[name]) for name in _SEGMENT.members]
+            m.d.sync += [groups.eq(header.groups - 1), blocks.eq(header.blocks - 1)]
             m.d.sync += times.eq(_ones(active))
-        with m.If(advance | done):
-            m.d.sync += block.eq(0)
 
         self._ask(m, header, pending, bad_header, active)
         self._hand_out(m, header, pending, bad_header, active)
