@@ -1,4 +1,4 @@
-"""Where the block RAMs of tape and embedding lie on an LFE5U-85F.
+"""Where block RAMs and multipliers lie on an LFE5U-85F.
 
 A placer that minimises wire length by itself has nothing to hold on to but four pins: it draws all
 cells into one heap and tears it apart again when it finds out that the block RAMs fill the chip.
@@ -8,19 +8,31 @@ The chip has four rows of 52 block RAMs. The uppermost takes the embedding, thos
 by side. The tape lies in the other three, from left to right in the order of the engine's columns,
 so that the trits of a column for all rows, its activations and the lower levels of the adder trees
 are near each other. The places left over, in between, are for the other block RAMs.
+
+The multipliers of an element, in quantizer and epilogue, lie side by side and element after element
+from left to right, as the elements of the embedding do. By itself the placer finds room for a
+multiplier anywhere in its row, and tears an element's logic apart.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["block_ram_sites"]
+__all__ = ["block_ram_sites", "multiplier_sites"]
 
 _TAPE_ROWS = (46, 70, 82)
 _EMBEDDING_ROWS = (22,)
 _NAME = re.compile(r"\b(reader|embedding)\.bank_\d+\.words\.\d+\.(\d+)$")
+
+_MULTIPLIER_ROWS = {"epilogue": 34, "quantizer": 58}
+_OF_ELEMENT = re.compile(
+    r"\b(epilogue|quantizer)\..*?\b(?:lane|product|products_|scaled|square[12])_(\d+)(?!\d)"
+)
+_PLACES = 52
+"""Block RAMs in a row, and multipliers in one of theirs."""
 
 
 def block_ram_sites(cells: Mapping[str, Any], row_bits: int) -> dict[str, str]:
@@ -47,11 +59,36 @@ def block_ram_sites(cells: Mapping[str, Any], row_bits: int) -> dict[str, str]:
     )
 
 
+def multiplier_sites(cells: Mapping[str, Any], elements: int) -> dict[str, str]:
+    """Return a site for each multiplier that belongs to an element.
+
+    Parameters
+    ----------
+    cells : mapping
+        Of the mapped netlist, flat.
+    elements : int
+        E.
+    """
+    found = defaultdict(list)
+    for name in sorted(cells):
+        match = _OF_ELEMENT.search(name)
+        if match and cells[name]["type"] == "MULT18X18D":
+            found[match[1], int(match[2])].append(name)
+    sites = {}
+    for (unit, element), names in found.items():
+        if len(names) > _PLACES // elements:
+            raise ValueError(f"{len(names)} multipliers of an element in {unit}: too many")
+        for number, name in enumerate(names):
+            place = element * _PLACES // elements + number
+            sites[name] = _multiplier_site(_MULTIPLIER_ROWS[unit], place)
+    return sites
+
+
 def _spread(names: list[str], rows: tuple[int, ...]) -> dict[str, str]:
     """Spread names evenly over rows of sites, from left to right and four side by side."""
     sites = [
-        _site(row, place)
-        for first in range(0, 52, 4)
+        _block_ram_site(row, place)
+        for first in range(0, _PLACES, 4)
         for row in rows
         for place in range(first, first + 4)
     ]
@@ -60,8 +97,17 @@ def _spread(names: list[str], rows: tuple[int, ...]) -> dict[str, str]:
     return {name: sites[n * len(sites) // len(names)] for n, name in enumerate(names)}
 
 
-def _site(row: int, place: int) -> str:
-    """Return a block RAM's site: four for every nine columns, with a gap of two in the middle."""
+def _block_ram_site(row: int, place: int) -> str:
     group, number = divmod(place, 4)
-    column = 4 + 9 * group + 2 * number + 2 * (group >= 7)
-    return f"X{column}/Y{row}/EBR{number}"
+    return f"X{_first_column(group) + 2 * number}/Y{row}/EBR{number}"
+
+
+def _multiplier_site(row: int, place: int) -> str:
+    group, number = divmod(place, 4)
+    number = (0, 1, 4, 5)[number]
+    return f"X{_first_column(group) + number}/Y{row}/MULT18_{number}"
+
+
+def _first_column(group: int) -> int:
+    """Four block RAMs, or four multipliers, stand on nine columns; there is a gap of two."""
+    return 4 + 9 * group + 2 * (group >= 7)

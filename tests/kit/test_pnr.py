@@ -5,13 +5,13 @@ from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.lib.ram import Ram
-from sterna_sim.floorplan import block_ram_sites
+from sterna_sim.floorplan import block_ram_sites, multiplier_sites
 from sterna_sim.pnr import block_rams
 
 
 @pytest.mark.parametrize(
     "depth, bits, count",
-    [(2048, 430, 48), (1536, 430, 36), (1024, 128, 8), (512, 68, 2), (600, 8, 1), (128, 430, 0)],
+    [(2048, 430, 48), (1536, 430, 36), (1024, 128, 8), (512, 68, 2), (600, 8, 1), (64, 430, 0)],
 )
 def test_block_rams(depth, bits, count):
     assert block_rams(rtlil.convert(Ram(depth, bits), name="ram", emit_src=False)) == count
@@ -54,3 +54,27 @@ def test_sites():
 def test_too_many():
     with pytest.raises(ValueError, match="157 block RAMs do not fit into 156"):
         block_ram_sites(cells(1, 157, "reader"), 430)
+
+
+def multipliers(element, count):
+    """Names as Yosys gives them."""
+    lane = [f"chip.chip.epilogue.lane_{element}.product${n}_MULT18X18D_P0" for n in range(count)]
+    others = [f"chip.chip.quantizer.statistics.{n}_{element}_Q_3" for n in ("square1", "products_")]
+    return {name: cell("MULT18X18D", 18) for name in [*lane, *others]}
+
+
+def test_multipliers_of_an_element_are_neighbours():
+    cells = {name: of for element in range(8) for name, of in multipliers(element, 5).items()}
+    other = {
+        "chip.chip.quantizer.reciprocal.multiple_3": cell("MULT18X18D", 18),
+        "chip.chip.epilogue.lane_3.x": cell("LUT4", 0),
+    }
+    sites = multiplier_sites(cells | other, 8)
+    assert sites.keys() == cells.keys()
+    assert len(set(sites.values())) == len(sites)
+    for element in range(8):
+        columns = [column(sites[name]) for name in multipliers(element, 5)]
+        assert max(columns) - min(columns) <= 18
+        assert 13 * element <= min(columns) - 4 <= 15 * element + 2
+    with pytest.raises(ValueError, match="7 multipliers of an element in epilogue"):
+        multiplier_sites(multipliers(0, 7), 8)

@@ -48,6 +48,6 @@ def test_becomes_block_ram(tmp_path):
 
 
 def test_small_one_stays_out_of_block_ram(tmp_path):
-    found = cells(Ram(96, 16), tmp_path)
+    found = cells(Ram(64, 16), tmp_path)
     assert "DP16KD" not in found
-    assert found["TRELLIS_DPR16X4"] == 4 * 96 // 16
+    assert found["TRELLIS_DPR16X4"] == 4 * 64 // 16

@@ -63,7 +63,7 @@ class Statistics(Component):
     ----------
     i : stream.Interface
         Beats (`beat_layout`). Always ready.
-    products : View, out
+    products : list of Signal, out
         x * w12 of the beat of two clocks ago.
     o_largest, o_sums : stream.Interface
         Statistics of results. To be taken before the next results begin: nothing holds the input
@@ -90,7 +90,7 @@ class Statistics(Component):
         super().__init__(
             {
                 "i": In(stream.Signature(beat_layout(config))),
-                "products": Out(ArrayLayout(signed(PRODUCT_BITS), config.elements)),
+                "products": Out(signed(PRODUCT_BITS)).array(config.elements),
                 "o_largest": Out(stream.Signature(LARGEST_BITS)),
                 "o_measured": Out(stream.Signature(LARGEST_BITS)),
                 "o_sums": Out(stream.Signature(SUMS)),

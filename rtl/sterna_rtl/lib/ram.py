@@ -11,8 +11,8 @@ from .memory import ReadPort, WritePort
 
 __all__ = ["Ram"]
 
-LUTRAM_WORDS = 128
-"""RAMs up to this depth are kept out of block RAM, which the tape needs to the last one."""
+LUTRAM_WORDS = 64
+"""RAMs up to this depth are kept out of block RAM, which the tape needs."""
 
 
 class Ram(Component):
