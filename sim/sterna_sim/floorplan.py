@@ -1,4 +1,4 @@
-"""Where block RAMs and multipliers lie on an LFE5U-85F.
+"""Where block RAMs, multipliers and activations lie on an LFE5U-85F.
 
 A placer that minimises wire length by itself has nothing to hold on to but four pins: it draws all
 cells into one heap and tears it apart again when it finds out that the block RAMs fill the chip.
@@ -12,16 +12,20 @@ are near each other. The places left over, in between, are for the other block R
 The multipliers of an element, in quantizer and epilogue, lie side by side and element after element
 from left to right, as the elements of the embedding do. By itself the placer finds room for a
 multiplier anywhere in its row, and tears an element's logic apart.
+
+The engine's activations lie in a row across the chip, a column's eight bits in one tile, between
+the block RAMs of their trits. Without them the placer packs the engine into a fifth of the width,
+where its adders, of which every cell uses all inputs, want more wires than there are.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["block_ram_sites", "multiplier_sites"]
+__all__ = ["activation_sites", "block_ram_sites", "multiplier_sites"]
 
 _TAPE_ROWS = (46, 70, 82)
 _EMBEDDING_ROWS = (22,)
@@ -33,6 +37,9 @@ _OF_ELEMENT = re.compile(
 )
 _PLACES = 52
 """Block RAMs in a row, and multipliers in one of theirs."""
+_ACTIVATION_ROW = 52
+_TILE_COLUMNS = 3, 121
+"""First and last column of tiles for activations."""
 
 
 def block_ram_sites(cells: Mapping[str, Any], row_bits: int) -> dict[str, str]:
@@ -82,6 +89,26 @@ def multiplier_sites(cells: Mapping[str, Any], elements: int) -> dict[str, str]:
             place = element * _PLACES // elements + number
             sites[name] = _multiplier_site(_MULTIPLIER_ROWS[unit], place)
     return sites
+
+
+def activation_sites(registers: Sequence[str], columns: int) -> dict[str, str]:
+    """Return a site for each flip-flop of the engine's activations.
+
+    Parameters
+    ----------
+    registers : sequence of str
+        Names, eight for each column.
+    columns : int
+        C.
+    """
+    first, last = _TILE_COLUMNS
+    if len(registers) != 8 * columns or not 1 < columns <= last - first + 1:
+        raise ValueError(f"{len(registers)} flip-flops for {columns} columns")
+    return {
+        name: f"X{first + bit // 8 * (last - first) // (columns - 1)}/Y{_ACTIVATION_ROW}"
+        f"/SLICE{'ABCD'[bit % 8 // 2]}.FF{bit % 2}"
+        for bit, name in enumerate(registers)
+    }
 
 
 def _spread(names: list[str], rows: tuple[int, ...]) -> dict[str, str]:

@@ -30,6 +30,7 @@ class Netlist:
 
     def __init__(self, module: dict[str, Any]) -> None:
         self.cells: dict[str, Cell] = module["cells"]
+        self._nets: dict[str, Any] = module["netnames"]
         self._loads: dict[Bit, list[tuple[str, str]]] = defaultdict(list)
         self._driver: dict[Bit, str] = {}
         for name, port in module["ports"].items():
@@ -71,6 +72,22 @@ class Netlist:
             elif cell["type"] == "MULT18X18D":
                 self._multiplier(name)
         return before - len(self.cells)
+
+    def registers(self, net: str) -> list[str]:
+        """Return the name of the flip-flop behind each bit of the net whose path ends with `net`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such net, or one of its bits comes from something else.
+        """
+        for path, of in self._nets.items():
+            if path == net or path.endswith(f".{net}"):
+                names = [self._driver.get(bit) for bit in of["bits"]]
+                found = [name for name in names if name and _is_register(self.cells[name])]
+                if len(found) == len(names):
+                    return found
+        raise ValueError(f"no net {net} that comes from flip-flops")
 
     def place(self, sites: Mapping[str, str]) -> None:
         """Fix cells, by their names, in their places."""

@@ -30,7 +30,7 @@ from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_rtl.lib.ram import LUTRAM_WORDS
 from sterna_sim.engine_alone import EngineAlone
-from sterna_sim.floorplan import block_ram_sites, multiplier_sites
+from sterna_sim.floorplan import activation_sites, block_ram_sites, multiplier_sites
 from sterna_sim.netlist import Netlist
 from sterna_sim.tools import BUILD, tool_environment
 
@@ -136,7 +136,7 @@ def block_rams(rtlil: str) -> int:
 
 
 def _map(folder: Path, config: ChipConfig) -> None:
-    """Turn `top.il` into a netlist of cells, with block RAMs and multipliers in their places."""
+    """Turn `top.il` into a netlist of cells, some of them in their places."""
     (folder / "synth.ys").write_text(SYNTHESIS)
     _run(["yosys", "-q", "-s", "synth.ys"], folder)
     design = json.loads((folder / "mapped.json").read_text())
@@ -145,6 +145,7 @@ def _map(folder: Path, config: ChipConfig) -> None:
     netlist.end_carries()
     netlist.place(block_ram_sites(netlist.cells, config.word_bits // config.rows))
     netlist.place(multiplier_sites(netlist.cells, config.elements))
+    netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
     (folder / "chip.json").write_text(json.dumps(design))
 
 

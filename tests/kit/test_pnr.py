@@ -5,7 +5,7 @@ from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.lib.ram import Ram
-from sterna_sim.floorplan import block_ram_sites, multiplier_sites
+from sterna_sim.floorplan import activation_sites, block_ram_sites, multiplier_sites
 from sterna_sim.pnr import block_rams
 
 
@@ -78,3 +78,17 @@ def test_multipliers_of_an_element_are_neighbours():
         assert 13 * element <= min(columns) - 4 <= 15 * element + 2
     with pytest.raises(ValueError, match="7 multipliers of an element in epilogue"):
         multiplier_sites(multipliers(0, 7), 8)
+
+
+def test_activations_of_a_column_share_a_tile():
+    names = [f"activations_{bit}" for bit in range(8 * 64)]
+    sites = activation_sites(names, 64)
+    assert len(set(sites.values())) == len(names)
+    tiles = [
+        {sites[name].split("/SLICE")[0] for name in names[n : n + 8]} for n in range(0, 512, 8)
+    ]
+    assert {len(tile) for tile in tiles} == {1}
+    places = [int(tile.pop().split("/")[0][1:]) for tile in tiles]
+    assert (places, places[0], places[-1]) == (sorted(set(places)), 3, 121)
+    with pytest.raises(ValueError, match="511 flip-flops for 64 columns"):
+        activation_sites(names[1:], 64)
