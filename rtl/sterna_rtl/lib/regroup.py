@@ -9,16 +9,22 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 
+from .queue import BypassQueue
 from .stream import can_load, connect_stream, transfers
 
 __all__ = ["Regroup"]
+
+_WAITING = 17
+"""Beats that wait where R < E: 16 rows of LUTRAM and a register."""
 
 
 class Regroup(Component):
     """Gather row sums of several beats into one, or split one into several, in order.
 
     A beat with `last` ends a segment. If R < E it goes out at once, zeros in the lanes that are
-    missing. If R > E `last` stands on the final part of a beat; nothing is missing.
+    missing; beats that are not taken wait in a queue, so that what follows catches up at a beat a
+    clock when it begins late. If R > E `last` stands on the final part of a beat; nothing is
+    missing.
 
     Parameters
     ----------
@@ -27,9 +33,9 @@ class Regroup(Component):
     Attributes
     ----------
     i : stream.Interface
-        `Layouts.sums`, R a beat. `i.ready` follows `o.ready`.
+        `Layouts.sums`, R a beat. `i.ready` follows `o.ready`, but if R < E it comes from registers.
     o : stream.Interface
-        `Layouts.element_sums`, E a beat. Registered, but if R = E the same as `i`.
+        `Layouts.element_sums`, E a beat. If R = E the same as `i`.
 
     Latency
         1 clock from the last beat of a group; none if R = E.
@@ -60,14 +66,16 @@ class Regroup(Component):
         return m
 
     def _gather(self, m: Module, parts: int) -> None:
-        """Fill the output register part by part."""
+        """Fill a register part by part."""
+        m.submodules.queue = queue = BypassQueue(self.o.payload.shape(), _WAITING)
+        connect_stream(m, queue.o, self.o)
         rows = self.config.rows
         part = Signal(range(parts))
         beat = Signal(self.o.payload.shape(), reset_less=True)
         full = (part == parts - 1) | self.i.payload.last
-        m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(beat)]
+        m.d.comb += [self.i.ready.eq(can_load(queue.i)), queue.i.payload.eq(beat)]
         with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid & full)
+            m.d.sync += queue.i.valid.eq(self.i.valid & full)
         with m.If(transfers(self.i)):
             m.d.sync += [part.eq(Mux(full, 0, part + 1)), beat.last.eq(self.i.payload.last)]
             with m.If(part == 0):
