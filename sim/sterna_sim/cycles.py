@@ -30,10 +30,16 @@ GENERATOR = 2
 NEXT_SEGMENT = 3
 """Clocks from an epilogue's last write to its next first beat."""
 
-KEEP = 7
+READ_AHEAD = 5
+"""Clocks from the last read of a source to its last activations."""
+
+NEXT_JOB = 2
+"""Clocks from a job's last read to the next job."""
+
+KEEP = 6
 """Clocks from a job that keeps its statistics to its first activations."""
 
-FRESH = 10
+FRESH = 8
 """Clocks from a job whose statistics wait to its first activations."""
 
 ROW_AHEAD = 4
@@ -83,10 +89,12 @@ def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
                 last_write = first_beat + beats - 1 + epilogue.writes[Op.EMBED]
                 written[slot] = last_write
                 continue
+            scaled = 0  # the scale is there
             if header.stats is Stats.FRESH:
                 ready = max(written[slot] + quantizer.barrier, source_free + FRESH)
+                scaled = written[slot] + quantizer.fresh_scale
             elif header.stats is Stats.MAXIMUM:
-                ready = source_free + header.source_words + quantizer.barrier + 1
+                ready = source_free + header.source_words + quantizer.barrier
             else:
                 ready = source_free + KEEP
             tape_free = words_free + headers * (slot == 0)
@@ -97,11 +105,11 @@ def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
                 start = max(loaded + FILL, tape_free)
                 shadow_free = start
                 tape_free = start + max(header.groups, 4 if header.blocks > 1 else 0)
-            source_free = loaded
+            source_free = loaded - READ_AHEAD + NEXT_JOB
             words_free = start + header.groups
             last_sum = words_free - 1 + engine.latency + regroup
             first_sum = start + engine.latency + regroup
-            first_beat = max(first_sum, last_write + NEXT_SEGMENT)
+            first_beat = max(first_sum, last_write + NEXT_SEGMENT, scaled + 1)
             last_beat = max(last_sum, first_beat + beats - 1)
             last_write = written[slot] = last_beat + epilogue.writes[header.op]
     lanes = min(config.rows, config.elements)

@@ -13,12 +13,12 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import ACTIVATION_MAX, SCALE_BITS
 from sterna.spec.program import Op, Stats
 from sterna_rtl.arith.divide import Divide
-from sterna_rtl.arith.normalise import Normalise, shift_left
+from sterna_rtl.arith.normalise import ShiftUp, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
-from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.queue import BypassQueue, Queue
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
@@ -37,8 +37,8 @@ number that it is."""
 _SCALED = 5
 """Clocks from a read to the product with the reciprocal."""
 
-_QUEUE = 8
-"""Activations in queue and pipeline. From a read to the freed place 7 clocks pass."""
+_QUEUE = 7
+"""Activations in queue and pipeline. From a read to the freed place 6 clocks pass."""
 
 
 class Quantizer(Component):
@@ -81,12 +81,14 @@ class Quantizer(Component):
         One scale per job.
     barrier : int
         Clocks from the last result to the first activations of a job that waits for it.
+    fresh_scale : int
+        Clocks from the last result to that job's scale.
 
     Latency
-        `barrier` is 14 clocks for E = 1 and E = 2 and grows by one with every further doubling: 16
-        for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
-        FRESH 10 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
-        FRESH 11 and MAXIMUM one less.
+        `barrier` is 12 clocks for E = 1 and E = 2 and grows by one with every further doubling: 14
+        for E = 8; two more with several slots. From a job to its first activations: KEEP 6 clocks,
+        FRESH 8 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
+        FRESH 9 and MAXIMUM one less.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -100,13 +102,15 @@ class Quantizer(Component):
         self.config = config
         self.layouts = layouts = Layouts(config)
         self.statistics = Statistics(config)
-        self.normalise = Normalise(LARGEST_BITS, keep=MAXIMUM_BITS)
+        self.normalise = ShiftUp(LARGEST_BITS, MAXIMUM_BITS)
         self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, 4)
         self.scale = Scale(config)
         several = config.slots > 1  # statistics and reciprocals go through registers of their slots
         self.barrier = (
-            1 + self.statistics.largest_latency + 2 + self.reciprocal.latency + 2 + 2 * several
+            1 + self.statistics.largest_latency + 1 + self.reciprocal.latency + 1 + 2 * several
         )
+        asked = self.barrier - self.reciprocal.latency - 1 - several
+        self.fresh_scale = asked + self.scale.fresh_latency
         super().__init__(
             {
                 "i_results": In(stream.Signature(layouts.results)),
@@ -129,7 +133,7 @@ class Quantizer(Component):
         m.submodules.reciprocal = self.reciprocal
         m.submodules.scale = self.scale
         statistics = self.statistics
-        self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST_BITS)
+        self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST)
         self.sums = self._in_order(m, "sums", statistics.o_sums, SUMS)
         self.kept = Signal(ArrayLayout(_KEPT, self.config.slots))
         read = Signal(_READ)
@@ -160,7 +164,7 @@ class Quantizer(Component):
         largest, measured = self.largest, self.statistics.o_measured
         measures = job.stats == Stats.MAXIMUM
         m.d.comb += [
-            self.normalise.i.payload.value.eq(Mux(measures, measured.payload, largest.payload)),
+            self.normalise.i.payload.eq(Mux(measures, measured.payload, largest.payload)),
             reciprocal.i.payload.eq(self.normalise.o.payload.value),
         ]
         with m.FSM(name="job"):
@@ -275,7 +279,7 @@ class Quantizer(Component):
 
     def _activations(self, m: Module, read) -> tuple[Value, Value]:
         """Quantise the products; return whether a read may begin and whether any is in flight."""
-        m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
+        m.submodules.activations = queue = BypassQueue(self.layouts.activations, _QUEUE)
         connect_stream(m, queue.o, self.o_activations)
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
@@ -320,7 +324,7 @@ class Quantizer(Component):
     def _scale(self, m: Module, asks: Signal) -> None:
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""
         job, sums, request = self.i_job.payload, self.sums, self.scale.i
-        m.submodules.scales = scales = Queue(self.layouts.scale, 2)
+        m.submodules.scales = scales = BypassQueue(self.layouts.scale, 2)
         connect_stream(m, self.scale.o, scales.i)
         connect_stream(m, scales.o, self.o_scale)
         largest = self.normalise.o
