@@ -103,6 +103,7 @@ class CompiledChip:
         for memory, words in image.memories().items():
             if memory is not Memory.TAPE or len(words) <= self.config.tape_words:
                 self.write_words(memory, words)
+        self.read("ADDRESS")  # comes once the last piece is in its RAM: a reset may follow at once
 
     def load(self, image: Image, period: int = 1) -> None:
         """Load a model's image.
