@@ -74,7 +74,7 @@ class Executor(Component):
         m = Module()
         head = Signal(NOTICE)
         # What becomes of a register request is known late in its clock, and looked at in the next.
-        taken, refused = Signal(), Signal()
+        refused = Signal()
         length, position = Signal(9), Signal(9)  # bytes of the payload, and those fetched
         held = Signal()  # a request before was not done
         outcome, words_done = Signal(Outcome), Signal(8)
@@ -172,19 +172,18 @@ class Executor(Component):
                     end(Outcome.MALFORMED)
             with m.State("REQUEST"):
                 m.d.sync += self.o_request.valid.eq(1)
-                m.next = "TAKEN"
-            with m.State("TAKEN"):
                 with m.If(transfers(self.o_request)):
-                    m.d.sync += [self.o_request.valid.eq(0), taken.eq(1), refused.eq(self.refused)]
-                with m.If(taken):
-                    m.d.sync += [taken.eq(0), left.eq(left - 1), address.eq(address + steps)]
-                    with m.If(reads):
-                        m.next = "ANSWER"
-                    with m.Elif(refused):
-                        end(Outcome.NO_ROOM)
-                    with m.Else():
-                        m.d.sync += words_done.eq(words_done + 1)
-                        m.next = "NEXT"
+                    m.d.sync += [self.o_request.valid.eq(0), refused.eq(self.refused)]
+                    m.next = "TAKEN"
+            with m.State("TAKEN"):
+                m.d.sync += [left.eq(left - 1), address.eq(address + steps)]
+                with m.If(reads):
+                    m.next = "ANSWER"
+                with m.Elif(refused):
+                    end(Outcome.NO_ROOM)
+                with m.Else():
+                    m.d.sync += words_done.eq(words_done + 1)
+                    m.next = "NEXT"
             with m.State("ANSWER"):
                 m.d.comb += self.i_answer.ready.eq(1)
                 m.d.sync += [word.eq(self.i_answer.payload), byte.eq(0)]
