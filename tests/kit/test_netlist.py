@@ -158,6 +158,16 @@ def test_registers_are_absorbed(mapped, tmp_path):
     assert compare(tmp_path, mapped, design) == 0
 
 
+def test_registers_of_a_net(mapped):
+    """One flip-flop for each bit, in order; a net that has none is refused by its name."""
+    module = copy.deepcopy(mapped)["modules"]["top"]
+    names = Netlist(module).registers("held")
+    outputs = [module["cells"][name]["connections"]["Q"][0] for name in names]
+    assert outputs == module["netnames"]["held"]["bits"]
+    with pytest.raises(ValueError, match="no net address that comes from flip-flops"):
+        Netlist(module).registers("address")
+
+
 def test_a_register_left_out_is_seen(mapped, tmp_path):
     design = copy.deepcopy(mapped)
     netlist = Netlist(design["modules"]["top"])
