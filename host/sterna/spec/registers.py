@@ -36,7 +36,8 @@ STOPS = 4
 """Tokens that may end a generation."""
 
 WAIT_CLOCKS = 4096
-"""So long does a write to TOKEN or DATA wait for room; then it is refused and has no effect."""
+"""So long does a write to TOKEN or DATA wait for room, and one to MEMORY, ADDRESS or CHECK for a
+piece to be dealt with; then it is refused and has no effect."""
 
 VALID = 1 << 31
 """TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
