@@ -115,8 +115,8 @@ class EngineBench(UnitBench):
     bugs = {
         "partial sums read too early": broken("groups < _HAZARD", "groups < 0"),
         "hazard one clock short": broken("_HAZARD = 4", "_HAZARD = 3"),
-        "carry dropped": broken("a + b + carry_a", "a + b"),
-        "last carry dropped": broken("before[index] + total + carry", "before[index] + total"),
+        "carry dropped": broken("both + carry_a", "both"),
+        "last carry dropped": broken("shape.width] + carry", "shape.width]"),
         "trit mixed up": broken("^ negative.replicate(8)", "^ (negative & nonzero).replicate(8)"),
         "last job's partial sums added": broken("later_block.eq(more_blocks)", "later_block.eq(1)"),
         "partial sums of the next group": broken("tags[levels].add", "tags[levels - 1].add"),

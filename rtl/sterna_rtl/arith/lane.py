@@ -190,7 +190,7 @@ class Lane(Component):
 
         total = Signal(signed(RESIDUAL_BITS + 2), reset_less=True)  # y+1
         m.d.sync += total.eq(shifted.result + self.y)
-        clamped, is_clamped = saturate(total, RESIDUAL_BITS)
+        clamped, is_clamped = saturate(m, total, RESIDUAL_BITS)
         m.d.sync += [self.new_residual.eq(clamped), self.residual_clamped.eq(is_clamped)]  # y+2
 
     def _mixed(self, m: Module, h: Signal, sigmoid: Signal) -> Signal:
@@ -200,7 +200,8 @@ class Lane(Component):
         product is taken from 1 - bound: its complement is its negative less one, which turns the
         rounding of halves round, so that the same half is added.
         """
-        state = self.control.operation.state
+        state = Signal()
+        m.d.comb += state.eq(self.control.operation.state)
         bound = Signal(VECTOR_BITS, reset_less=True)  # STATE y+5
         m.d.sync += bound.eq(Mux(self.control.bounded, self.bound, 0))
         factor = Signal(signed(18), reset_less=True)  # beside the sigmoid
@@ -230,7 +231,7 @@ class Lane(Component):
 
         total = Signal(signed(SCRATCH_BITS + 1), reset_less=True)  # y+13
         m.d.sync += total.eq(new + kept_late[2])
-        clamped, is_clamped = saturate(total, STATE_BITS)
+        clamped, is_clamped = saturate(m, total, STATE_BITS)
         m.d.sync += [self.new_state.eq(clamped), self.state_clamped.eq(is_clamped)]  # y+14
 
 

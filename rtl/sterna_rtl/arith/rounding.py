@@ -10,29 +10,32 @@ __all__ = ["RoundShift", "Shifter", "saturate"]
 
 def _limit(sign: Value, bits: int) -> Value:
     """Return ``+-(2**(bits-1) - 1)``, of the given sign."""
-    return Cat(1, (~sign).replicate(bits - 2), sign).as_signed()
+    largest = (1 << (bits - 1)) - 1
+    return Mux(sign, -largest, largest)
 
 
-def saturate(value: Value, bits: int) -> tuple[Value, Value]:
+def saturate(m: Module, value: Value, bits: int) -> tuple[Value, Value]:
     """Clamp to ``+-(2**(bits-1) - 1)``; return the result and whether it was clamped.
 
     Combinational. `value` is signed and has more than `bits` bits.
     """
-    sign = value[-1]
+    sign, clamped = Signal(), Signal()
     beyond = (value[bits - 1 : -1] ^ sign.replicate(len(value) - bits)).any()
     lowest = sign & ~value[: bits - 1].any()
-    clamped = beyond | lowest
+    m.d.comb += [sign.eq(value[-1]), clamped.eq(beyond | lowest)]
     return Mux(clamped, _limit(sign, bits), value[:bits].as_signed()), clamped
 
 
-def _shift(value: Value, amount: Value, unit: int, bits: int) -> tuple[Value, Value]:
+def _shift(
+    m: Module, value: Value, amount: Value, unit: int, bits: int, name: str
+) -> tuple[Value, Value]:
     """Shift right by ``amount * unit``; return the lower `bits` bits and whether others are lost.
 
     The highest of the bits returned is the sign in any case.
     """
-    sign = value[-1]
+    sign, differs = Signal(name=f"{name}_sign"), Signal(len(value) - 1, name=f"{name}_differs")
+    m.d.comb += [sign.eq(value[-1]), differs.eq(value[:-1] ^ sign.replicate(len(differs)))]
     bits = min(bits, len(value))
-    differs = value[:-1] ^ sign.replicate(len(value) - 1)
     # A shift by k units loses what lies above bit k * unit + bits - 2. Asked of the bits before the
     # shift, this takes no longer than the shift itself.
     lost = Const(0)
@@ -85,12 +88,12 @@ class Shifter(Component):
         high, low = self.shift[self.low_bits :], self.shift[: self.low_bits]
         unit = 1 << self.low_bits
 
-        coarse, lost = _shift(self.value, high, unit, len(self.result) + unit - 1)
+        coarse, lost = _shift(m, self.value, high, unit, len(self.result) + unit - 1, "coarse")
         window = Signal(signed(len(coarse)), reset_less=True)
         lost_above = Signal(reset_less=True)
         m.d.sync += [window.eq(coarse), lost_above.eq(lost)]
 
-        fine, lost = _shift(window, low, 1, len(self.result))
+        fine, lost = _shift(m, window, low, 1, len(self.result), "fine")
         m.d.sync += [self.result.eq(fine.as_signed()), self.overflow.eq(lost_above | lost)]
         return m
 
@@ -138,11 +141,12 @@ class RoundShift(Component):
         m.d.comb += shifter.shift.eq(self.shift)
 
         shifted = shifter.result
-        sign = shifted[-1]
+        sign, clamped = Signal(), Signal()
+        m.d.comb += sign.eq(shifted[-1])
         # Seen before the rounding adder, not after it: the largest number is about to be rounded up
         # (0111..1 with the bit 1), or the lowest is not (1000..0 with the bit 0).
         extreme = (shifted[:-1] ^ sign.replicate(bits)).all()
-        clamped = shifter.overflow | extreme
+        m.d.comb += clamped.eq(shifter.overflow | extreme)
         rounded = shifted[1:].as_signed() + shifted[0]
         m.d.sync += self.result.eq(Mux(clamped, _limit(sign, bits), rounded))
         m.d.sync += self.clamped.eq(clamped)

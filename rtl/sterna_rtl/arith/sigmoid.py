@@ -60,9 +60,12 @@ class Sigmoid(Component):
         m.d.comb += shifter.value.eq(Cat(C(0, 8), self.value).as_signed())
         m.d.comb += shifter.shift.eq(self.shift)
 
-        sign = shifter.result[-1]
-        absolute = (shifter.result ^ sign.replicate(_MAGNITUDE_BITS + 1)) + sign
-        beyond = shifter.overflow | absolute[_MAGNITUDE_BITS]
+        sign, absolute, beyond = Signal(), Signal(_MAGNITUDE_BITS + 1), Signal()
+        m.d.comb += [
+            sign.eq(shifter.result[-1]),
+            absolute.eq((shifter.result ^ sign.replicate(_MAGNITUDE_BITS + 1)) + sign),
+            beyond.eq(shifter.overflow | absolute[_MAGNITUDE_BITS]),
+        ]
         magnitude = Signal(_MAGNITUDE_BITS, reset_less=True)
         negative = Signal(3, reset_less=True)  # the sign, beside each of the following stages
         m.d.sync += magnitude.eq(absolute[:_MAGNITUDE_BITS] | beyond.replicate(_MAGNITUDE_BITS))

@@ -131,7 +131,9 @@ class _RowSum(Component):
                 (a, carry_a), *pair = terms[index : index + 2]
                 if pair:
                     b, carry_b = pair[0]
-                    m.d.sync += [total.eq(a + b + carry_a), carry.eq(carry_b)]
+                    # The sum of two has the width of the total; the carry does not widen it.
+                    both = (a + b)[: len(total)]
+                    m.d.sync += [total.eq(both + carry_a), carry.eq(carry_b)]
                 else:  # the odd one out waits a level
                     m.d.sync += [total.eq(a), carry.eq(carry_a)]
                 sums.append((total, carry))
@@ -315,7 +317,7 @@ class TernaryEngine(Component):
         with m.If(tags[levels].add):
             m.d.sync += before.eq(partial.read.data)
         m.d.sync += [
-            result[index].eq(before[index] + total + carry)
+            result[index].eq((before[index] + total)[: sums.elem_shape.width] + carry)
             for index, (total, carry) in enumerate(rows)
         ]
 

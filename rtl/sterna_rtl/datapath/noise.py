@@ -82,21 +82,22 @@ class Noise(Component):
         in_flight = Signal(self.latency)
         m.d.sync += in_flight.eq(Cat(begin, in_flight))
         m.d.comb += queue.i.valid.eq(in_flight[-1])
-        for lane, state in enumerate(self._spread(m, base)):
+        for lane, state in enumerate(self._spread(m, base, Cat(begin, in_flight))):
             uniform = Signal(UNIFORM_BITS, name=f"uniform_{lane}", reset_less=True)
             m.d.sync += uniform.eq((state[:32] + state[32:])[32 - UNIFORM_BITS : 32])
             m.submodules[f"gumbel_{lane}"] = gumbel = Gumbel()
             m.d.comb += [gumbel.uniform.eq(uniform), queue.i.payload[lane].eq(gumbel.noise)]
         return m
 
-    def _spread(self, m: Module, base: Signal) -> list[Value]:
-        """States of all lanes, a stage for each doubling."""
-        states, span = [base], self.lanes
-        while span > 1:
-            span //= 2
+    def _spread(self, m: Module, base: Signal, valid: Value) -> list[Value]:
+        """States of all lanes, a stage for each doubling; `valid` of each stage's input."""
+        states = [base]
+        for stage in range(exact_log2(self.lanes)):
+            span = self.lanes >> (stage + 1)
             steps = [step for state in states for step in (state, leap(state, span))]
             states = [
                 Signal(64, name=f"state_{k * span}", reset_less=True) for k in range(len(steps))
             ]
-            m.d.sync += [state.eq(step) for state, step in zip(states, steps, strict=True)]
+            with m.If(valid[stage]):
+                m.d.sync += [state.eq(step) for state, step in zip(states, steps, strict=True)]
         return states

@@ -117,7 +117,8 @@ class Statistics(Component):
             m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
-            sign = product[-1]
+            sign = Signal(name=f"sign_{index}")
+            m.d.comb += sign.eq(product[-1])
             keys.append(Cat(sign, product[:-1] ^ sign.replicate(LARGEST_BITS)))
 
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.

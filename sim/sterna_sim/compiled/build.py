@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -27,11 +28,15 @@ _DRIVER = Path(__file__).with_name("driver.cpp")
 
 _VERILATOR = (
     "--cc", "--exe", "--build", "-O3", "-j", "2", "--x-assign", "fast", "--x-initial", "fast",
-    "--no-timing",
-    "-CFLAGS", "-O3 -march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
-    "-MAKEFLAGS", "OPT_FAST=-O3", "-Wno-fatal", "-Wno-lint", "--prefix", "Vchip",
+    "--no-timing", "-fno-dfg",
+    "-CFLAGS", "-O2 -march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
+    "-MAKEFLAGS", "OPT_FAST=-O2", "-Wno-fatal", "-Wno-lint", "--prefix", "Vchip",
     "--top-module", "chip", "-o", "libchip.so",
 )  # fmt: skip
+
+
+_REPEATED = re.compile(r"(?<=[{,] )([^,{}]+?)(?:, \1){2,}(?=,| })")
+"""A bit that stands in a concatenation three times or more, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +114,16 @@ def _sources() -> str:
     return "\0".join([amaranth.__version__, *texts])
 
 
+def _replication(match: re.Match[str]) -> str:
+    """Write `{3{x}}` for `x, x, x`, which Verilator would put together bit by bit."""
+    return f"{{{(len(match[0]) + 2) // (len(match[1]) + 2)}{{{match[1]}}}}}"
+
+
 def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
     chip = ProbedChip(config)
     widths = {name: len(value) for name, (_, value) in chip.taps.items()}
     text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
+    text = _REPEATED.sub(_replication, text)
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

@@ -175,15 +175,14 @@ int give(Chip *chip, int write, uint32_t address, uint32_t data, uint64_t patien
   Vchip &top = chip->top;
   top.request = (static_cast<uint64_t>(data) << 9) | (address << 1) | write;
   top.request_valid = 1;
-  top.answer_ready = 1;
+  clock(chip);
+  top.request_valid = 0;
   for (; patience; patience--) {
-    top.clk = 0;
-    top.eval();
-    bool taken = top.request_ready, refused = top.refused;
+    bool taken = top.request_taken, refused = top.refused;
     clock(chip);
-    if (taken) return top.request_valid = 0, refused ? 2 : 0;
+    if (taken) return refused ? 2 : 0;
   }
-  return top.request_valid = 0, 1;
+  return 1;
 }
 
 // Returns 0, or 1 if the chip did not take or answer the request within `patience` clocks.
@@ -197,8 +196,6 @@ int chip_request(Chip *chip, int write, uint32_t address, uint32_t *data, uint64
   if (result) return 1;
   if (write) return 0;
   for (; chip->clocks < end;) {
-    top.clk = 0;
-    top.eval();
     bool there = top.answer_valid;
     *data = top.answer;
     clock(chip);

@@ -52,8 +52,13 @@ PROBES = (
 class ProbedChip(Component):
     """`Chip` behind a UART, with an event flag and a payload for each probe.
 
-    While `direct` is up, register requests come from a port instead, as long runs want it. The port
-    has names of its own: Verilator writes two underscores in another way.
+    While `direct` is up, register requests come from a port instead, as long runs want it: what was
+    given with `request_valid` waits in a register, `request_taken` and `refused` tell what became
+    of it, and an answer is up for one clock. The port has names of its own: Verilator writes two
+    underscores in another way.
+
+    Inputs end in registers, the reset too: what depends on an input is computed anew each time that
+    the model is evaluated, and that is twice a clock.
 
     Parameters
     ----------
@@ -78,12 +83,13 @@ class ProbedChip(Component):
         }
         super().__init__(
             {
+                "clk": In(1),
+                "rst": In(1),
                 "request": In(REQUEST),
                 "request_valid": In(1),
-                "request_ready": Out(1),
+                "request_taken": Out(1),
                 "answer": Out(32),
                 "answer_valid": Out(1),
-                "answer_ready": In(1),
                 "refused": Out(1),
                 "direct": In(1),
                 "busy": Out(1),
@@ -97,12 +103,21 @@ class ProbedChip(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.chip = self.chip
-        m.submodules.link = link = self.link
+        m.domains.sync = sync = ClockDomain(reset_less=True)
+        m.d.comb += sync.clk.eq(self.clk)
+        reset = Signal(reset_less=True)
+        m.d.sync += reset.eq(self.rst)
+        link = self.link
+        m.submodules.chip = ResetInserter(reset)(self.chip)
+        m.submodules.link = ResetInserter(reset)(link)
         i, o = self.chip.i, self.chip.o
-        with m.If(self.direct):
-            m.d.comb += [i.payload.eq(self.request), i.valid.eq(self.request_valid)]
-            m.d.comb += [self.request_ready.eq(i.ready), o.ready.eq(self.answer_ready)]
+        direct, waiting, request = Signal(), Signal(), Signal(REQUEST)
+        m.d.sync += direct.eq(self.direct)
+        with m.If(~waiting | self.request_taken):
+            m.d.sync += [waiting.eq(self.request_valid), request.eq(self.request)]
+        with m.If(direct):
+            m.d.comb += [i.payload.eq(request), i.valid.eq(waiting), o.ready.eq(1)]
+            m.d.comb += self.request_taken.eq(transfers(i))
             m.d.comb += [self.answer.eq(o.payload), self.answer_valid.eq(o.valid)]
         with m.Else():
             connect_stream(m, link.o, i)
