@@ -1,4 +1,4 @@
-"""Where block RAMs, multipliers and activations lie on an LFE5U-85F.
+"""Where block RAMs, multipliers and activations lie on an LFE5U-85F, and where nothing lies.
 
 A placer that minimises wire length by itself has nothing to hold on to but four pins: it draws all
 cells into one heap and tears it apart again when it finds out that the block RAMs fill the chip.
@@ -16,6 +16,10 @@ multiplier anywhere in its row, and tears an element's logic apart.
 The engine's activations lie in a row across the chip, a column's eight bits in one tile, between
 the block RAMs of their trits. Without them the placer packs the engine into a fifth of the width,
 where its adders, of which every cell uses all inputs, want more wires than there are.
+
+Every third row of tiles has no tables. The placer fills tile after tile around the middle of the
+chip and leaves the edges empty, until there are more cells than wires to them: the router does not
+come to an end. With the wires of a row free for the two beside it, it does.
 """
 
 from __future__ import annotations
@@ -25,11 +29,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["activation_sites", "block_ram_sites", "multiplier_sites"]
+__all__ = ["activation_sites", "block_ram_sites", "free_sites", "multiplier_sites"]
 
 _TAPE_ROWS = (46, 70, 82)
 _EMBEDDING_ROWS = (22,)
-_NAME = re.compile(r"\b(reader|embedding)\.bank_\d+\.words\.\d+\.(\d+)$")
+_NAME = re.compile(r"\b(reader|embedding)\.bank_\d+\.(?:ram\.)?words\.\d+\.(\d+)$")
 
 _MULTIPLIER_ROWS = {"epilogue": 34, "quantizer": 58}
 _OF_ELEMENT = re.compile(
@@ -37,9 +41,13 @@ _OF_ELEMENT = re.compile(
 )
 _PLACES = 52
 """Block RAMs in a row, and multipliers in one of theirs."""
-_ACTIVATION_ROW = 52
+_ACTIVATION_ROW = 76
 _TILE_COLUMNS = 3, 121
 """First and last column of tiles for activations."""
+
+_FREE_ROWS = range(3, 94, 3)
+"""Rows of tiles without tables; block RAMs and multipliers stand in others."""
+_TABLE_COLUMNS = range(2, 125)
 
 
 def block_ram_sites(cells: Mapping[str, Any], row_bits: int) -> dict[str, str]:
@@ -109,6 +117,17 @@ def activation_sites(registers: Sequence[str], columns: int) -> dict[str, str]:
         f"/SLICE{'ABCD'[bit % 8 // 2]}.FF{bit % 2}"
         for bit, name in enumerate(registers)
     }
+
+
+def free_sites() -> list[str]:
+    """Return the sites of the tables that are not to be used."""
+    return [
+        f"X{column}/Y{row}/SLICE{part}.K{table}"
+        for row in _FREE_ROWS
+        for column in _TABLE_COLUMNS
+        for part in "ABCD"
+        for table in range(2)
+    ]
 
 
 def _spread(names: list[str], rows: tuple[int, ...]) -> dict[str, str]:

@@ -11,13 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Netlist"]
+__all__ = ["KEPT_FREE", "Netlist"]
 
 Cell = dict[str, Any]
 Bit = int | str
 """A net, or a constant."""
 Control = tuple[Bit, Bit, Bit]
 """Clock, enable and reset."""
+
+KEPT_FREE = "kept_free_"
+"""Beginning of the names of tables that keep others away."""
 
 
 class Netlist:
@@ -93,6 +96,17 @@ class Netlist:
         """Fix cells, by their names, in their places."""
         for name, site in sites.items():
             self.cells[name]["attributes"]["BEL"] = site
+
+    def keep_free(self, sites: Iterable[str]) -> None:
+        """Let nothing be placed there: a table without inputs and output stands on each site."""
+        for number, site in enumerate(sites):
+            self.cells[f"{KEPT_FREE}{number}"] = {
+                "type": "LUT4",
+                "parameters": {"INIT": f"{0:016b}"},
+                "attributes": {"BEL": site},
+                "port_directions": {**dict.fromkeys("ABCD", "input"), "Z": "output"},
+                "connections": {pin: ["x"] for pin in "ABCDZ"},
+            }
 
     def _ram_output(self, name: str, side: str) -> None:
         ram = self.cells[name]

@@ -30,8 +30,13 @@ from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_rtl.lib.ram import LUTRAM_WORDS
 from sterna_sim.engine_alone import EngineAlone
-from sterna_sim.floorplan import activation_sites, block_ram_sites, multiplier_sites
-from sterna_sim.netlist import Netlist
+from sterna_sim.floorplan import (
+    activation_sites,
+    block_ram_sites,
+    free_sites,
+    multiplier_sites,
+)
+from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.tools import BUILD, tool_environment
 
 __all__ = ["Implementation", "block_rams", "implement", "implement_engine", "main"]
@@ -146,6 +151,7 @@ def _map(folder: Path, config: ChipConfig) -> None:
     netlist.place(block_ram_sites(netlist.cells, config.word_bits // config.rows))
     netlist.place(multiplier_sites(netlist.cells, config.elements))
     netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
+    netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
 
 
@@ -165,7 +171,7 @@ def _area(folder: Path) -> dict[str, Counter[str]]:
     units: dict[str, Counter[str]] = {}
     for name, cell in cells.items():
         kind = KINDS.get(cell["type"])
-        if kind:
+        if kind and not name.startswith(KEPT_FREE):
             units.setdefault(_unit(name), Counter())[kind] += 1
     return units
 

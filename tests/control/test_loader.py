@@ -245,7 +245,7 @@ class LoaderBench(UnitBench):
         host.go_to(Memory.STATE, 1)
         for _ in range(6):
             host.read_word()
-        yield host.case("state", clocks=2 * written + 5 * len(host.answers))
+        yield host.case("state", clocks=2 * written + 6 * len(host.answers))
 
         for _ in range(30):
             memory = rams[rng.integers(len(rams))]
@@ -275,4 +275,5 @@ def test_contract():
     free = ("memory", "address", *(f"{name}_read__data" for name in NAMES))
     held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
     bugs = {"answer not held": lambda: edited(Loader, *held)(config)}
-    check_contract(lambda: Loader(config), StreamContract(items_in=1, free=free), bugs)
+    contract = StreamContract(items_in=1, free=free, depth=16)  # a read takes 6 clocks
+    check_contract(lambda: Loader(config), contract, bugs)

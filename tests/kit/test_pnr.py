@@ -5,7 +5,13 @@ from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.lib.ram import Ram
-from sterna_sim.floorplan import activation_sites, block_ram_sites, multiplier_sites
+from sterna_sim.floorplan import (
+    activation_sites,
+    block_ram_sites,
+    free_sites,
+    multiplier_sites,
+)
+from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.pnr import block_rams
 
 
@@ -92,3 +98,16 @@ def test_activations_of_a_column_share_a_tile():
     assert (places, places[0], places[-1]) == (sorted(set(places)), 3, 121)
     with pytest.raises(ValueError, match="511 flip-flops for 64 columns"):
         activation_sites(names[1:], 64)
+
+
+def test_rows_without_tables():
+    sites = free_sites()
+    assert len(set(sites)) == len(sites)
+    rows = {int(site.split("/")[1][1:]) for site in sites}
+    # Block RAMs, multipliers and activations have rows of their own.
+    assert not rows & {10, 22, 34, 46, 58, 70, 76, 82}
+    assert len(sites) == len(rows) * 123 * 8
+    netlist = Netlist({"cells": {}, "netnames": {}, "ports": {}})
+    netlist.keep_free(sites)
+    assert [cell["attributes"]["BEL"] for cell in netlist.cells.values()] == sites
+    assert all(name.startswith(KEPT_FREE) for name in netlist.cells)

@@ -20,7 +20,7 @@ BANK = 8
 
 def latency(config, bank_words):
     """Clocks from a play to its first word."""
-    return 5 + (config.tape_words > bank_words)
+    return 6 + (config.tape_words > bank_words)
 
 
 def chip(tape_words, columns=6, slots=3):

@@ -11,8 +11,8 @@ from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.tape.bank import TapeBank
 
 __all__ = ["TapeReader"]
 
@@ -49,7 +49,7 @@ class TapeReader(Component):
         Tape words. Registered.
 
     Latency
-        From a play to its first word: 5 clocks, 6 if the tape has several banks.
+        From a play to its first word: 6 clocks, 7 if the tape has several banks.
 
     Throughput
         1 word per clock, also from play to play.
@@ -59,11 +59,10 @@ class TapeReader(Component):
         behind the RAMs ever stops: `o.ready` goes no further than the queue.
 
     Resources
-        5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. Each bank has
-        a register of its own, which a block RAM can take in; if there are several banks, a
-        multiplexer and another register follow. Three quarters of a bank after whole ones become
-        two banks, a half and a quarter: as one they would be put together from block RAMs of a
-        quarter, with a multiplexer before the register.
+        5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. If there are
+        several banks, a multiplexer and a register follow them. Three quarters of a bank after
+        whole ones become two banks, a half and a quarter: as one they would be put together from
+        block RAMs of a quarter, with a multiplexer before the register.
     """
 
     def __init__(self, config: ChipConfig, bank_words: int = 2048) -> None:
@@ -87,7 +86,7 @@ class TapeReader(Component):
     @property
     def latency(self) -> int:
         """Clocks from an address to its word."""
-        return 2 + (self.config.tape_words > self.bank_words)
+        return TapeBank.latency + (self.config.tape_words > self.bank_words)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -109,7 +108,7 @@ class TapeReader(Component):
             word = banks[0]
         else:
             number = [self._bank_number(place)]
-            for stage in (0, 1):
+            for stage in range(TapeBank.latency):
                 number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
                 m.d.sync += number[-1].eq(number[-2])
             word = Signal.like(self.o.payload, reset_less=True)
@@ -154,21 +153,21 @@ class TapeReader(Component):
             m.d.sync += [address.eq(0), busy.eq(0)]
         return address
 
-    def _banks(self, m: Module, address: Value) -> list[Signal]:
-        """Build the RAMs; return the register behind each."""
+    def _banks(self, m: Module, address: Value) -> list[Value]:
+        """Build the banks; return the word of each."""
         words = []
+        data = Signal.like(self.write.data, reset_less=True)
+        m.d.sync += data.eq(self.write.data)
         number = self._bank_number(self.write.address)
         for index, depth in enumerate(self._depths()):
-            m.submodules[f"bank_{index}"] = bank = Ram(depth, self.o.payload.shape())
-            word = Signal.like(self.o.payload, name=f"word_{index}", reset_less=True)
+            m.submodules[f"bank_{index}"] = bank = TapeBank(depth, self.o.payload.shape())
             m.d.comb += [
                 bank.write.enable.eq(self.write.enable & (number == index)),
                 bank.write.address.eq(self.write.address),
-                bank.write.data.eq(self.write.data),
+                bank.write.data.eq(data),
                 bank.read.address.eq(address),
             ]
-            m.d.sync += word.eq(bank.read.data)
-            words.append(word)
+            words.append(bank.read.data)
         return words
 
     def _depths(self) -> list[int]:
