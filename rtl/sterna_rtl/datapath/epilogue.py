@@ -205,12 +205,15 @@ class Epilogue(Component):
         m.d.comb += [payload.first.eq(control.first), payload.unit.eq(operation.product)]
         m.d.comb += payload.slot.eq(job.slot)
         # A choice behind the lanes' registers: one more register would cost each barrier a clock.
+        # It is made by copies of the operation, a clock late: results come later than that.
+        gates, products = Signal(), Signal()
+        m.d.sync += [gates.eq(operation.gate), products.eq(operation.product)]
         for index, lane in enumerate(self.lanes):
             value, second = payload.values[index], payload.second[index]
             m.d.comb += [value.eq(lane.new_residual), second.eq(lane.new_residual)]
-            with m.If(operation.gate):
+            with m.If(gates):
                 m.d.comb += [value.eq(lane.new_scratch), second.eq(lane.y_late)]
-            with m.If(operation.product):
+            with m.If(products):
                 m.d.comb += [value.eq(lane.new_scratch), second.eq(0)]
 
     def _logits(self, m: Module) -> Value:
