@@ -24,7 +24,7 @@ from sterna_rtl.family.ecp5 import global_net
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.skid import Skid
-from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.lib.stream import connect_stream, waits
 from sterna_rtl.tape.reader import TapeReader
 from sterna_rtl.tape.ring import TapeRing
 from sterna_rtl.tape.unpack import Unpacker
@@ -224,6 +224,8 @@ class Chip(Component):
 
     def _count(self, m: Module) -> None:
         counters, engine, busy = self.counters, self.engine, self.generator.busy
+        quantizer = self.quantizer
+        barrier = quantizer.i_job.valid & ~quantizer.o_activations.valid
         m.d.comb += [
             counters.clear.eq(self.registers.clear_counters),
             counters.tokens.eq(self.generator.tokens),
@@ -234,6 +236,11 @@ class Chip(Component):
             counters.engine_starved.eq(engine.starved & busy),
             counters.engine_waiting.eq(engine.waiting & busy),
             counters.engine_blocked.eq(engine.blocked & busy),
+            counters.tape_blocked.eq(waits(self.sequencer.i) & busy),
+            counters.quantizer_barrier.eq(barrier & busy),
+            counters.quantizer_blocked.eq(waits(quantizer.o_activations) & busy),
+            counters.epilogue_blocked.eq(waits(self.epilogue.i_sums) & busy),
+            counters.sampler_blocked.eq(waits(self.epilogue.o_logits) & busy),
             self.registers.busy.eq(busy),
             self.registers.faults.eq(self.sequencer.faults),
             self.registers.fault_segment.eq(self.sequencer.fault_segment),

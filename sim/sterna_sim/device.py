@@ -17,7 +17,7 @@ from sterna.model.layout import Image, fit, lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.link import Code
-from sterna.spec.registers import REGISTERS
+from sterna.spec.registers import REGISTERS, Control
 from sterna_sim.board import Board
 from sterna_sim.compiled.build import build
 from sterna_sim.compiled.chip import CompiledChip
@@ -61,6 +61,17 @@ class DirectPort:
         taken = self.chip.offer(operation.register, operation.words)
         self.chip.run(_PAUSE)
         return taken
+
+    def watch(self) -> None:
+        """Reset the token side and write down each clock from now on."""
+        self.chip.command(Control.RESET)
+        self.chip.events()
+        self.chip.record(True)
+
+    def seen(self) -> np.ndarray:
+        """Activity of each clock since then."""
+        self.chip.record(False)
+        return self.chip.events()["activity"][:, 0]
 
     def close(self) -> None:
         """Free the chip."""

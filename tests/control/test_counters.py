@@ -28,7 +28,7 @@ class CountersBench(UnitBench):
     stalls = (Stalls(), Stalls("random", "random"))
     configs = {f"E-{elements}": chip(elements=elements) for elements in (8, 1)}
     bugs = {
-        "two counters swapped": broken("self.values[counter]", "self.values[counter ^ 1]"),
+        "two counters swapped": broken("self.values[counter]", "self.values[-1 - counter]"),
         "one event a clock at most": broken(f"value + {EVENTS}", f"value + {EVENTS}.any()"),
         "starts again at 2**6": broken(f"value + {EVENTS}", f"(value + {EVENTS})[:6]"),
         "never cleared": broken("with m.If(self.clear):", "with m.If(0):"),

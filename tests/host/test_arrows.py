@@ -22,7 +22,18 @@ MAY_IMPORT = {
     "evaluate": {"errors", "spec", "model", "device"},
     "figures": {"model", "device"},
     "session": {"errors", "model", "device"},
-    "cli": {"errors", "files", "spec", "model", "device", "evaluate", "figures", "session"},
+    "trace": {"spec", "model"},
+    "cli": {
+        "errors",
+        "files",
+        "spec",
+        "model",
+        "device",
+        "evaluate",
+        "figures",
+        "session",
+        "trace",
+    },
 }
 """What each part of sterna may import beside itself."""
 

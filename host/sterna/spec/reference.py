@@ -18,7 +18,18 @@ from types import ModuleType
 
 import numpy as np
 
-from sterna.spec import chip, fixed, link, program, registers, tables, tape, trits, xorshift
+from sterna.spec import (
+    activity,
+    chip,
+    fixed,
+    link,
+    program,
+    registers,
+    tables,
+    tape,
+    trits,
+    xorshift,
+)
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import REGISTERS
 from sterna.spec.tape import HEADER_BITS, HEADER_FIELDS
@@ -60,6 +71,9 @@ def reference() -> str:
         *_enum(registers.Status),
         *_enum(registers.Memory),
         *_enum(registers.Counter),
+        *_section("Activity", activity),
+        _activity(),
+        _sentence(_variable_docs(activity)["ACTIVITY"]),
         *_section("Serial link", link),
         *_constants(link),
         *_enum(link.Kind),
@@ -175,6 +189,12 @@ def _header() -> str:
 def _registers() -> str:
     rows = [(r.address, name, r.access, r.meaning) for name, r in REGISTERS.items()]
     return _table(("address", "register", "access", "meaning"), rows)
+
+
+def _activity() -> str:
+    states = [(unit, state) for unit, states in activity.ACTIVITY.items() for state in states]
+    rows = [(bit, unit, state) for bit, (unit, state) in enumerate(states)]
+    return _table(("bit", "unit", "state"), [*rows, (activity.RUNNING, "", "a token is in flight")])
 
 
 def _chip() -> str:

@@ -96,6 +96,11 @@ class Counter(IntEnum):
     ENGINE_STARVED = 5  #: ... it had activations but no word
     ENGINE_WAITING = 6  #: ... it had a word but no activations
     ENGINE_BLOCKED = 7  #: ... it had both but no room for results
+    TAPE_BLOCKED = 8  #: ... a tape word waited for the units behind it
+    QUANTIZER_BARRIER = 9  #: ... the quantizer had a job, but no activations yet
+    QUANTIZER_BLOCKED = 10  #: ... it had activations, but the engine had no room
+    EPILOGUE_BLOCKED = 11  #: ... row sums waited for scale, job, or the segment before
+    SAMPLER_BLOCKED = 12  #: ... logits waited for the sampler, or for the host to read them
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from amaranth import *
 from amaranth.hdl import ShapeCastable
 from amaranth.lib.wiring import ConnectionError
 
-__all__ = ["can_load", "connect_stream", "payload_shape", "transfers"]
+__all__ = ["can_load", "connect_stream", "payload_shape", "transfers", "waits"]
 
 
 def payload_shape(interface: Any) -> Any:
@@ -81,6 +81,11 @@ def connect_stream(m: Module, producer: Any, consumer: Any) -> None:
 def transfers(interface: Any) -> Value:
     """Return whether an item passes on this clock."""
     return interface.valid & interface.ready
+
+
+def waits(interface: Any) -> Value:
+    """Return whether an item is there but does not pass."""
+    return interface.valid & ~interface.ready
 
 
 def can_load(output: Any) -> Value:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 
+from sterna.spec.activity import ACTIVITY
 from sterna.spec.chip import ChipConfig
 from sterna.spec.link import DEFAULT_BAUD
 from sterna_rtl.chip import Chip
@@ -45,8 +46,9 @@ PROBES = (
     Probe("state", "epilogue"),
     Probe("logits", "epilogue"),
     Probe("token", "sampler"),
+    Probe("activity", "chip"),
 )
-"""In the order of the data path."""
+"""In the order of the data path; the last one has an event on every clock."""
 
 
 class ProbedChip(Component):
@@ -80,6 +82,7 @@ class ProbedChip(Component):
             **{name: (port.enable, Value.cast(port.data)) for name, port in writes.items()},
             "logits": _stream(chip.epilogue.o_logits),
             "token": _stream(chip.sampler.o_token),
+            "activity": (Const(1), _activity(chip)),
         }
         super().__init__(
             {
@@ -149,6 +152,29 @@ def _tape(config: ChipConfig) -> dict:
         "tape_ready": Out(1),
         "tape_restart": Out(1),
     }
+
+
+def _activity(chip: Chip) -> Value:
+    """Bits as `sterna.spec.activity` orders them."""
+    counters, engine, epilogue = chip.counters, chip.engine, chip.epilogue
+    taken = transfers(epilogue.i_sums) | transfers(epilogue.i_embedding)
+    states = {
+        "tape": (transfers(chip.sequencer.i), counters.tape_blocked),
+        "quantizer": (
+            transfers(chip.quantizer.o_activations),
+            counters.quantizer_barrier,
+            counters.quantizer_blocked,
+        ),
+        "engine": (engine.busy, counters.engine_starved, counters.engine_waiting,
+                   counters.engine_blocked),
+        "epilogue": (taken, counters.epilogue_blocked),
+        "sampler": (transfers(epilogue.o_logits), counters.sampler_blocked),
+    }  # fmt: skip
+    assert {unit: len(bits) for unit, bits in states.items()} == {
+        unit: len(names) for unit, names in ACTIVITY.items()
+    }
+    bits = [bit for unit in ACTIVITY for bit in states[unit]]
+    return Value.cast(Cat(bits, chip.generator.busy))
 
 
 def _stream(port) -> tuple[Value, Value]:
