@@ -11,6 +11,7 @@ import numpy as np
 from sterna.device.device import Device
 from sterna.model.float64 import Float64Model
 from sterna.model.model import Model
+from sterna.spec.tables import OCTAVE_FRACTION
 
 __all__ = ["Quality", "evaluate"]
 
@@ -69,6 +70,9 @@ def evaluate(
 ) -> Quality:
     """Step documents through a device and through its references.
 
+    Without a reference the device computes the log-probabilities; to compare distributions all
+    logits are read from it.
+
     Parameters
     ----------
     device : Device
@@ -84,6 +88,7 @@ def evaluate(
         Called with the number of tokens done.
     """
     unit = 2.0 ** -model.steps[-1].fraction
+    compared = reference is not None or half is not None
     before = device.counters()["saturations"]
     own = other = kl = half_kl = 0.0
     top1 = half_top1 = top1_to_half = count = targets_count = 0
@@ -94,6 +99,15 @@ def evaluate(
             float_model.reset()
         for start in range(0, len(ids), _CHUNK):
             chunk, targets = ids[start : start + _CHUNK], ids[start + 1 : start + 1 + _CHUNK]
+            if not compared:
+                # The last token of a document has no target; it is stepped all the same.
+                aims = [*targets.tolist(), 0][: len(chunk)]
+                octaves = device.log_probabilities(chunk.tolist(), aims)[: len(targets)]
+                own -= float(octaves.sum()) * 2.0**-OCTAVE_FRACTION * math.log(2)
+                count += len(chunk)
+                targets_count += len(targets)
+                progress(count)
+                continue
             at = np.arange(len(targets)), targets
             log_q = _log_softmax(device.logits(chunk.tolist()) * unit)
             best = log_q.argmax(axis=1)

@@ -221,6 +221,12 @@ class Chip(Component):
             generator.stop.eq(registers.stop),
             generator.abort.eq(registers.abort),
         ]
+        if self.config.log_probability:
+            connect_stream(m, sampler.o_log_probability, registers.i_log_probability)
+            m.d.comb += [
+                sampler.target.eq(generator.target),
+                sampler.scale.eq(registers.log_scale),
+            ]
 
     def _count(self, m: Module) -> None:
         counters, engine, busy = self.counters, self.engine, self.generator.busy

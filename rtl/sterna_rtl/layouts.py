@@ -15,6 +15,7 @@ from sterna.spec.fixed import (
     VECTOR_BITS,
 )
 from sterna.spec.tape import HEADER_FIELDS
+from sterna_rtl.arith.gumbel import GUMBEL_BITS
 
 __all__ = ["HEADER", "Layouts", "first_word"]
 
@@ -64,6 +65,15 @@ class Layouts:
     logits : StructLayout
         E logits; `mask` marks those that exist, `first` and `last` the vocabulary's ends, `end`
         the segment's.
+    part : StructLayout
+        The min(R, E) logits that the sampler takes per clock, with their noise; `last` as in
+        `logits`.
+    target : StructLayout
+        A token whose log-probability is wanted.
+    prompt : StructLayout
+        A token from the host: its slot, the slot whose state it goes on from, if the pass has
+        `more`, whether to `draw` after it, and a target if the configuration has
+        log-probabilities.
     quantizer_job, engine_job, epilogue_job, embedding_job : StructLayout
         Header fields for each unit; `slot` is the one whose segment it is, `source` the slot whose
         state the recurrence goes on from.
@@ -115,7 +125,20 @@ class Layouts:
                 "end": 1,
             }
         )
+        self.part = StructLayout(
+            {
+                "values": ArrayLayout(signed(PRE_BITS), min(rows, elements)),
+                "noise": ArrayLayout(signed(GUMBEL_BITS), min(rows, elements)),
+                "mask": min(rows, elements),
+                "last": 1,
+            }
+        )
         self.token = unsigned(config.token_bits)
+        self.target = StructLayout({"token": self.token, "valid": 1})
+        target = {"target": self.target} if config.log_probability else {}
+        self.prompt = StructLayout(
+            {"token": self.token, "slot": slot, "source": slot, "more": 1, "draw": 1, **target}
+        )
         self.pass_ = StructLayout(
             {"active": config.slots, "sources": ArrayLayout(slot, config.slots)}
         )

@@ -20,6 +20,7 @@ from sterna.device.serial_port import SerialPort
 from sterna.device.state import load_state, save_state
 from sterna.device.top_k import generate_top_k
 from sterna.errors import DeviceError, InputError
+from sterna.evaluate import evaluate
 from sterna.model.layout import lay_out
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
@@ -35,6 +36,11 @@ SAMPLING = Sampling(temperature=1.0, seed=3)
 
 def image():
     return lay_out(model_of(MODEL), config_for(CONFIG))
+
+
+def full_config():
+    """A chip with all that can be left out."""
+    return replace(config_for(CONFIG), log_probability=True)
 
 
 def device_on(board, baud=FASTEST, progress=None):
@@ -204,6 +210,36 @@ def test_top_k(flashed):
     device.close()
 
 
+def test_log_probabilities():
+    """Many tokens ahead of the results, through the pins and past them: the golden bits."""
+    model = model_of(MODEL)
+    rng = np.random.default_rng(3)
+    tokens, targets = rng.integers(model.shape.vocab, size=(2, 40)).tolist()
+    golden = GoldenDevice(model)
+    expected = golden.log_probabilities(tokens, targets)
+    direct = DirectDevice(model, full_config())
+    assert np.array_equal(direct.log_probabilities(tokens, targets), expected)
+    assert np.array_equal(direct.state, golden.state)
+    drawn = [list(chip.generate([2], 5, SAMPLING)) for chip in (direct, golden)]
+    assert drawn[0] == drawn[1]
+    quality = [evaluate(chip, [tokens, targets], 99, model) for chip in (direct, golden)]
+    assert quality[0] == quality[1]
+    direct.close()
+    with running(full_config(), image()) as board:
+        device = device_on(board)
+        assert np.array_equal(device.log_probabilities(tokens, targets), expected)
+        device.close()
+
+
+def test_chip_without_log_probabilities(flashed):
+    """The host computes them from all logits: the same bits."""
+    model = model_of(MODEL)
+    device, golden = device_on(flashed), GoldenDevice(model)
+    quality = [evaluate(chip, [[1, 5, 9]], 9, model) for chip in (device, golden)]
+    assert quality[0] == quality[1]
+    device.close()
+
+
 def test_recording_of_the_chip(flashed, tmp_path):
     """What was recorded is replayed, under its own label; other questions are refused."""
     model = model_of(MODEL)
@@ -212,7 +248,7 @@ def test_recording_of_the_chip(flashed, tmp_path):
         recorder = Recorder(device, model, file)
         answers = [
             list(recorder.generate([1, 2], 15, SAMPLING)), recorder.logits([7]), recorder.state,
-            recorder.counters(),
+            recorder.counters(), recorder.log_probabilities([8, 9], [3, 4]),
         ]  # fmt: skip
         recorder.state = np.zeros_like(answers[2])
     device.close()
@@ -225,6 +261,7 @@ def test_recording_of_the_chip(flashed, tmp_path):
         replay.logits([8])
     assert np.array_equal(replay.state, answers[2])
     assert replay.counters() == answers[3]
+    assert np.array_equal(replay.log_probabilities([8, 9], [3, 4]), answers[4])
     replay.state = np.zeros_like(answers[2])
     with pytest.raises(DeviceError, match="ends before"):
         replay.counters()
@@ -232,7 +269,7 @@ def test_recording_of_the_chip(flashed, tmp_path):
 
 def test_tape_from_the_host():
     """A chip whose RAM holds a part of the tape: the host streams it, token by token."""
-    small = replace(config_for(CONFIG), tape_words=16)
+    small = replace(full_config(), tape_words=16)
     golden = GoldenDevice(model_of(MODEL))
     with running(small) as board:
         device = device_on(board)
@@ -241,6 +278,8 @@ def test_tape_from_the_host():
         )
         assert np.array_equal(device.state, golden.state)
         assert np.array_equal(device.logits([3]), golden.logits([3]))
+        octaves = [chip.log_probabilities([4, 5, 6], [7, 8, 9]) for chip in (device, golden)]
+        assert np.array_equal(*octaves)
         device.close()
 
 

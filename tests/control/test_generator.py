@@ -12,6 +12,7 @@ from amaranth.sim import Simulator
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import STOPS
 from sterna_rtl.control.generator import Generator
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
@@ -28,7 +29,8 @@ class Watched(Component):
         self.config = config
         self.unit = unit(config)
         members = self.unit.signature.members
-        self.stepped = StructLayout({"token": config.token_bits, "draw": config.slots})
+        target = {"target": Layouts(config).target} if config.log_probability else {}
+        self.stepped = StructLayout({"token": config.token_bits, "draw": config.slots, **target})
         passes = {"o_pass": members["o_pass"]} if config.slots > 1 else {}
         super().__init__(
             {
@@ -64,6 +66,11 @@ class Watched(Component):
             unit.stop.eq(self.stop),
             self.busy.eq(unit.busy),
         ]
+        if self.config.log_probability:
+            target = self.o_token.payload.target
+            m.d.comb += target.valid.eq(unit.target.valid)
+            with m.If(unit.target.valid):
+                m.d.comb += target.token.eq(unit.target.token)
         if self.config.slots > 1:
             connect_stream(m, unit.o_pass, self.o_pass)
             for slot in range(self.config.slots):
@@ -80,7 +87,7 @@ class Watched(Component):
         return m
 
 
-def expected(groups, sampled, counts, stops, slots):
+def expected(groups, sampled, counts, stops, slots, targets):
     """What is to happen: a program of two dozen lines, the unit's specification.
 
     Returns the items of all ports but `i_token`, and the clocks that the unit takes for them; None
@@ -106,7 +113,10 @@ def expected(groups, sampled, counts, stops, slots):
         shown = [sources[slot] if slot in members else 0 for slot in range(slots)]
         out["o_pass"].append({"active": active, "sources": shown})
         mask = sum(1 << slot for slot in draws)
-        out["o_token"] += [{"token": tokens[slot], "draw": mask} for slot in members]
+        stepped = [{"token": tokens[slot], "draw": mask} for slot in members]
+        for item in stepped if targets else ():
+            item["target"] = joining[0]["target"] if joining else {"token": 0, "valid": 0}
+        out["o_token"] += stepped
         clocks += 2 * len(members) + len(draws) + max(len(joining), members[-1] not in draws)
         for slot in members:
             token = next(sampled)
@@ -121,14 +131,22 @@ def expected(groups, sampled, counts, stops, slots):
     return out, clocks
 
 
+def target_of(config, rng):
+    """A target, or none."""
+    valid = int(rng.integers(2))
+    return {"token": int(rng.integers(0, 1 << config.token_bits)) * valid, "valid": valid}
+
+
 def prompt_of(config, rng, length, name):
     """Groups of tokens: one a pass, or as many at once as there are slots; the last one draws."""
     while length:
         most = 1 if name == "one" else min(config.slots, length)
         group = rng.permutation(config.slots)[: rng.integers(1, most + 1)].tolist()
         length -= len(group)
+        extras = {"target": target_of(config, rng)} if config.log_probability else {}
         yield [
             {
+                **extras,
                 "token": int(rng.integers(0, 1 << config.token_bits)),
                 "slot": slot,
                 "source": int(rng.integers(config.slots)),
@@ -149,7 +167,7 @@ class GeneratorBench(UnitBench):
 
     name = "generator"
     configs = {
-        "10-bits": REFERENCE,
+        "10-bits": replace(REFERENCE, log_probability=True),
         "1-bit": replace(REFERENCE, max_vocab=2),
         "17-bits": replace(REFERENCE, max_vocab=1 << 17),
         "2-slots": replace(REFERENCE, slots=2),
@@ -164,6 +182,7 @@ class GeneratorBench(UnitBench):
         "last token is stepped": broken("drawing.eq(self.draw & ~ended)", "drawing.eq(self.draw)"),
         "first token again": broken("eq(sampled.token)", "eq(of_slot(tokens, sampled.slot))"),
         "all tokens are drawn": broken("eq(entry.draw)", "eq(1)"),
+        "target of the prompt kept": broken("self.target.valid.eq(0)", "self.target.valid.eq(1)"),
         "tokens counted only if drawn": broken(
             "self.tokens.eq(transfers(self.i_sampled))",
             "self.tokens.eq(transfers(self.i_sampled) & self.draw.any())",
@@ -218,7 +237,7 @@ class GeneratorBench(UnitBench):
             known = None
             while known is None:
                 groups = [one for n in lengths for one in prompt_of(config, rng, n, name)]
-                known = expected(groups, sampled, counts, stops, slots)
+                known = expected(groups, sampled, counts, stops, slots, config.log_probability)
             items, clocks = known
             tokens += len(items["o_token"])
             prompt = [item for group in groups for item in group]

@@ -6,7 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
-from sterna.spec.fixed import PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,
@@ -31,7 +31,11 @@ from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_c
 from tests.control.chips import chip
 from tests.control.wrap import join
 
-STREAMS = {"GENERATED": "i_generated", "LOGIT": "i_logit"}
+STREAMS = {
+    "GENERATED": "i_generated",
+    "LOGIT": "i_logit",
+    "LOG_PROBABILITY": "i_log_probability",
+}
 COMMANDS = tuple(command.name.lower() for command in Control)
 OF_SLOT = ("abort", "load_seed")
 """Commands for one slot."""
@@ -113,6 +117,8 @@ class Observed(Component):
         request = self.request.payload
         held = Signal()
         for name, port in STREAMS.items():
+            if not hasattr(self, port):
+                continue
             with m.If(request.waits & (request.request.address == REGISTERS[name].address)):
                 m.d.comb += held.eq(~getattr(self, port).valid)
         m.d.comb += [
@@ -162,6 +168,9 @@ class Host:
             "MEMORY": 7,
             "UART_DIVISOR": 0xFFFF,
             **{f"STOP_{number}": VALID | (1 << bits) - 1 for number in range(STOPS)},
+            # Left out of a chip they read as 0.
+            "LOG_SCALE": (1 << LOG_SCALE_BITS) - 1 if config.log_probability else 0,
+            "TARGET": VALID | (1 << bits) - 1 if config.log_probability else 0,
         }
         digest = int(config.digest, 16)
         self.values = {
@@ -177,6 +186,8 @@ class Host:
             "CONTROL": 0,
             "TOKEN": 0,
             "CHECK": 0,
+            # Left out.
+            "LOG_PROBABILITY": 0,
         }
         self.of_slot = {name: [0] * config.slots for name in ("TEMPERATURE", "COUNT")}
         self.begin()
@@ -210,7 +221,9 @@ class Host:
             **{f"COUNTER_{c.name}": self.constants[f"counters__{c.value}"] for c in Counter},
         }
         self.requests = []
-        inputs = ("i_generated", "i_logit", "i_piece")
+        inputs = ["i_generated", "i_logit", "i_piece"]
+        if self.config.log_probability:
+            inputs.append("i_log_probability")
         outputs = ("o", "o_token", "o_piece", "strobes")
         self.inputs = {port: [] for port in inputs}
         self.outputs = {port: [] for port in outputs}
@@ -223,7 +236,7 @@ class Host:
         """Read a register; a stream behind it holds an item unless it is said to be empty."""
         data = int(self.rng.integers(1 << 32))
         self._request(0, REGISTERS[name].address, data, not empty)
-        if name in STREAMS:
+        if STREAMS.get(name) in self.inputs:
             value = 0 if empty else self._next(name)
         elif name == "DATA":
             value = int(self.rng.integers(1 << 32))
@@ -243,6 +256,11 @@ class Host:
             last = int(self.rng.integers(2))
             self.inputs["i_generated"].append({"token": token, "slot": slot, "last": last})
             return VALID | LAST * last | slot << SLOT_SHIFT | token
+        if name == "LOG_PROBABILITY":
+            half = 1 << LOG_PROBABILITY_BITS - 1
+            value = int(self.rng.integers(-half, half))
+            self.inputs["i_log_probability"].append(value)
+            return VALID | value % (2 * half)
         logit = int(self.rng.integers(-(1 << PRE_BITS - 1), 1 << PRE_BITS - 1))
         self.inputs["i_logit"].append(logit)
         return VALID | logit & (1 << PRE_BITS) - 1
@@ -273,15 +291,17 @@ class Host:
         elif name == "TOKEN":
             token = data % (1 << self.config.token_bits)
             slots = (1 << self.config.slot_bits) - 1
-            self.outputs["o_token"].append(
-                {
-                    "token": token,
-                    "slot": data >> SLOT_SHIFT & slots,
-                    "source": data >> SOURCE_SHIFT & slots,
-                    "more": int(bool(data & MORE)),
-                    "draw": int(bool(data & VALID)),
-                }
-            )
+            item = {
+                "token": token,
+                "slot": data >> SLOT_SHIFT & slots,
+                "source": data >> SOURCE_SHIFT & slots,
+                "more": int(bool(data & MORE)),
+                "draw": int(bool(data & VALID)),
+            }
+            if self.config.log_probability:
+                target = self.values["TARGET"]
+                item["target"] = {"token": target % VALID, "valid": target // VALID}
+            self.outputs["o_token"].append(item)
         elif name == "DATA":
             self.outputs["o_piece"].append({"read": 0, "data": data})
         if name in self.of_slot:
@@ -302,6 +322,7 @@ class Host:
         values = self.values
         stops = [values[f"STOP_{number}"] for number in range(STOPS)]
         token = (1 << self.config.token_bits) - 1
+        extras = {"log_scale": values["LOG_SCALE"]} if self.config.log_probability else {}
         return Case(
             {"request": self.requests, **self.inputs},
             self.outputs,
@@ -312,6 +333,7 @@ class Host:
                 "seed": values["SEED_HIGH"] << 32 | values["SEED_LOW"],
                 "count": self.of_slot["COUNT"],
                 "keep_logits": values["LOGITS"],
+                **extras,
                 "divisor": values["UART_DIVISOR"],
                 "stop": [{"token": stop & token, "valid": stop >> 31} for stop in stops],
             },
@@ -325,7 +347,8 @@ class RegistersBench(UnitBench):
 
     name = "registers"
     configs = {
-        **{f"vocab-{vocab}": chip(vocab=vocab) for vocab in (61, 2)},
+        "vocab-61": chip(vocab=61, log_probability=True),
+        "vocab-2": chip(vocab=2),
         "2-slots": chip(slots=2),
         "ring-3-slots": chip(vocab=1 << 24, slots=3, ring=True),
     }
@@ -341,6 +364,7 @@ class RegistersBench(UnitBench):
             "with m.If(write):\n                    m.d.sync += commands",
             "with m.If(1):\n                    m.d.sync += commands",
         ),
+        "target not used": broken("payload.target.eq(target)", "payload.target.eq(0)"),
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),
         "piece asked for twice": broken("read & ~asked)", "read)"),
         "piece not waited for": broken("done.eq(transfers(self.i_piece))", "done.eq(asked)"),

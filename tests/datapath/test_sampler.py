@@ -13,25 +13,12 @@ from amaranth.sim import Simulator
 from amaranth.utils import exact_log2
 
 from sterna.golden import sampler as golden
-from sterna.spec.chip import REFERENCE
 from sterna.spec.xorshift import next_draw
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
-
-LARGEST = 32767
-
-
-def chip(rows, elements, max_vocab=1024, slots=1):
-    return replace(
-        REFERENCE,
-        rows=rows,
-        columns=8 * elements,
-        elements=elements,
-        max_vocab=max_vocab,
-        slots=slots,
-    )
+from tests.datapath.logits import LARGEST, chip, logits_of
 
 
 class Seeded(Component):
@@ -102,23 +89,6 @@ def segments(draws, cuts=()):
             jobs.append(job)
             beats += of_part
     return jobs, beats
-
-
-def logits_of(kind, count, rng):
-    """Logits that are hard in some way."""
-    match kind:
-        case "ties":
-            return rng.integers(-2, 3, count)
-        case "equal":
-            return np.full(count, -LARGEST)
-        case "extreme":
-            return rng.choice([-LARGEST, LARGEST], count)
-        case "rising":
-            return np.arange(count) - count
-        case "close":
-            return rng.integers(-200, 200, count)
-        case _:
-            return rng.integers(-LARGEST, LARGEST + 1, count)
 
 
 def broken(old, new):

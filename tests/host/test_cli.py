@@ -181,7 +181,8 @@ def test_eval_of_documents(sterna, text, tmp_path):
     for name in ("perplexity", "bits_per_character", "kl", "top1"):
         assert both[name] == pytest.approx(once[name])
     alone = json.loads(sterna("eval", *model, "--text", prose, "--no-reference").out)
-    assert alone["perplexity"] == once["perplexity"]
+    # Without a reference the log-probabilities are the chip's, of a few bits less.
+    assert alone["perplexity"] == pytest.approx(once["perplexity"], rel=1e-3)
     assert alone["kl"] is None
     assert alone["ranges"] == {}
 

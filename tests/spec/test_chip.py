@@ -15,6 +15,7 @@ from sterna.spec.trits import Packing
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
 TAPES = ("tape_words", "ring_words")
 """One of them is 0: the tape lies on the chip or passes through a ring."""
+EXTRAS = ("log_probability",)
 DEPTHS = [name for name in NAMES if name.endswith("_words") and name not in TAPES]
 
 
@@ -23,6 +24,7 @@ def configs(draw):
     rows, elements = (1 << draw(st.integers(0, 6)) for _ in range(2))
     depths = {name: draw(st.integers(1, 1 << 24)) for name in DEPTHS}
     depths["psum_words"] = max(depths["psum_words"], -(-elements // rows))
+    slots = draw(st.integers(1, MAX_SLOTS))
     tape, ring = draw(st.permutations([0, draw(st.integers(1, 1 << 24))]))
     return ChipConfig(
         rows=rows,
@@ -32,9 +34,10 @@ def configs(draw):
         embedding_bits=draw(st.sampled_from([4, 8])),
         max_columns=draw(st.integers(1, 1 << 16)),
         max_vocab=draw(st.integers(1, 1 << 24)),
-        slots=draw(st.integers(1, MAX_SLOTS)),
+        slots=slots,
         tape_words=tape,
         ring_words=ring,
+        log_probability=slots == 1 and draw(st.booleans()),
         **depths,
     )
 
@@ -69,6 +72,8 @@ def test_digest_tells_any_two_apart(config, name):
         other[name] = 12 - other[name]
     elif name in ("rows", "elements", "columns"):
         other[name] *= 2
+    elif name == "log_probability":
+        other[name] = not other[name]
     else:
         other[name] = max(1, other[name] - 1)
     try:
@@ -80,12 +85,24 @@ def test_digest_tells_any_two_apart(config, name):
 
 def test_digest_is_the_hash_of_the_canonical_text():
     """In any language: keys in order, no spaces, packings by name."""
-    text = json.dumps(REFERENCE.to_dict(), sort_keys=True, separators=(",", ":"))
-    assert '"packing":"FIVE_THIRDS"' in text
-    assert REFERENCE.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+    for config in (REFERENCE, dataclasses.replace(REFERENCE, log_probability=True)):
+        values = config.to_dict()
+        for name in EXTRAS:
+            if not values[name]:  # what a chip does not have is left out
+                del values[name]
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        assert '"packing":"FIVE_THIRDS"' in text
+        assert config.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("packing", *TAPES)])
+def test_digest_of_the_reference_chip():
+    """Whoever has this chip on a board has it under this name."""
+    assert REFERENCE.digest == "cab25a8f783abd74"
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("packing", *TAPES, *EXTRAS)]
+)
 @pytest.mark.parametrize("value", [0, -1, (1 << 24) + 1, 2.0, "8", None])
 def test_numbers_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(InputError, match=f"{name} must be an integer from 1 to 2"):
@@ -121,6 +138,11 @@ def test_the_tape_lies_on_the_chip_or_in_a_ring():
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
         ({"slots": 9}, "slots must be at most 8, not 9"),
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
+        ({"log_probability": 1}, "log_probability must be true or false, not 1"),
+        (
+            {"log_probability": True, "slots": 2},
+            "log_probability needs a chip with one slot, not 2",
+        ),
     ],
 )
 def test_sizes_that_do_not_go_together_are_refused(changes, message):

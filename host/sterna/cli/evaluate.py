@@ -45,7 +45,13 @@ def evaluate_command(
         Path | None,
         typer.Option(help="checkpoint to compare with in float64, instead of the model file's own"),
     ] = None,
-    no_reference: Annotated[bool, typer.Option("--no-reference", help="compare nothing")] = False,
+    no_reference: Annotated[
+        bool,
+        typer.Option(
+            "--no-reference",
+            help="compare nothing; then a chip that has log-probabilities computes them itself",
+        ),
+    ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="run the reference in float16 too, as people do")
     ] = False,

@@ -12,10 +12,11 @@ import numpy as np
 from sterna.device.device import Sampling, check_tokens
 from sterna.device.operations import Operation, RegisterPort, read, read_next, write
 from sterna.errors import DeviceError, InputError, LinkReset
+from sterna.golden.log_probability import log_probability, log_scale
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import STATE_BITS, VECTOR_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     LAST,
@@ -52,6 +53,10 @@ _CHUNK = 1 << 12
 _JOURNAL = 256
 """Tokens after which the state is read, so that fewer must be stepped again after a reset."""
 
+_AHEAD = 16
+"""Tokens that are given before the log-probability of the first has been read: what a chip's queues
+hold."""
+
 _BATCH = 448
 """Logits that are asked for at a time: eight requests of the serial link."""
 
@@ -83,6 +88,7 @@ def read_config(port: RegisterPort) -> ChipConfig:
         field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:], strict=True)
     }
     try:
+        values["log_probability"] = bool(values["log_probability"])
         config = ChipConfig(**{**values, "packing": Packing(values["packing"])})
     except (ValueError, InputError) as error:
         raise DeviceError(f"the device has a configuration that cannot be: {error}") from error
@@ -217,6 +223,25 @@ class ChipDevice:
             self._stepped([token])
         return np.array(rows)
 
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the log-probability of each one's target.
+
+        A chip that does not compute them gives all logits instead, and the host computes the same.
+        """
+        check_tokens(tokens, self.model)
+        check_tokens(targets, self.model)
+        scale = log_scale(self.model.steps[-1].fraction)
+        pairs = list(zip(tokens, targets, strict=True))
+        if not self.config.log_probability:
+            rows = zip(self.logits(tokens), targets, strict=True)
+            return np.array([log_probability(row, target, scale) for row, target in rows])
+        results: list[int] = []
+        for start in range(0, len(pairs), _JOURNAL):
+            part = pairs[start : start + _JOURNAL]
+            results += self._retry(lambda part=part: self._log_probabilities(part, scale))
+            self._stepped([token for token, _ in part])
+        return np.array(results, dtype=np.int64)
+
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then let the chip draw tokens by itself."""
         check_tokens(prompt, self.model)
@@ -261,7 +286,14 @@ class ChipDevice:
             if found != zlib.crc32(words.tobytes()):
                 self._load(memory, words)
         length = 0 if self._streams else len(self.image.tape)
-        self.port.execute([write("TAPE_LENGTH", length), write("CONTROL", 1 << Control.RESET)])
+        # A target that another program has left would fill the queue of log-probabilities.
+        self.port.execute(
+            [
+                write("TARGET", 0),
+                write("TAPE_LENGTH", length),
+                write("CONTROL", 1 << Control.RESET),
+            ]
+        )
         self._write_state(self._snapshot)
         self._enter(self._journal, draw=False)
         self.wait_idle()
@@ -437,6 +469,30 @@ class ChipDevice:
         self.wait_idle()
         self.port.execute([write("LOGITS", 0)])
         return np.array(values, dtype=np.uint32).astype(np.uint16).view(np.int16).astype(np.int64)
+
+    def _log_probabilities(self, pairs: list[tuple[int, int]], scale: int) -> list[int]:
+        """Give tokens with their targets, some ahead of the results."""
+        self.port.execute([write("LOG_SCALE", scale)])
+        self._silent_since = None
+        results: list[int] = []
+        given = 0
+        while len(results) < len(pairs):
+            part = pairs[given : len(results) + (1 if self._streams else _AHEAD)]
+            self.port.execute(
+                [
+                    operation
+                    for token, target in part
+                    for operation in (write("TARGET", target | VALID), write("TOKEN", token))
+                ]
+            )
+            if part and self._streams:
+                self._stream()
+            given += len(part)
+            results += self.poll("LOG_PROBABILITY", given - len(results))
+        self.port.execute([write("TARGET", 0)])
+        self.wait_idle()
+        half = 1 << LOG_PROBABILITY_BITS - 1
+        return [(word & 2 * half - 1 ^ half) - half for word in results]
 
     def _generate(self, prompt: list[int], count: int, sampling: Sampling) -> Iterator[int]:
         drawn: list[int] = []

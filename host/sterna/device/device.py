@@ -90,6 +90,13 @@ class Device(Protocol):
         """Step the tokens; return the logits after each, int64 [T, V]."""
         ...
 
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return log2 of the probability of each one's target, int64 [T].
+
+        With `OCTAVE_FRACTION` fraction bits; see `sterna.golden.log_probability`.
+        """
+        ...
+
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw up to `count` tokens, each fed back; yield them as they come.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 
 from sterna.device.device import Sampling, check_tokens
+from sterna.golden.log_probability import log_probability, log_scale
 from sterna.golden.sampler import Sampler
 from sterna.golden.step import Golden
 from sterna.model.model import Model
@@ -39,6 +40,13 @@ class GoldenDevice:
         """Step the tokens; return the logits after each."""
         check_tokens(tokens, self.model)
         return self.golden.run(np.asarray(tokens))
+
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the log-probability of each one's target."""
+        check_tokens(targets, self.model)
+        scale = log_scale(self.model.steps[-1].fraction)
+        rows = zip(self.logits(tokens), targets, strict=True)
+        return np.array([log_probability(row, target, scale) for row, target in rows])
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw tokens."""

@@ -25,7 +25,7 @@ __all__ = ["Recorder", "Replay"]
 T = TypeVar("T")
 
 _FORMAT = "sterna recording"
-_VERSION = 1
+_VERSION = 2
 
 
 def _encode(array: np.ndarray) -> dict[str, Any]:
@@ -80,6 +80,17 @@ class Recorder:
         """Step the tokens; return the logits after each."""
         result = self.device.logits(tokens)
         self._write(call="logits", tokens=list(tokens), result=_encode(result))
+        return result
+
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Step the tokens; return the log-probability of each one's target."""
+        result = self.device.log_probabilities(tokens, targets)
+        self._write(
+            call="log-probabilities",
+            tokens=list(tokens),
+            targets=list(targets),
+            result=result.tolist(),
+        )
         return result
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
@@ -173,6 +184,16 @@ class Replay:
         check_tokens(tokens, self.model)
         shape = (len(tokens), self.model.shape.vocab)
         return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
+
+    def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
+        """Return the log-probabilities of the targets."""
+        check_tokens(tokens, self.model)
+
+        def take(result: list[int]) -> np.ndarray:
+            return np.array(result, dtype=np.int64).reshape(len(tokens))
+
+        asked = {"tokens": list(tokens), "targets": list(targets)}
+        return self._next("log-probabilities", take, **asked)
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Yield the tokens that were drawn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -305,7 +306,7 @@ def fit(
 ) -> ChipConfig:
     """Return the smallest configuration with these lanes that holds a model."""
     depths = ("tape", "vector_a", "vector_b", "embedding", "residual", "scratch", "state")
-    unlimited = {f"{name}_words": 1 << 24 for name in depths}
+    unlimited: dict[str, Any] = {f"{name}_words": 1 << 24 for name in depths}
     if ring_words:
         unlimited["tape_words"] = 0
     config = ChipConfig(

@@ -12,6 +12,10 @@ from sterna.spec.trits import Packing
 
 __all__ = ["MAX_SLOTS", "REFERENCE", "ChipConfig"]
 
+_EXTRAS = ("log_probability",)
+"""Parts that a chip may have besides. A chip without them has the digest that it had before there
+were any."""
+
 MAX_SLOTS = 8
 """Most slots of a chip; registers name one by three bits."""
 
@@ -52,6 +56,8 @@ class ChipConfig:
     ring_words : int
         Not 0: the tape comes from outside and lies in a ring of so many words while the slots read
         it. A segment must fit half of it. `tape_words` is 0 then.
+    log_probability : bool
+        The sampler computes the log-probability of a token that the host names; with one slot.
     """
 
     rows: int
@@ -71,12 +77,15 @@ class ChipConfig:
     max_vocab: int
     slots: int = 1
     ring_words: int = 0
+    log_probability: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("tape_words", "ring_words") else 1
-            if field.name != "packing" and not (type(value) is int and least <= value <= 1 << 24):
+            if field.name in ("packing", "log_probability"):
+                continue
+            if not (type(value) is int and least <= value <= 1 << 24):
                 raise InputError(
                     f"{field.name} must be an integer from {least} to 2**24, not {value!r}"
                 )
@@ -107,6 +116,11 @@ class ChipConfig:
                 "the tape lies on the chip (tape_words) or passes through a ring (ring_words): one "
                 f"of them must be 0, not {self.tape_words} and {self.ring_words}"
             )
+        if type(self.log_probability) is not bool:
+            raise InputError(f"log_probability must be true or false, not {self.log_probability!r}")
+        for name in _EXTRAS:
+            if self.slots > 1 and getattr(self, name):
+                raise InputError(f"{name} needs a chip with one slot, not {self.slots}")
         if self.max_columns > 1 << 16:
             raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
 
@@ -154,8 +168,12 @@ class ChipConfig:
 
     @property
     def digest(self) -> str:
-        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON: the chip's identity."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        """First 16 hexadecimal digits of the SHA-256 of the canonical JSON: the chip's identity.
+
+        Extra parts that the chip does not have are left out of the JSON.
+        """
+        values = {name: v for name, v in self.to_dict().items() if v or name not in _EXTRAS}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

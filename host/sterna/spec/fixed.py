@@ -14,6 +14,9 @@ import numpy as np
 __all__ = [
     "ACTIVATION_MAX",
     "DENOMINATOR_BITS",
+    "LOG_PROBABILITY_BITS",
+    "LOG_SCALE_BITS",
+    "LOG_SCALE_FRACTION",
     "PRE_BITS",
     "RESIDUAL_BITS",
     "SCALE_BITS",
@@ -39,6 +42,15 @@ RESIDUAL_BITS = 16
 
 STATE_BITS = 16
 """Recurrent state h and silu(i), signed."""
+
+LOG_PROBABILITY_BITS = 26
+"""Log-probabilities in octaves, signed, `OCTAVE_FRACTION` fraction bits."""
+
+LOG_SCALE_BITS = 21
+"""Factor from logits to octaves, unsigned."""
+
+LOG_SCALE_FRACTION = 26
+"""The factor is log2(e) * 2**(this less the fraction bits of the logits), rounded."""
 
 PRE_BITS = 16
 """Pre-activation y: a row sum after its output scale, signed. Logits too."""

@@ -48,7 +48,7 @@ def reference() -> str:
         *_functions(fixed, "round_shift", "saturate", "normalise"),
         *_section("Tables", tables),
         *_constants(tables),
-        *_functions(tables, "sigmoid", "log_mantissa", "gumbel_correction"),
+        *_functions(tables, "sigmoid", "log_mantissa", "gumbel_correction", "exp2", "log2"),
         *_section("Random numbers", xorshift),
         *_constants(xorshift),
         *_functions(xorshift, "next_draw", "next_element"),

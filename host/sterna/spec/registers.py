@@ -29,7 +29,7 @@ __all__ = [
 MAGIC = int.from_bytes(b"TERN", "big")
 """What MAGIC reads as."""
 
-INTERFACE_VERSION = 3
+INTERFACE_VERSION = 4
 """What VERSION reads as."""
 
 STOPS = 4
@@ -40,8 +40,8 @@ WAIT_CLOCKS = 4096
 piece to be dealt with; then it is refused and has no effect."""
 
 VALID = 1 << 31
-"""TOKEN: draw a token after this one. GENERATED, LOGIT: the register held something. STOP: in
-use."""
+"""TOKEN: draw a token after this one. GENERATED, LOGIT, LOG_PROBABILITY: the register held
+something. STOP, TARGET: in use."""
 
 LAST = 1 << 30
 """GENERATED: the last token of this generation."""
@@ -144,6 +144,9 @@ def _registers() -> dict[str, Register]:
         ("GENERATED", "r", "next token drawn, its slot; bit 31: there was one, bit 30: the last"),
         ("LOGITS", "rw", "1: logits go to LOGIT, and the chip waits until they are read"),
         ("LOGIT", "r", "next logit, 16 bits signed; bit 31: there was one"),
+        ("LOG_SCALE", "rw", "log2(e) * 2**(26 - fraction bits of the logits), rounded"),
+        ("TARGET", "rw", "token whose log-probability is wanted after each TOKEN; bit 31: one is"),
+        ("LOG_PROBABILITY", "r", "next one, log2, 26 bits signed; bit 31: there was one"),
         ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),
         ("ADDRESS", "rw", "its next word; counts up with each whole word"),
         ("DATA", "rw", "its next 32 bits; read while TAPE_LENGTH is 0, or STATE while idle"),

@@ -13,15 +13,33 @@ from functools import cache
 from itertools import pairwise
 
 __all__ = [
+    "EXP2_SEGMENTS",
     "GUMBEL_FRACTION",
+    "LOG2_SEGMENTS",
+    "MANTISSA_FRACTION",
+    "OCTAVE_FRACTION",
     "SEGMENTS",
+    "exp2",
     "gumbel_correction",
+    "log2",
     "log_mantissa",
     "sigmoid",
 ]
 
 SEGMENTS = 64
-"""Segments of every table."""
+"""Segments of the tables of sigmoid and Gumbel noise."""
+
+EXP2_SEGMENTS = 16
+"""Segments of `exp2`."""
+
+LOG2_SEGMENTS = 32
+"""Segments of `log2`."""
+
+OCTAVE_FRACTION = 14
+"""Fraction bits of logits and log-probabilities in octaves, and of `log2`."""
+
+MANTISSA_FRACTION = 13
+"""Fraction bits of `exp2`."""
 
 GUMBEL_FRACTION = 12
 """Fraction bits of logarithms and Gumbel noise."""
@@ -72,4 +90,36 @@ def gumbel_correction() -> Table:
             w = Decimal(i) / SEGMENTS
             points.append(_round((-(1 - w).ln() / w).ln() * one))
         points.append(2 * _round(Decimal("1.633") * one) - points[-1])
+    return _table(points)
+
+
+@cache
+def exp2() -> Table:
+    """2**x over [0, 1), `MANTISSA_FRACTION` fraction bits.
+
+    A chord lies above the curve: all points are lowered by half of the largest distance, so that
+    errors of both signs are as large. Half of a unit is added, as the units round down.
+    """
+    with localcontext() as context:
+        context.prec = 30
+        half = (Decimal(2).ln() / EXP2_SEGMENTS) ** 2 / 16
+        one = (1 << MANTISSA_FRACTION) * (1 - half)
+        points = [
+            _round(2 ** (Decimal(i) / EXP2_SEGMENTS) * one + Decimal("0.5"))
+            for i in range(EXP2_SEGMENTS + 1)
+        ]
+    return _table(points)
+
+
+@cache
+def log2() -> Table:
+    """log2(1 + x) over [0, 1), `OCTAVE_FRACTION` fraction bits; raised as `exp2` is lowered."""
+    with localcontext() as context:
+        context.prec = 30
+        one, ln2 = 1 << OCTAVE_FRACTION, Decimal(2).ln()
+        points = []
+        for i in range(LOG2_SEGMENTS + 1):
+            x = 1 + Decimal(i) / LOG2_SEGMENTS
+            half = (1 / (x * LOG2_SEGMENTS)) ** 2 / 16
+            points.append(_round((x.ln() + half) / ln2 * one + Decimal("0.5")))
     return _table(points)

@@ -55,6 +55,9 @@ class Generator(Component):
         One token for each slot of a pass, at its end.
     draw : Signal, out
         For each slot: high during passes whose token counts, from `o_token` to `i_sampled`.
+    target : View, out
+        Held during each pass: what came with its token; none with tokens of the chip's own. Only
+        if the configuration has log-probabilities.
     o_generated : stream.Interface
         Tokens drawn; 16 wait here, and the next pass does not begin if there are more.
     busy : Signal, out
@@ -71,15 +74,8 @@ class Generator(Component):
         self.slots = config.slots
         self.layouts = layouts = Layouts(config)
         self.token = layouts.token
-        self.prompt = StructLayout(
-            {
-                "token": self.token,
-                "slot": layouts.slot,
-                "source": layouts.slot,
-                "more": 1,
-                "draw": 1,
-            }
-        )
+        self.prompt = layouts.prompt
+        self.targets = config.log_probability
         self.generated = StructLayout({"token": self.token, "slot": layouts.slot, "last": 1})
         self.sampled = StructLayout({"token": self.token, "slot": layouts.slot})
         stop = StructLayout({"token": self.token, "valid": 1})
@@ -93,6 +89,7 @@ class Generator(Component):
                 "o_token": Out(stream.Signature(self.token)),
                 "i_sampled": In(stream.Signature(self.sampled)),
                 "draw": Out(self.slots),
+                **({"target": Out(layouts.target)} if self.targets else {}),
                 "o_generated": Out(stream.Signature(self.generated)),
                 "busy": Out(1),
                 "tokens": Out(1),
@@ -153,6 +150,8 @@ class Generator(Component):
                         of_slot(todo, entry.slot).eq(1),
                         joining.eq(entry.more),
                     ]
+                    if self.targets:
+                        m.d.sync += self.target.eq(entry.target)
                 with m.If(Mux(joins | joining, popped, self.draw.any())):
                     m.next = "FEED"
             with m.State("FEED"):
@@ -172,6 +171,8 @@ class Generator(Component):
                 sampled = self.i_sampled.payload
                 m.d.sync += slot.eq(sampled.slot)
                 with m.If(self.i_sampled.valid):
+                    if self.targets:
+                        m.d.sync += self.target.valid.eq(0)
                     m.d.sync += of_slot(members, sampled.slot).eq(0)
                     with m.If(of_slot(self.draw, sampled.slot)):
                         m.d.sync += of_slot(tokens, sampled.slot).eq(sampled.token)

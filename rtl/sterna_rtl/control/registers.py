@@ -8,7 +8,7 @@ from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,
@@ -71,6 +71,9 @@ class Registers(Component):
     token_room, piece_room : Signal, in
         `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`. With
         `piece_room`, `position` counts all pieces that were taken.
+    log_scale : Signal, out
+    i_log_probability : stream.Interface
+        LOG_SCALE and LOG_PROBABILITY; only if the configuration has them. TARGET goes with TOKEN.
     i_generated, i_logit : stream.Interface
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
@@ -93,11 +96,12 @@ class Registers(Component):
         self.config = config
         self.clock_hz = clock_hz
         self.uart_divisor = uart_divisor
-        token, slot = Layouts(config).token, Layouts(config).slot
-        self.slot = slot
-        self.token = StructLayout(
-            {"token": token, "slot": slot, "source": slot, "more": 1, "draw": 1}
-        )
+        self.layouts = layouts = Layouts(config)
+        token, slot = layouts.token, layouts.slot
+        log_probability = {
+            "log_scale": Out(LOG_SCALE_BITS),
+            "i_log_probability": In(stream.Signature(signed(LOG_PROBABILITY_BITS))),
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
@@ -113,6 +117,7 @@ class Registers(Component):
                 "count": Out(ArrayLayout(16, config.slots)),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
+                **(log_probability if config.log_probability else {}),
                 "divisor": Out(16, init=uart_divisor),
                 "busy": In(1),
                 "faults": In(2),
@@ -122,7 +127,7 @@ class Registers(Component):
                 "check_pieces": Out(32),
                 "checking": In(1),
                 "checksum": In(32),
-                "o_token": Out(stream.Signature(self.token)),
+                "o_token": Out(stream.Signature(layouts.prompt)),
                 "token_room": In(1),
                 "i_generated": In(
                     stream.Signature(StructLayout({"token": token, "slot": slot, "last": 1}))
@@ -147,7 +152,7 @@ class Registers(Component):
         waited, patient = Signal(range(WAIT_CLOCKS)), Signal(init=1)
         m.d.sync += waited.eq(Mux(waits, waited + 1, 0))
         m.d.sync += patient.eq(~waits | (waited != WAIT_CLOCKS - 2))
-        commands, slot = Signal(len(Control)), Signal(self.slot)
+        commands, slot = Signal(len(Control)), Signal(self.layouts.slot)
         m.d.sync += commands.eq(0)
         for command in Control:
             strobe = getattr(self, command.name.lower())
@@ -175,6 +180,9 @@ class Registers(Component):
             "LOGITS": self.keep_logits,
             "UART_DIVISOR": self.divisor,
         }
+        target = Signal(self.layouts.target)
+        if self.config.log_probability:
+            settings["LOG_SCALE"] = self.log_scale
         constants = {
             "MAGIC": MAGIC,
             "VERSION": INTERFACE_VERSION,
@@ -238,6 +246,19 @@ class Registers(Component):
                 m.d.comb += self.i_logit.ready.eq(read)
                 with m.If(self.i_logit.valid):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
+            if self.config.log_probability:
+                with case("TARGET"):
+                    m.d.comb += value.eq(target.token | target.valid << 31)
+                    with m.If(write):
+                        m.d.sync += [
+                            target.token.eq(request.data),
+                            target.valid.eq(request.data[31]),
+                        ]
+                with case("LOG_PROBABILITY"):
+                    m.d.comb += self.i_log_probability.ready.eq(read)
+                    with m.If(self.i_log_probability.valid):
+                        bits = self.i_log_probability.payload.as_unsigned()
+                        m.d.comb += value.eq(bits | 1 << 31)
             with case("MEMORY"):
                 m.d.comb += [value.eq(self.memory), self.set_position.eq(write & self.piece_room)]
                 wait(self.piece_room)
@@ -261,6 +282,8 @@ class Registers(Component):
             self.o_token.payload.more.eq(request.data[30]),
             self.o_token.payload.draw.eq(request.data[31]),
         ]
+        if self.config.log_probability:
+            m.d.comb += self.o_token.payload.target.eq(target)
         self._position(m, request, write)
         return m
 

@@ -9,10 +9,11 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.tables import GUMBEL_FRACTION
 from sterna_rtl.arith.gumbel import GUMBEL_BITS
 from sterna_rtl.arith.xorshift import leap, next_draw
+from sterna_rtl.datapath.log_probability import LogProbability
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
@@ -36,7 +37,8 @@ class Sampler(Component):
     compared with the best so far as it comes.
 
     Each slot has a draw generator, a place in its noise and a best score of its own, so that slots
-    may take turns within a vocabulary whose matrix is cut.
+    may take turns within a vocabulary whose matrix is cut. `LogProbability` is a part that a chip
+    has only if its configuration says so.
 
     Parameters
     ----------
@@ -59,6 +61,9 @@ class Sampler(Component):
         any case.
     state : View, out
         Each slot's state of the draw generator.
+    target, scale : in
+    o_log_probability : stream.Interface
+        See `LogProbability`; only if the configuration has it.
     o_token : stream.Interface
         One token for each slot of a pass, and its slot.
 
@@ -86,8 +91,15 @@ class Sampler(Component):
         slot = self.layouts.slot
         self.token = StructLayout({"token": self.layouts.token, "slot": slot})
         self.flags = StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1, "slot": slot})
+        self.log_probability = LogProbability(config) if config.log_probability else None
+        log_probability = {
+            "target": In(self.layouts.target),
+            "scale": In(LOG_SCALE_BITS),
+            "o_log_probability": Out(stream.Signature(signed(LOG_PROBABILITY_BITS))),
+        }
         super().__init__(
             {
+                **(log_probability if config.log_probability else {}),
                 "i_job": In(stream.Signature(self.layouts.sampler_job)),
                 "i_logits": In(stream.Signature(self.layouts.logits)),
                 "temperature": In(ArrayLayout(_TEMPERATURE_BITS, self.slots)),
@@ -109,24 +121,33 @@ class Sampler(Component):
         self._loaded = Signal(self.slots)  # seeds are taken on this clock
 
         # A part of a beat goes on its way together with its noise.
-        part = Signal(range(parts))
-        final_part = part == parts - 1
+        number = Signal(range(parts))
+        final = number == parts - 1
+        part = Signal(self.layouts.part)
+        for lane in range(lanes):
+            elements = range(lane, self.elements, lanes)
+            m.d.comb += [
+                part.values[lane].eq(Array(beat.values[element] for element in elements)[number]),
+                part.mask[lane].eq(Array(beat.mask[element] for element in elements)[number]),
+            ]
         issue, done = Signal(), Signal()
         slot, working = self._segments(m, noise, issue, done)
         flags = Signal(self.flags)
         m.d.comb += [
             flags.valid.eq(issue),
-            flags.first.eq(issue & beat.first & (part == 0)),
+            part.noise.eq(noise.o.payload),
+            part.last.eq(beat.last & final),
+            flags.first.eq(issue & beat.first & (number == 0)),
             flags.last.eq(flags.end & beat.last),
-            flags.end.eq(issue & beat.end & final_part),
+            flags.end.eq(issue & beat.end & final),
             flags.slot.eq(slot),
             noise.o.ready.eq(issue),
-            logits.o.ready.eq(issue & final_part),
+            logits.o.ready.eq(issue & final),
         ]
         with m.If(issue):
-            m.d.sync += part.eq(part + 1)
+            m.d.sync += number.eq(number + 1)
 
-        scores = self._scores(m, beat, part, noise.o.payload, of_slot(self.temperature, slot))
+        scores = self._scores(m, part, of_slot(self.temperature, slot))
         score, lane = _largest(m, scores)
         finishing = done  # the last part is on its way, or has just been compared
         for stage in range(_SCORE_LATENCY + exact_log2(lanes)):
@@ -135,8 +156,20 @@ class Sampler(Component):
             flags = delayed
             finishing |= flags.end
         self._keep_best(m, score, lane, flags, done)
+        # The units that take the parts too.
+        ready = Const(1)
+        if self.log_probability is not None:
+            m.submodules.log_probability = log_probability = self.log_probability
+            connect_stream(m, log_probability.o, self.o_log_probability)
+            m.d.comb += [
+                log_probability.i.payload.eq(part),
+                log_probability.i.valid.eq(issue),
+                log_probability.target.eq(self.target),
+                log_probability.scale.eq(self.scale),
+            ]
+            ready = log_probability.i.ready
         m.d.comb += issue.eq(
-            logits.o.valid & noise.o.valid & working & ~finishing & ~self.o_token.valid
+            logits.o.valid & noise.o.valid & ready & working & ~finishing & ~self.o_token.valid
         )
         return m
 
@@ -178,7 +211,7 @@ class Sampler(Component):
             m.d.sync += working.eq(0)
         return slot, working & ~starts & ~(loads & ~begun)
 
-    def _scores(self, m: Module, beat, part: Signal, noise, temperature: Value) -> list[Signal]:
+    def _scores(self, m: Module, part, temperature: Value) -> list[Signal]:
         """Scores of a part's elements, `_SCORE_LATENCY` clocks later: operands, product, sum."""
         scores = []
         for lane in range(self.lanes):
@@ -191,11 +224,10 @@ class Sampler(Component):
             factor = data(signed(GUMBEL_BITS), "factor")
             product = data(signed(_SCORE_BITS), "product")
             score = data(signed(_SCORE_BITS), "score")
-            elements = range(lane, self.elements, self.lanes)
             m.d.sync += [
-                logit[0].eq(Array(beat.values[element] for element in elements)[part]),
-                exists[0].eq(Array(beat.mask[element] for element in elements)[part]),
-                factor.eq(noise[lane]),
+                logit[0].eq(part.values[lane]),
+                exists[0].eq(part.mask[lane]),
+                factor.eq(part.noise[lane]),
                 logit[1].eq(logit[0]),
                 exists[1].eq(exists[0]),
                 product.eq(factor * temperature),
