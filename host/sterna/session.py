@@ -56,7 +56,8 @@ def run(
     """Draw the tokens of all sessions; yield the number of a session and its next token.
 
     A chip serves as many sessions in each pass over its tape as it has slots. If there are more,
-    each leaves its slot after `quantum` tokens, and its state waits on the host. A session's tokens
+    each leaves its slot after `quantum` tokens, and its state waits on the host. If the chip can't
+    draw among the `top_k` of one, the host draws for all, one after the other. A session's tokens
     do not depend on the others, nor on the device. The device's own `state` is undefined after it.
 
     Raises
@@ -75,6 +76,7 @@ def run(
     return (
         _rounds(device, sessions, quantum)
         if isinstance(device, ChipDevice)
+        and all(session.sampling.top_k <= device.config.top_k for session in sessions)
         else _one_by_one(device, sessions)
     )
 

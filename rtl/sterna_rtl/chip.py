@@ -221,6 +221,12 @@ class Chip(Component):
             generator.stop.eq(registers.stop),
             generator.abort.eq(registers.abort),
         ]
+        if self.config.top_k:
+            m.d.comb += [
+                sampler.top_k.eq(registers.top_k),
+                sampler.rank.eq(registers.rank),
+                registers.ranked.eq(sampler.ranked),
+            ]
         if self.config.log_probability:
             connect_stream(m, sampler.o_log_probability, registers.i_log_probability)
             m.d.comb += [
@@ -247,7 +253,7 @@ class Chip(Component):
             counters.quantizer_blocked.eq(waits(quantizer.o_activations) & busy),
             counters.epilogue_blocked.eq(waits(self.epilogue.i_sums) & busy),
             counters.sampler_blocked.eq(waits(self.epilogue.o_logits) & busy),
-            self.registers.busy.eq(busy),
+            self.registers.busy.eq(busy | self.sampler.busy),
             self.registers.faults.eq(self.sequencer.faults),
             self.registers.fault_segment.eq(self.sequencer.fault_segment),
         ]

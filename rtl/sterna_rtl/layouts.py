@@ -68,6 +68,10 @@ class Layouts:
     part : StructLayout
         The min(R, E) logits that the sampler takes per clock, with their noise; `last` as in
         `logits`.
+    candidate : StructLayout
+        One of the largest logits, with its token and noise.
+    ranked : StructLayout
+        What the host may know of it.
     target : StructLayout
         A token whose log-probability is wanted.
     prompt : StructLayout
@@ -134,6 +138,9 @@ class Layouts:
             }
         )
         self.token = unsigned(config.token_bits)
+        ranked = {"token": self.token, "logit": signed(PRE_BITS), "exists": 1}
+        self.ranked = StructLayout(ranked)
+        self.candidate = StructLayout({**ranked, "noise": signed(GUMBEL_BITS), "last": 1})
         self.target = StructLayout({"token": self.token, "valid": 1})
         target = {"target": self.target} if config.log_probability else {}
         self.prompt = StructLayout(

@@ -52,7 +52,7 @@ def _units(config: ChipConfig) -> tuple[TernaryEngine, Epilogue, Quantizer]:
     return units
 
 
-def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
+def expected_clocks(image: Image, config: ChipConfig, slots: int = 1, top_k: int = 0) -> int:
     """Clocks from a pass's first token that enters the embedding unit to the next pass's.
 
     Parameters
@@ -62,6 +62,8 @@ def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
     config : ChipConfig
     slots : int
         Slots that take part in the pass.
+    top_k : int
+        As `Sampling` has it.
     """
     engine, epilogue, quantizer = _units(config)
     headers = header_words(config.word_bits)
@@ -105,5 +107,6 @@ def expected_clocks(image: Image, config: ChipConfig, slots: int = 1) -> int:
             last_beat = max(last_sum, first_beat + beats - 1)
             last_write = written[slot] = last_beat + epilogue.writes[header.op]
     lanes = min(config.rows, config.elements)
-    sampler = 5 + ceil_log2(lanes) + config.elements // lanes
+    parts, compare = config.elements // lanes, ceil_log2(lanes)
+    sampler = 7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare
     return last_write + sampler + GENERATOR

@@ -18,13 +18,14 @@ from sterna.device.recording import Recorder, Replay
 from sterna.device.serial_link import SerialLink
 from sterna.device.serial_port import SerialPort
 from sterna.device.state import load_state, save_state
-from sterna.device.top_k import generate_top_k
 from sterna.errors import DeviceError, InputError
 from sterna.evaluate import evaluate
 from sterna.model.layout import lay_out
+from sterna.session import Session, run
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
 from sterna_sim.compiled.probes import CLOCK_HZ
+from sterna_sim.cycles import expected_clocks
 from sterna_sim.device import DirectDevice
 from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, running
@@ -40,7 +41,7 @@ def image():
 
 def full_config():
     """A chip with all that can be left out."""
-    return replace(config_for(CONFIG), log_probability=True)
+    return replace(config_for(CONFIG), top_k=5, log_probability=True)
 
 
 def device_on(board, baud=FASTEST, progress=None):
@@ -194,19 +195,56 @@ def test_state_moves_between_devices(flashed, tmp_path):
     direct.close()
 
 
-def test_top_k(flashed):
-    """Drawn by the host from the chip's logits: the same as from the golden model's."""
+def test_top_k():
+    """Drawn by the chip among its largest logits: the golden tokens; the logits too."""
     model = model_of(MODEL)
-    device, golden = device_on(flashed), GoldenDevice(model)
-    for k in (1, 5, model.shape.vocab):
-        drawn = [
-            list(generate_top_k(chip, model, [2], 6, SAMPLING, k)) for chip in (device, golden)
-        ]
+    device, golden = DirectDevice(model, full_config()), GoldenDevice(model)
+    for k in (1, 3, 5, 6, 0):  # 6 are more than the chip keeps
+        sampling = replace(SAMPLING, top_k=k)
+        for chip in (device, golden):
+            chip.drawn = list(chip.generate([2], 25, sampling))
+        assert device.drawn == golden.drawn
+        assert np.array_equal(device.state, golden.state)
+    for k in (5, 6):
+        for ours, theirs in zip(device.best([4, 5], k), golden.best([4, 5], k), strict=True):
+            assert np.array_equal(ours, theirs)
+    device.close()
+
+
+def test_top_k_of_a_session():
+    """The chip draws, or the host for it."""
+    model = model_of(MODEL)
+    device, golden = DirectDevice(model, full_config()), GoldenDevice(model)
+    for k in (5, 6):
+        drawn = []
+        for chip in (device, golden):
+            sessions = [Session([n], 7, replace(SAMPLING, top_k=k)) for n in (1, 2)]
+            for _ in run(chip, sessions, quantum=3):
+                pass
+            drawn.append([session.drawn for session in sessions])
         assert drawn[0] == drawn[1]
-    fresh = GoldenDevice(model)
-    assert list(generate_top_k(fresh, model, [2], 9, SAMPLING, model.shape.vocab)) == list(
-        GoldenDevice(model).generate([2], 9, SAMPLING)
-    )
+    device.close()
+
+
+def test_top_k_costs_what_the_units_say():
+    model, config = model_of(MODEL), full_config()
+    device = DirectDevice(model, config)
+    clocks = []
+    for k in (0, 1, 5):
+        before = device.counters()
+        list(device.generate([2], 25, replace(SAMPLING, top_k=k)))
+        after = device.counters()
+        clocks.append((after["clocks"] - before["clocks"]) / 25)
+    device.close()
+    expected = [expected_clocks(device.image, config, top_k=k) for k in (0, 1, 5)]
+    assert np.diff(clocks).tolist() == pytest.approx(np.diff(expected).tolist(), abs=0.5)
+
+
+def test_chip_without_top_k(flashed):
+    """The host draws, from all logits: the same tokens."""
+    device, golden = device_on(flashed), GoldenDevice(model_of(MODEL))
+    sampling = replace(SAMPLING, top_k=3)
+    assert list(device.generate([2], 5, sampling)) == list(golden.generate([2], 5, sampling))
     device.close()
 
 

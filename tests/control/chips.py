@@ -18,6 +18,7 @@ def chip(
     slots: int = 1,
     ring: bool = False,
     embedding_bits: int = 8,
+    top_k: int = 0,
     log_probability: bool = False,
 ) -> ChipConfig:
     """Return a chip with RAMs of a few words; their depths differ, most are no power of two."""
@@ -39,5 +40,6 @@ def chip(
         max_vocab=vocab,
         slots=slots,
         ring_words=2 * words + 1 if ring else 0,
+        top_k=top_k,
         log_probability=log_probability,
     )

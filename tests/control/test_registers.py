@@ -169,6 +169,8 @@ class Host:
             "UART_DIVISOR": 0xFFFF,
             **{f"STOP_{number}": VALID | (1 << bits) - 1 for number in range(STOPS)},
             # Left out of a chip they read as 0.
+            "TOP_K": 31 if config.top_k else 0,
+            "RANK": 15 if config.top_k else 0,
             "LOG_SCALE": (1 << LOG_SCALE_BITS) - 1 if config.log_probability else 0,
             "TARGET": VALID | (1 << bits) - 1 if config.log_probability else 0,
         }
@@ -188,6 +190,8 @@ class Host:
             "CHECK": 0,
             # Left out.
             "LOG_PROBABILITY": 0,
+            "BEST_TOKEN": 0,
+            "BEST_LOGIT": 0,
         }
         self.of_slot = {name: [0] * config.slots for name in ("TEMPERATURE", "COUNT")}
         self.begin()
@@ -220,6 +224,12 @@ class Host:
             "CHECKSUM": self.constants["checksum"],
             **{f"COUNTER_{c.name}": self.constants[f"counters__{c.value}"] for c in Counter},
         }
+        if self.config.top_k:
+            token, exists = number(self.config.token_bits), number(1)
+            logit = number(PRE_BITS) - (1 << PRE_BITS - 1)
+            self.constants["ranked"] = {"token": token, "logit": logit, "exists": exists}
+            self.values["BEST_TOKEN"] = VALID * exists | token
+            self.values["BEST_LOGIT"] = logit % (1 << 32)
         self.requests = []
         inputs = ["i_generated", "i_logit", "i_piece"]
         if self.config.log_probability:
@@ -323,6 +333,8 @@ class Host:
         stops = [values[f"STOP_{number}"] for number in range(STOPS)]
         token = (1 << self.config.token_bits) - 1
         extras = {"log_scale": values["LOG_SCALE"]} if self.config.log_probability else {}
+        if self.config.top_k:
+            extras |= {"top_k": values["TOP_K"], "rank": values["RANK"]}
         return Case(
             {"request": self.requests, **self.inputs},
             self.outputs,
@@ -347,7 +359,7 @@ class RegistersBench(UnitBench):
 
     name = "registers"
     configs = {
-        "vocab-61": chip(vocab=61, log_probability=True),
+        "vocab-61": chip(vocab=61, top_k=5, log_probability=True),
         "vocab-2": chip(vocab=2),
         "2-slots": chip(slots=2),
         "ring-3-slots": chip(vocab=1 << 24, slots=3, ring=True),
@@ -363,6 +375,9 @@ class RegistersBench(UnitBench):
         "commands on reads": broken(
             "with m.If(write):\n                    m.d.sync += commands",
             "with m.If(1):\n                    m.d.sync += commands",
+        ),
+        "logit without its sign": broken(
+            "value.eq(self.ranked.logit)", "value.eq(self.ranked.token)"
         ),
         "target not used": broken("payload.target.eq(target)", "payload.target.eq(0)"),
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),

@@ -28,7 +28,9 @@ class Seeded(Component):
         self.unit = unit(config)
         layouts, members = Layouts(config), self.unit.signature.members
         seed = StructLayout({"seed": 64, "slot": layouts.slot})
-        names = "i_job", "i_logits", "temperature", "draw", "state", "o_token"
+        names = ["i_job", "i_logits", "temperature", "draw", "state", "o_token"]
+        self.among_best = ["top_k"] if config.top_k else []
+        names += self.among_best
         super().__init__(
             {"i_seed": In(stream.Signature(seed)), **{name: members[name] for name in names}}
         )
@@ -45,6 +47,7 @@ class Seeded(Component):
             unit.load_seed.eq(self.i_seed.valid << self.i_seed.payload.slot),
             self.i_seed.ready.eq(1),
             self.state.eq(unit.state),
+            *(getattr(unit, name).eq(getattr(self, name)) for name in self.among_best),
         ]
         # The seed is taken on the clock after the strobe.
         m.d.sync += unit.seed.eq(self.i_seed.payload.seed)
@@ -107,11 +110,12 @@ class SamplerBench(UnitBench):
         "rows-beyond-elements": chip(8, 4),
         "2-lanes-of-4-2-slots": chip(2, 4, slots=2),
         "1-lane-3-slots": chip(1, 1, slots=3),
+        "4-lanes-8-best": chip(4, 8, top_k=8),
+        "1-lane-5-best": chip(1, 2, top_k=5),
     }
     cocotb_configs = ("4-lanes-of-8", "1-lane", "2-lanes-of-4-2-slots")
-    bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8")
+    bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8", "4-lanes-8-best")
     bugs = {
-        "last of equals in a beat": broken("greater = right > left", "greater = right >= left"),
         "last of equals": broken("| (score > best.score)", "| (score >= best.score)"),
         "mask ignored": broken("Mux(exists[1], ", "Mux(1, "),
         "best of the pass before": broken(
@@ -146,6 +150,8 @@ class SamplerBench(UnitBench):
         "no slot with the token": broken("payload.slot.eq(slot)", "payload.slot.eq(0)"),
         "temperature signed": broken("factor * temperature", "factor * temperature.as_signed()"),
         "next segment too early": broken("& ~finishing & ~self.o_token.valid", ""),
+        "drawn among all": broken("ended & (self.top_k == 0)", "ended"),
+        "parts while the best are given": broken("ready.append(self.best.i.ready)", "pass"),
         "logit without its fraction": broken("<< GUMBEL_FRACTION", "<< (GUMBEL_FRACTION - 1)"),
     }
     drain = 32  # what is left of the old noise, and the first of the new
@@ -183,6 +189,11 @@ class SamplerBench(UnitBench):
         )
         yield self.one(config, rng, slots, "close", 300, [19])
         yield from self.ahead(config, rng, slots, "close", 300, 19, seed=seed ^ 1)
+        for k in sorted({1, (config.top_k + 1) // 2, config.top_k}) if config.top_k else ():
+            slots[0].top_k = k
+            yield self.one(config, rng, slots, "close", 300, lengths)
+            yield self.one(config, rng, slots, "ties", 0, [20 * config.rows + 3], 0, parts=3)
+            yield from self.ahead(config, rng, slots, "close", 300, 19)
 
     def one(self, config, rng, slots, kind, temperature, lengths, draw=1, parts=2, among=None):
         """Passes of the given lengths, cut into some parts, in some of the slots or all."""
@@ -205,9 +216,13 @@ class SamplerBench(UnitBench):
         return Case(
             {"i_job": jobs, "i_logits": beats},
             {"o_token": tokens},
-            {"temperature": temperatures, "draw": sum(bit << k for k, bit in enumerate(draws))},
+            {
+                "temperature": temperatures,
+                "draw": sum(bit << k for k, bit in enumerate(draws)),
+                **({"top_k": slots[0].top_k} if config.top_k else {}),
+            },
             {"state": [slot.state for slot in slots]},
-            name=f"{kind}-{temperature}",
+            name=f"{kind}-{temperature}-{slots[0].top_k}",
         )
 
     def ahead(self, config, rng, slots, kind, temperature, length, seed=None):
@@ -223,14 +238,20 @@ class SamplerBench(UnitBench):
         logits = np.concatenate([beat["values"] for beat in beats])[:length]
         token = {"token": state.draw(logits), "slot": slot}
         # One clock for each part and those of the pipeline.
-        parts = len(beats) * config.elements // lanes
+        clocks = len(beats) * config.elements // lanes + 6 + exact_log2(lanes)
+        if state.top_k:
+            clocks += 2 - exact_log2(lanes) + state.top_k * (2 + exact_log2(lanes))
         yield Case(
             {"i_logits": beats},
             {"o_token": [token]},
-            {"temperature": [temperature] * len(slots), "draw": (1 << len(slots)) - 1},
+            {
+                "temperature": [temperature] * len(slots),
+                "draw": (1 << len(slots)) - 1,
+                **({"top_k": state.top_k} if config.top_k else {}),
+            },
             {"state": [slot.state for slot in slots]},
-            clocks=parts + 6 + exact_log2(lanes),
-            name=f"{kind}-{temperature}-ahead",
+            clocks=clocks,
+            name=f"{kind}-{temperature}-{state.top_k}-ahead",
         )
 
 
@@ -318,3 +339,41 @@ def test_contract(slots):
     )
     bug = broken("with m.Elif(self.o_token.ready):", "with m.Else():")
     check_contract(lambda: Seeded(config), contract, {"token not held": lambda: bug(config)})
+
+
+@pytest.mark.parametrize("top_k", [0, 4])
+def test_draws_are_the_golden_ones(top_k):
+    """A hundred draws from the same six logits; tests/golden shows that these are samples."""
+    config = chip(2, 4, max_vocab=8, top_k=4)
+    dut = Seeded(config)
+    rng = np.random.default_rng(9)
+    logits = np.array([256, 0, -256, 128, 64, 200])
+    state = golden.Sampler(temperature=256, seed=1, top_k=top_k)
+    expected = [state.draw(logits) for _ in range(100)]
+    tokens = []
+
+    async def give(ctx):
+        for _ in expected:
+            (job,), beats = segments([Draw(logits, config, rng)])
+            for port, item in [(dut.i_job, job), *((dut.i_logits, beat) for beat in beats)]:
+                ctx.set(port.payload, item)
+                ctx.set(port.valid, 1)
+                await ctx.tick().until(port.ready)
+                ctx.set(port.valid, 0)
+
+    async def take(ctx):
+        ctx.set(dut.temperature, [state.temperature])
+        ctx.set(dut.top_k, top_k)
+        ctx.set(dut.draw, 1)
+        ctx.set(dut.o_token.ready, 1)
+        for _ in expected:
+            *_, token = await ctx.tick().sample(dut.o_token.payload).until(dut.o_token.valid)
+            tokens.append(token.token)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(give)
+    simulator.add_testbench(take)
+    simulator.run()
+    assert tokens == expected
+    assert len(set(tokens)) == (top_k or len(logits))

@@ -103,8 +103,8 @@ def probabilities(logits, temperature):
     return weights / weights.sum()
 
 
-def tokens_drawn(logits, temperature, count=DRAWS, seed=2024):
-    sampler = Sampler(temperature, seed)
+def tokens_drawn(logits, temperature, count=DRAWS, seed=2024, top_k=0):
+    sampler = Sampler(temperature, seed, top_k)
     return np.array([sampler.draw(logits) for _ in range(count)])
 
 
@@ -131,6 +131,25 @@ def test_draws_follow_the_softmax(logits, temperature):
     chi_square = statistic(observed, expected)
     print(f"chi-square {chi_square:.1f} with {len(logits) - 1} degrees of freedom")
     assert chi_square < CHI_SQUARE[len(logits) - 1]
+
+
+@pytest.mark.parametrize(
+    ("logits", "temperature", "kept"),
+    [
+        ([256, 0, -256, 128, 64, 200], 1.0, [0, 3, 4, 5]),
+        ([100, 300, 300, 100, 300, 100, 100, 400], 2.0, [0, 1, 2, 3, 4, 7]),
+        (list(range(0, 500, 50)), 0.7, [6, 7, 8, 9]),
+    ],
+)
+def test_draws_among_the_best_follow_their_softmax(logits, temperature, kept):
+    """Chi-square of 8,000 draws; of equal logits those of the lower tokens are kept."""
+    logits = np.array(logits)
+    scale = round(temperature * 2**FRACTION_BITS)
+    observed = np.bincount(tokens_drawn(logits, scale, top_k=len(kept)), minlength=len(logits))
+    assert observed[kept].sum() == DRAWS
+    chi_square = statistic(observed[kept], DRAWS * probabilities(logits[kept], scale))
+    print(f"chi-square {chi_square:.1f} with {len(kept) - 1} degrees of freedom")
+    assert chi_square < CHI_SQUARE[len(kept) - 1]
 
 
 def test_consecutive_draws_are_independent():

@@ -15,7 +15,7 @@ from sterna.spec.trits import Packing
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
 TAPES = ("tape_words", "ring_words")
 """One of them is 0: the tape lies on the chip or passes through a ring."""
-EXTRAS = ("log_probability",)
+EXTRAS = ("top_k", "log_probability")
 DEPTHS = [name for name in NAMES if name.endswith("_words") and name not in TAPES]
 
 
@@ -37,6 +37,7 @@ def configs(draw):
         slots=slots,
         tape_words=tape,
         ring_words=ring,
+        top_k=draw(st.integers(0, 16)) if slots == 1 else 0,
         log_probability=slots == 1 and draw(st.booleans()),
         **depths,
     )
@@ -72,6 +73,8 @@ def test_digest_tells_any_two_apart(config, name):
         other[name] = 12 - other[name]
     elif name in ("rows", "elements", "columns"):
         other[name] *= 2
+    elif name == "top_k":
+        other[name] = 16 - other[name]
     elif name == "log_probability":
         other[name] = not other[name]
     else:
@@ -85,7 +88,7 @@ def test_digest_tells_any_two_apart(config, name):
 
 def test_digest_is_the_hash_of_the_canonical_text():
     """In any language: keys in order, no spaces, packings by name."""
-    for config in (REFERENCE, dataclasses.replace(REFERENCE, log_probability=True)):
+    for config in (REFERENCE, dataclasses.replace(REFERENCE, top_k=3, log_probability=True)):
         values = config.to_dict()
         for name in EXTRAS:
             if not values[name]:  # what a chip does not have is left out
@@ -138,6 +141,10 @@ def test_the_tape_lies_on_the_chip_or_in_a_ring():
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
         ({"slots": 9}, "slots must be at most 8, not 9"),
         ({"max_columns": (1 << 16) + 1}, "max_columns must be at most 65536, not 65537"),
+        ({"top_k": 17}, "top_k must be an integer from 0 to 16, not 17"),
+        ({"top_k": -1}, "top_k must be an integer from 0 to 16, not -1"),
+        ({"top_k": True}, "top_k must be an integer from 0 to 16, not True"),
+        ({"top_k": 1, "slots": 3}, "top_k needs a chip with one slot, not 3"),
         ({"log_probability": 1}, "log_probability must be true or false, not 1"),
         (
             {"log_probability": True, "slots": 2},

@@ -26,7 +26,6 @@ from sterna.cli.options import (
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Device, Sampling
 from sterna.device.state import load_state, save_state
-from sterna.device.top_k import generate_top_k
 from sterna.errors import InputError
 from sterna.figures import Speed, measure_speed
 from sterna.model.model import Model
@@ -42,8 +41,8 @@ def generate_command(
     count: Annotated[int, typer.Option("-n", min=1, help="tokens to draw")] = 200,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token")] = 0.7,
     top_k: Annotated[
-        int | None, typer.Option(min=1, help="draw among so many; the host draws, which is slower")
-    ] = None,
+        int, typer.Option(min=0, help="draw among so many of the most likely tokens, 0: all")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="the same seed gives the same text")] = 0,
     device: DeviceOption = "golden",
     load: Annotated[
@@ -60,7 +59,7 @@ def generate_command(
 ) -> None:
     """Go on from a prompt; there is no limit to the length of a text."""
     loaded = load_model(model)
-    sampling = Sampling(temperature, seed, tuple(loaded.meta.get("eos", ())))
+    sampling = Sampling(temperature, seed, tuple(loaded.meta.get("eos", ())), top_k)
     sampling.chip_temperature(loaded)  # refused before anything is printed
     if save:
         check_output(save)
@@ -77,7 +76,7 @@ def generate_command(
     with opened(device, loaded, record) as chip:
         if state is not None:
             chip.state = state
-        writer = _Writer(chip, loaded, sampling, count, top_k, quiet=json)
+        writer = _Writer(chip, loaded, sampling, count, quiet=json)
         if ids:
             writer.go_on(ids, shown=prompt)
         for line in _typed() if interactive else ():
@@ -111,20 +110,14 @@ class _Writer:
         model: Model,
         sampling: Sampling,
         count: int,
-        top_k: int | None,
         quiet: bool,
     ) -> None:
         self.chip, self.model, self.sampling = chip, model, sampling
-        self.count, self.top_k, self.quiet = count, top_k, quiet
+        self.count, self.quiet = count, quiet
         self.tokenizer = Tokenizer.of(model)
         self.unstepped: list[int] = []  # the token drawn last
         self.drawn: list[int] = []
         self.before, self.seconds = chip.counters(), 0.0
-
-    def _generate(self, ids: Sequence[int]) -> Iterator[int]:
-        if self.top_k is None:
-            return self.chip.generate(ids, self.count, self.sampling)
-        return generate_top_k(self.chip, self.model, ids, self.count, self.sampling, self.top_k)
 
     def go_on(self, ids: Sequence[int], shown: str | None = None) -> None:
         """Generate after some tokens, printing the text as it comes."""
@@ -134,7 +127,7 @@ class _Writer:
         with LiveText(self.quiet) as out:
             text = self.tokenizer.decode(ids) if self.tokenizer and shown is not None else ""
             out.write(text, lambda: f"stepping {len(ids)} tokens of the prompt")
-            for token in self._generate(ids):
+            for token in self.chip.generate(ids, self.count, self.sampling):
                 self.drawn.append(token)
                 self.unstepped = [token]
                 self.seconds = spent + time.perf_counter() - start

@@ -73,7 +73,8 @@ def batch(device: ChipDevice, parts: Sequence[Part]) -> Iterator[tuple[int, int]
     Raises
     ------
     InputError
-        If there are more parts than slots, stop tokens differ or are too many.
+        If there are more parts than slots, stop tokens differ or are too many, or the chip can't
+        draw among `top_k`.
     """
     stops = parts[0].sampling.stop
     if len(parts) > device.config.slots:
@@ -82,6 +83,8 @@ def batch(device: ChipDevice, parts: Sequence[Part]) -> Iterator[tuple[int, int]
         raise InputError("sequences that run side by side must have the same stop tokens")
     if len(stops) > STOPS:
         raise InputError(f"a chip knows {STOPS} stop tokens, not {len(stops)}")
+    if any(part.sampling.top_k > device.config.top_k for part in parts):
+        raise InputError(f"the chip can draw among its {device.config.top_k} largest logits")
     given = [0] * len(parts)
     for _ in range(_RESETS):
         try:
@@ -116,6 +119,7 @@ def _set_up(device: ChipDevice, parts: Sequence[Part]) -> None:
         operations += [
             write("SLOT", slot),
             write("TEMPERATURE", part.sampling.chip_temperature(device.model)),
+            write("TOP_K", part.sampling.top_k),
             write("COUNT", part.count),
             write("SEED_LOW", part.seed & 0xFFFFFFFF),
             write("SEED_HIGH", part.seed >> 32),

@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from sterna.device.device import Sampling, check_tokens
+from sterna.device.draw import draw
 from sterna.device.operations import Operation, RegisterPort, read, read_next, write
 from sterna.errors import DeviceError, InputError, LinkReset
+from sterna.golden.best import best_of
 from sterna.golden.log_probability import log_probability, log_scale
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
@@ -223,6 +225,21 @@ class ChipDevice:
             self._stepped([token])
         return np.array(rows)
 
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each.
+
+        More than the chip keeps, the host finds in all logits.
+        """
+        check_tokens(tokens, self.model)
+        if k > self.config.top_k:
+            return best_of(self.logits(tokens), k)
+        rows = []
+        for token in tokens:
+            rows.append(self._retry(lambda t=token: self._best(t, k)))
+            self._stepped([token])
+        found = np.array(rows, dtype=np.int64)
+        return found[:, 0], found[:, 1]
+
     def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the log-probability of each one's target.
 
@@ -243,13 +260,18 @@ class ChipDevice:
         return np.array(results, dtype=np.int64)
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
-        """Step the prompt, then let the chip draw tokens by itself."""
+        """Step the prompt, then let the chip draw tokens by itself.
+
+        If it can't draw among `top_k`, the host draws the same tokens from its logits.
+        """
         check_tokens(prompt, self.model)
         if count < 0:
             raise InputError(f"the number of tokens must be 0 or more, not {count}")
         if len(sampling.stop) > STOPS:
             raise InputError(f"a chip knows {STOPS} stop tokens, not {len(sampling.stop)}")
         sampling.chip_temperature(self.model)
+        if sampling.top_k > self.config.top_k:
+            return draw(self, list(prompt), count, sampling)
         return self._generate(list(prompt), count, sampling)
 
     def counters(self) -> dict[str, int]:
@@ -470,6 +492,19 @@ class ChipDevice:
         self.port.execute([write("LOGITS", 0)])
         return np.array(values, dtype=np.uint32).astype(np.uint16).view(np.int16).astype(np.int64)
 
+    def _best(self, token: int, k: int) -> np.ndarray:
+        """Tokens and logits, int32 [2, k]."""
+        self._enter([token], draw=False)
+        self.wait_idle()
+        count = min(k, self.model.shape.vocab)
+        asked = [
+            operation
+            for rank in range(count)
+            for operation in (write("RANK", rank), read_next("BEST_TOKEN", 2))
+        ]
+        found = self.port.execute(asked).astype(np.uint32).reshape(count, 2).T
+        return np.stack([found[0] & (VALID - 1), found[1]]).view(np.int32)
+
     def _log_probabilities(self, pairs: list[tuple[int, int]], scale: int) -> list[int]:
         """Give tokens with their targets, some ahead of the results."""
         self.port.execute([write("LOG_SCALE", scale)])
@@ -527,6 +562,7 @@ class ChipDevice:
             [
                 write("SLOT", self.config.slots - 1),
                 write("TEMPERATURE", sampling.chip_temperature(self.model)),
+                write("TOP_K", sampling.top_k),
                 write("SEED_LOW", seed & 0xFFFFFFFF),
                 write("SEED_HIGH", seed >> 32),
                 write("CONTROL", 1 << Control.LOAD_SEED),

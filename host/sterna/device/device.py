@@ -27,11 +27,15 @@ class Sampling:
         Any integer; the same seed gives the same tokens on every device and chip configuration.
     stop : tuple of int
         At most four tokens after which generation ends.
+    top_k : int
+        Draw among the tokens of so many of the largest logits, of equals those of lower numbers;
+        0 is all.
     """
 
     temperature: float = 0.0
     seed: int = 0
     stop: tuple[int, ...] = ()
+    top_k: int = 0
 
     def chip_temperature(self, model: Model) -> int:
         """Temperature in units of the logits' last place, as the chip's register wants it."""
@@ -88,6 +92,13 @@ class Device(Protocol):
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the logits after each, int64 [T, V]."""
+        ...
+
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the tokens of the `k` largest logits after each, and these.
+
+        Both int64 [T, min(k, V)], the largest first; of equals the lower number first.
+        """
         ...
 
     def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:

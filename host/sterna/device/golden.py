@@ -8,8 +8,9 @@ from dataclasses import asdict
 import numpy as np
 
 from sterna.device.device import Sampling, check_tokens
+from sterna.device.draw import draw
+from sterna.golden.best import best_of
 from sterna.golden.log_probability import log_probability, log_scale
-from sterna.golden.sampler import Sampler
 from sterna.golden.step import Golden
 from sterna.model.model import Model
 
@@ -41,6 +42,10 @@ class GoldenDevice:
         check_tokens(tokens, self.model)
         return self.golden.run(np.asarray(tokens))
 
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each."""
+        return best_of(self.logits(tokens), k)
+
     def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the log-probability of each one's target."""
         check_tokens(targets, self.model)
@@ -50,15 +55,7 @@ class GoldenDevice:
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw tokens."""
-        check_tokens(prompt, self.model)
-        sampler = Sampler(sampling.chip_temperature(self.model), sampling.chip_seed())
-        logits = self.golden.run(np.asarray(prompt))[-1]
-        for number in range(count):
-            token = sampler.draw(logits)
-            yield token
-            if token in sampling.stop or number == count - 1:
-                return
-            logits = self.golden.run(np.array([token]))[-1]
+        return draw(self, prompt, count, sampling)
 
     def counters(self) -> dict[str, int]:
         """Events since the start."""

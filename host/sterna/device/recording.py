@@ -82,6 +82,13 @@ class Recorder:
         self._write(call="logits", tokens=list(tokens), result=_encode(result))
         return result
 
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Step the tokens; return the largest logits after each."""
+        found, logits = self.device.best(tokens, k)
+        result = {"tokens": found.tolist(), "logits": _encode(logits)}
+        self._write(call="best", tokens=list(tokens), k=k, result=result)
+        return found, logits
+
     def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
         """Step the tokens; return the log-probability of each one's target."""
         result = self.device.log_probabilities(tokens, targets)
@@ -184,6 +191,17 @@ class Replay:
         check_tokens(tokens, self.model)
         shape = (len(tokens), self.model.shape.vocab)
         return self._next("logits", lambda result: _decode(result, shape), tokens=list(tokens))
+
+    def best(self, tokens: Sequence[int], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest logits after the tokens."""
+        check_tokens(tokens, self.model)
+        shape = (len(tokens), min(k, self.model.shape.vocab))
+
+        def take(result: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+            found = np.array(result["tokens"], dtype=np.int64).reshape(shape)
+            return found, _decode(result["logits"], shape)
+
+        return self._next("best", take, tokens=list(tokens), k=k)
 
     def log_probabilities(self, tokens: Sequence[int], targets: Sequence[int]) -> np.ndarray:
         """Return the log-probabilities of the targets."""

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from sterna.golden.best import best
 from sterna.spec import tables
 from sterna.spec.fixed import round_shift
 from sterna.spec.xorshift import UNIFORM_BITS, next_draw, next_element
@@ -80,11 +81,14 @@ class Sampler:
         Temperature times 2**(fraction bits of the logits), 0..65535; 0 is argmax.
     seed : int
         State of the draw generator, 64 bits, not 0.
+    top_k : int
+        Draw among the tokens of so many of the largest logits; 0: among all.
     """
 
-    def __init__(self, temperature: int = 0, seed: int = 1) -> None:
+    def __init__(self, temperature: int = 0, seed: int = 1, top_k: int = 0) -> None:
         self.temperature = temperature
         self.state = seed
+        self.top_k = top_k
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """Logits [V] with noise, ``GUMBEL_FRACTION`` more fraction bits."""
@@ -93,13 +97,13 @@ class Sampler:
             scores = scores + gumbel(uniforms(self.state, len(logits))) * self.temperature
         return scores
 
-    def draw(self, logits: np.ndarray, among: np.ndarray | None = None) -> int:
-        """Return the token drawn (the first of equals) and step the generator.
+    def draw(self, logits: np.ndarray) -> int:
+        """Return the token drawn, that of the largest score, and step the generator.
 
-        With `among`, ascending, only these tokens can be drawn.
+        Of equal scores the lowest token's wins.
         """
         scores = self.scores(logits)
-        candidates = np.arange(len(scores)) if among is None else among
-        token = int(candidates[np.argmax(scores[candidates])])
+        among = np.sort(best(logits, self.top_k)) if self.top_k else np.arange(len(logits))
+        token = int(among[np.argmax(scores[among])])
         self.state = next_draw(self.state)
         return token

@@ -12,7 +12,7 @@ from sterna.spec.trits import Packing
 
 __all__ = ["MAX_SLOTS", "REFERENCE", "ChipConfig"]
 
-_EXTRAS = ("log_probability",)
+_EXTRAS = ("top_k", "log_probability")
 """Parts that a chip may have besides. A chip without them has the digest that it had before there
 were any."""
 
@@ -56,6 +56,9 @@ class ChipConfig:
     ring_words : int
         Not 0: the tape comes from outside and lies in a ring of so many words while the slots read
         it. A segment must fit half of it. `tape_words` is 0 then.
+    top_k : int
+        The sampler keeps so many of the largest logits, at most 16, and can draw among them; 0
+        leaves that out. With one slot.
     log_probability : bool
         The sampler computes the log-probability of a token that the host names; with one slot.
     """
@@ -77,13 +80,14 @@ class ChipConfig:
     max_vocab: int
     slots: int = 1
     ring_words: int = 0
+    top_k: int = 0
     log_probability: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             least = 0 if field.name in ("tape_words", "ring_words") else 1
-            if field.name in ("packing", "log_probability"):
+            if field.name in ("packing", *_EXTRAS):
                 continue
             if not (type(value) is int and least <= value <= 1 << 24):
                 raise InputError(
@@ -116,6 +120,8 @@ class ChipConfig:
                 "the tape lies on the chip (tape_words) or passes through a ring (ring_words): one "
                 f"of them must be 0, not {self.tape_words} and {self.ring_words}"
             )
+        if not (type(self.top_k) is int and 0 <= self.top_k <= 16):
+            raise InputError(f"top_k must be an integer from 0 to 16, not {self.top_k!r}")
         if type(self.log_probability) is not bool:
             raise InputError(f"log_probability must be true or false, not {self.log_probability!r}")
         for name in _EXTRAS:

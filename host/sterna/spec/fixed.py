@@ -24,6 +24,7 @@ __all__ = [
     "STATE_BITS",
     "SUM_BITS",
     "SUM_SHIFT",
+    "TEMPERATURE_BITS",
     "VECTOR_BITS",
     "fraction_bits",
     "normalise",
@@ -57,6 +58,9 @@ PRE_BITS = 16
 
 SCRATCH_BITS = 18
 """Products that wait in the scratch bank, signed: one operand of an 18 x 18 multiplier."""
+
+TEMPERATURE_BITS = 16
+"""Temperature in units of the logits' last place, unsigned."""
 
 VECTOR_BITS = 16
 """Elements of norm weights (signed), lower bounds and embedding scales (unsigned)."""

@@ -41,7 +41,7 @@ piece to be dealt with; then it is refused and has no effect."""
 
 VALID = 1 << 31
 """TOKEN: draw a token after this one. GENERATED, LOGIT, LOG_PROBABILITY: the register held
-something. STOP, TARGET: in use."""
+something. STOP, TARGET: in use. BEST_TOKEN: there are so many."""
 
 LAST = 1 << 30
 """GENERATED: the last token of this generation."""
@@ -138,12 +138,16 @@ def _registers() -> dict[str, Register]:
         ("TEMPERATURE", "rw", "temperature times 2**(fraction bits of the logits); 0 is argmax"),
         ("SEED_LOW", "rw", "seed of the draw generator, taken by LOAD_SEED; not 0"),
         ("SEED_HIGH", "rw", "upper half"),
+        ("TOP_K", "rw", "draw among the tokens of so many of the largest logits; 0 is all"),
         ("COUNT", "rw", "tokens to draw after a TOKEN with bit 31"),
         *((f"STOP_{n}", "rw", "bit 31: stop after drawing this token") for n in range(STOPS)),
         ("TOKEN", "w", "step this token in its slot; bit 31: then draw, bit 30: the pass has more"),
         ("GENERATED", "r", "next token drawn, its slot; bit 31: there was one, bit 30: the last"),
         ("LOGITS", "rw", "1: logits go to LOGIT, and the chip waits until they are read"),
         ("LOGIT", "r", "next logit, 16 bits signed; bit 31: there was one"),
+        ("RANK", "rw", "place of what the next two show, 0 is the largest; only if top_k is not 0"),
+        ("BEST_TOKEN", "r", "token of one of the last pass's largest logits; bit 31: it exists"),
+        ("BEST_LOGIT", "r", "its logit, signed"),
         ("LOG_SCALE", "rw", "log2(e) * 2**(26 - fraction bits of the logits), rounded"),
         ("TARGET", "rw", "token whose log-probability is wanted after each TOKEN; bit 31: one is"),
         ("LOG_PROBABILITY", "r", "next one, log2, 26 bits signed; bit 31: there was one"),

@@ -71,6 +71,10 @@ class Registers(Component):
     token_room, piece_room : Signal, in
         `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`. With
         `piece_room`, `position` counts all pieces that were taken.
+    top_k, rank : Signal, out
+    ranked : View, in
+        TOP_K and RANK, and what BEST_TOKEN and BEST_LOGIT show; only if the configuration has
+        `top_k`.
     log_scale : Signal, out
     i_log_probability : stream.Interface
         LOG_SCALE and LOG_PROBABILITY; only if the configuration has them. TARGET goes with TOKEN.
@@ -98,6 +102,7 @@ class Registers(Component):
         self.uart_divisor = uart_divisor
         self.layouts = layouts = Layouts(config)
         token, slot = layouts.token, layouts.slot
+        best = {"top_k": Out(5), "rank": Out(4), "ranked": In(layouts.ranked)}
         log_probability = {
             "log_scale": Out(LOG_SCALE_BITS),
             "i_log_probability": In(stream.Signature(signed(LOG_PROBABILITY_BITS))),
@@ -117,6 +122,7 @@ class Registers(Component):
                 "count": Out(ArrayLayout(16, config.slots)),
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
+                **(best if config.top_k else {}),
                 **(log_probability if config.log_probability else {}),
                 "divisor": Out(16, init=uart_divisor),
                 "busy": In(1),
@@ -181,6 +187,8 @@ class Registers(Component):
             "UART_DIVISOR": self.divisor,
         }
         target = Signal(self.layouts.target)
+        if self.config.top_k:
+            settings |= {"TOP_K": self.top_k, "RANK": self.rank}
         if self.config.log_probability:
             settings["LOG_SCALE"] = self.log_scale
         constants = {
@@ -246,6 +254,11 @@ class Registers(Component):
                 m.d.comb += self.i_logit.ready.eq(read)
                 with m.If(self.i_logit.valid):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
+            if self.config.top_k:
+                with case("BEST_TOKEN"):
+                    m.d.comb += value.eq(self.ranked.token | self.ranked.exists << 31)
+                with case("BEST_LOGIT"):
+                    m.d.comb += value.eq(self.ranked.logit)
             if self.config.log_probability:
                 with case("TARGET"):
                     m.d.comb += value.eq(target.token | target.valid << 31)

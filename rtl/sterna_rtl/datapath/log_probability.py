@@ -70,8 +70,8 @@ class LogProbability(Component):
         The next pass waits while there is no room for the result.
 
     Resources
-        Three multipliers for each lane and one more; alone, for 4 lanes on ECP5: 827 LUT4,
-        187 CCU2C, 39 DPR16X4, 806 FF.
+        Three multipliers for each lane and one more; alone, for 4 lanes on ECP5: 828 LUT4,
+        185 CCU2C, 39 DPR16X4, 806 FF.
     """
 
     def __init__(self, config: ChipConfig) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import ArrayLayout, StructLayout
+from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import Component, In, Out
-from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
+from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS, TEMPERATURE_BITS
 from sterna.spec.tables import GUMBEL_FRACTION
 from sterna_rtl.arith.gumbel import GUMBEL_BITS
+from sterna_rtl.arith.largest import Largest
 from sterna_rtl.arith.xorshift import leap, next_draw
+from sterna_rtl.datapath.best import Best
+from sterna_rtl.datapath.choice import Choice
 from sterna_rtl.datapath.log_probability import LogProbability
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
@@ -22,8 +24,7 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Sampler"]
 
-_TEMPERATURE_BITS = 16
-_SCORE_BITS = GUMBEL_BITS + _TEMPERATURE_BITS
+_SCORE_BITS = GUMBEL_BITS + TEMPERATURE_BITS
 _SCORE_LATENCY = 3
 _LOWEST = -1 << (_SCORE_BITS - 1)
 """Below every score."""
@@ -37,8 +38,11 @@ class Sampler(Component):
     compared with the best so far as it comes.
 
     Each slot has a draw generator, a place in its noise and a best score of its own, so that slots
-    may take turns within a vocabulary whose matrix is cut. `LogProbability` is a part that a chip
-    has only if its configuration says so.
+    may take turns within a vocabulary whose matrix is cut.
+
+    Two parts are there only if the configuration says so, which has one slot then. With `top_k` the
+    largest score among so many of the largest logits wins: `Best` finds these, `Choice` draws among
+    them. `LogProbability` works beside.
 
     Parameters
     ----------
@@ -61,6 +65,13 @@ class Sampler(Component):
         any case.
     state : View, out
         Each slot's state of the draw generator.
+    top_k : Signal, in
+        Draw among so many; 0 among all. Held during a pass. Only if the configuration has it, as
+        the next two.
+    rank, ranked : in, out
+        See `Choice`.
+    busy : Signal, out
+        The largest logits are being found, maybe after the token has been given.
     target, scale : in
     o_log_probability : stream.Interface
         See `LogProbability`; only if the configuration has it.
@@ -69,7 +80,8 @@ class Sampler(Component):
 
     Latency
         From the last beat to the token: 5 clocks, one for each halving of the lanes and one for
-        each part of a beat.
+        each part of a beat. With `top_k` 3 more, and 2 and one for each halving of the lanes for
+        each of the candidates drawn among.
 
     Throughput
         ``min(R, E)`` elements per clock, which is what the engine gives: a beat of E is taken in
@@ -91,6 +103,13 @@ class Sampler(Component):
         slot = self.layouts.slot
         self.token = StructLayout({"token": self.layouts.token, "slot": slot})
         self.flags = StructLayout({"valid": 1, "first": 1, "last": 1, "end": 1, "slot": slot})
+        self.best = Best(config) if config.top_k else None
+        self.choice = Choice(config) if config.top_k else None
+        among_best = {
+            "top_k": In(range(config.top_k + 1)),
+            "rank": In(range(max(config.top_k, 2))),
+            "ranked": Out(self.layouts.ranked),
+        }
         self.log_probability = LogProbability(config) if config.log_probability else None
         log_probability = {
             "target": In(self.layouts.target),
@@ -99,10 +118,12 @@ class Sampler(Component):
         }
         super().__init__(
             {
+                **(among_best if config.top_k else {}),
                 **(log_probability if config.log_probability else {}),
+                "busy": Out(1),
                 "i_job": In(stream.Signature(self.layouts.sampler_job)),
                 "i_logits": In(stream.Signature(self.layouts.logits)),
-                "temperature": In(ArrayLayout(_TEMPERATURE_BITS, self.slots)),
+                "temperature": In(ArrayLayout(TEMPERATURE_BITS, self.slots)),
                 "seed": In(64),
                 "load_seed": In(self.slots),
                 "draw": In(self.slots),
@@ -147,17 +168,22 @@ class Sampler(Component):
         with m.If(issue):
             m.d.sync += number.eq(number + 1)
 
-        scores = self._scores(m, part, of_slot(self.temperature, slot))
-        score, lane = _largest(m, scores)
+        m.submodules.largest = largest = Largest(signed(_SCORE_BITS), lanes)
+        for lane, score in enumerate(self._scores(m, part, of_slot(self.temperature, slot))):
+            m.d.comb += largest.values[lane].eq(score)
         finishing = done  # the last part is on its way, or has just been compared
-        for stage in range(_SCORE_LATENCY + exact_log2(lanes)):
+        for stage in range(_SCORE_LATENCY + largest.latency):
             delayed = Signal(self.flags, name=f"flags_{stage + 1}")
             m.d.sync += delayed.eq(flags)
             flags = delayed
             finishing |= flags.end
-        self._keep_best(m, score, lane, flags, done)
-        # The units that take the parts too.
-        ready = Const(1)
+        token, ended = self._keep_best(m, largest, flags, done)
+        ready = [Const(1)]  # of the units that take the parts too
+        if self.best is None:
+            self._give(m, token, ended)
+        else:
+            self._among_best(m, part, issue, token, ended)
+            ready.append(self.best.i.ready)
         if self.log_probability is not None:
             m.submodules.log_probability = log_probability = self.log_probability
             connect_stream(m, log_probability.o, self.o_log_probability)
@@ -167,9 +193,14 @@ class Sampler(Component):
                 log_probability.target.eq(self.target),
                 log_probability.scale.eq(self.scale),
             ]
-            ready = log_probability.i.ready
+            ready.append(log_probability.i.ready)
         m.d.comb += issue.eq(
-            logits.o.valid & noise.o.valid & ready & working & ~finishing & ~self.o_token.valid
+            logits.o.valid
+            & noise.o.valid
+            & Cat(ready).all()
+            & working
+            & ~finishing
+            & ~self.o_token.valid
         )
         return m
 
@@ -236,10 +267,14 @@ class Sampler(Component):
             scores.append(score)
         return scores
 
-    def _keep_best(self, m: Module, score, lane, flags, done: Signal) -> None:
-        """Compare each part's best with that of the slot; give the token after its last part."""
+    def _keep_best(self, m: Module, largest: Largest, flags, done: Signal) -> tuple[View, Signal]:
+        """Compare each part's best with that of the slot.
+
+        Return the slot's token, and whether that was its last part.
+        """
+        score = largest.value
         lead = StructLayout(
-            {"score": score.shape(), "token": self.token_bits, "count": self.token_bits}
+            {"score": signed(_SCORE_BITS), "token": self.token_bits, "count": self.token_bits}
         )
         leads = Signal(ArrayLayout(lead, self.slots))
         best, position = of_slot(leads, flags.slot), Signal(self.token_bits)
@@ -249,37 +284,37 @@ class Sampler(Component):
         with m.If(flags.valid):
             m.d.sync += best.count.eq(position + 1)
             with m.If(flags.first | (score > best.score)):
-                m.d.sync += [best.score.eq(score), best.token.eq(Cat(lane, position))]
-        with m.If(ended):
-            m.d.sync += [
-                self.o_token.valid.eq(1),
-                self.o_token.payload.token.eq(of_slot(leads, slot).token),
-                self.o_token.payload.slot.eq(slot),
-            ]
-        with m.Elif(self.o_token.ready):
-            m.d.sync += self.o_token.valid.eq(0)
+                m.d.sync += [best.score.eq(score), best.token.eq(Cat(largest.number, position))]
+        token = Signal(self.token)
+        m.d.comb += [token.token.eq(of_slot(leads, slot).token), token.slot.eq(slot)]
         for number, state in enumerate(self.state):
             with m.If(self._loaded[number]):
                 m.d.sync += state.eq(self.seed)
             with m.Elif(ended & (slot == number) & self.draw[number]):
                 m.d.sync += state.eq(next_draw(state))
+        return token, ended
 
+    def _give(self, m: Module, token: View, found: Value) -> None:
+        """Load the output."""
+        with m.If(found):
+            m.d.sync += [self.o_token.valid.eq(1), self.o_token.payload.eq(token)]
+        with m.Elif(self.o_token.ready):
+            m.d.sync += self.o_token.valid.eq(0)
 
-def _largest(m: Module, scores: list[Signal]) -> tuple[Signal, Value]:
-    """Find the largest score, the first of equals, and its number: one clock for each halving."""
-    candidates: list[tuple[Signal, Value]] = [(score, Const(0, 0)) for score in scores]
-    while len(candidates) > 1:
-        winners = []
-        for (left, left_number), (right, right_number) in zip(
-            candidates[::2], candidates[1::2], strict=True
-        ):
-            number = Signal(len(left_number) + 1, reset_less=True)
-            score = Signal.like(left, reset_less=True)
-            greater = right > left
-            m.d.sync += [
-                score.eq(Mux(greater, right, left)),
-                number.eq(Cat(Mux(greater, right_number, left_number), greater)),
-            ]
-            winners.append((score, number))
-        candidates = winners
-    return candidates[0]
+    def _among_best(self, m: Module, part, issue: Signal, token: View, ended: Signal) -> None:
+        """Take the token from the largest logits if `top_k` says so."""
+        m.submodules.best, m.submodules.choice = best, choice = self.best, self.choice
+        connect_stream(m, best.o, choice.i)
+        m.d.comb += [
+            best.i.payload.eq(part),
+            best.i.valid.eq(issue),
+            choice.temperature.eq(self.temperature[0]),
+            choice.count.eq(self.top_k),
+            choice.rank.eq(self.rank),
+            self.ranked.eq(choice.ranked),
+            self.busy.eq(~best.i.ready | best.o.valid),
+            choice.o.ready.eq(~self.o_token.valid),
+        ]
+        chosen, given = transfers(choice.o), Signal(self.token)
+        m.d.comb += given.token.eq(Mux(chosen, choice.o.payload, token.token))
+        self._give(m, given, chosen | (ended & (self.top_k == 0)))
