@@ -13,7 +13,7 @@ from sterna.model.float64 import Float64Model
 from sterna.model.model import Model
 from sterna.spec.tables import OCTAVE_FRACTION
 
-__all__ = ["Quality", "evaluate"]
+__all__ = ["Quality", "divergence", "evaluate", "log_softmax"]
 
 _CHUNK = 512
 
@@ -109,20 +109,20 @@ def evaluate(
                 progress(count)
                 continue
             at = np.arange(len(targets)), targets
-            log_q = _log_softmax(device.logits(chunk.tolist()) * unit)
+            log_q = log_softmax(device.logits(chunk.tolist()) * unit)
             best = log_q.argmax(axis=1)
             own -= float(log_q[at].sum())
             log_p = None
             if reference is not None:
-                log_p = _log_softmax(reference.run(chunk))
+                log_p = log_softmax(reference.run(chunk))
                 other -= float(log_p[at].sum())
-                kl += _divergence(log_p, log_q)
+                kl += divergence(log_p, log_q)
                 top1 += int((log_p.argmax(axis=1) == best).sum())
             if half is not None:
-                log_h = _log_softmax(half.run(chunk))
+                log_h = log_softmax(half.run(chunk))
                 top1_to_half += int((log_h.argmax(axis=1) == best).sum())
                 if log_p is not None:
-                    half_kl += _divergence(log_p, log_h)
+                    half_kl += divergence(log_p, log_h)
                     half_top1 += int((log_p.argmax(axis=1) == log_h.argmax(axis=1)).sum())
             count += len(chunk)
             targets_count += len(targets)
@@ -146,11 +146,12 @@ def evaluate(
     )
 
 
-def _divergence(log_p: np.ndarray, log_q: np.ndarray) -> float:
+def divergence(log_p: np.ndarray, log_q: np.ndarray) -> float:
     """KL divergence from p to q, summed over positions, nats."""
     return float((np.exp(log_p) * (log_p - log_q)).sum())
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities, float64 [T, vocab], of logits."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

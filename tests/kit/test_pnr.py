@@ -1,9 +1,13 @@
 """What place and route counts on: block RAMs by their shapes, and their places."""
 
+import hashlib
+import json
+
 import pytest
 from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE
+from sterna.spec.registers import INTERFACE_VERSION
 from sterna_rtl.lib.ram import Ram
 from sterna_sim.floorplan import (
     activation_sites,
@@ -12,7 +16,7 @@ from sterna_sim.floorplan import (
     multiplier_sites,
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
-from sterna_sim.pnr import block_rams
+from sterna_sim.pnr import BITSTREAMS, block_rams
 
 
 @pytest.mark.parametrize(
@@ -111,3 +115,16 @@ def test_rows_without_tables():
     netlist.keep_free(sites)
     assert [cell["attributes"]["BEL"] for cell in netlist.cells.values()] == sites
     assert all(name.startswith(KEPT_FREE) for name in netlist.cells)
+
+
+def test_bitstreams_are_of_this_chip():
+    """What is shipped is whole, and the driver can speak with it."""
+    manifests = list(BITSTREAMS.parent.glob("*/manifest.json"))
+    assert manifests
+    for path in manifests:
+        manifest = json.loads(path.read_text())
+        bitstream = (path.parent / "chip.bit").read_bytes()
+        assert manifest["sha256"] == hashlib.sha256(bitstream).hexdigest()
+        assert manifest["digest"] == REFERENCE.digest
+        assert manifest["interface_version"] == INTERFACE_VERSION
+        assert min(manifest["fmax_mhz"].values()) * 1e6 >= manifest["clock_hz"]
