@@ -110,7 +110,7 @@ class LinkBench(UnitBench):
     def cases(self, config, rng):
         given, wanted, requests, answers = [], [], [], []
 
-        def send(data, pause=120):
+        def send(data, pause=40):
             items = [{"data": byte, "pause": 0} for byte in data]
             given.extend([{**items[0], "pause": pause}, *items[1:]])
 
