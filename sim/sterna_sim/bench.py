@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from sterna.device.device import Sampling
 from sterna.model.layout import Image, lay_out
 from sterna.model.model import Model
+from sterna.plan.clocks import expected_clocks
 from sterna.session import Session, run
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, VALID, Control
 from sterna_sim.compiled.chip import CompiledChip
-from sterna_sim.cycles import expected_clocks
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
 
-__all__ = ["Figures", "SlowMemory", "main", "measure", "slow_memory"]
+__all__ = ["PASSES", "Figures", "SlowMemory", "draw_passes", "main", "measure", "slow_memory"]
 
 TOKENS = 50
 
@@ -46,7 +46,7 @@ class Figures:
     clocks_per_token : float
         rtl; clocks of a pass over the streams.
     expected_clocks : int
-        Of a pass by `sterna_sim.cycles`, to compare.
+        Of a pass by `sterna.plan.clocks`, to compare.
     lane_use : float
         Ternary MACs over lanes times clocks.
     starved, waiting, blocked : float
@@ -106,7 +106,7 @@ def measure(model: Model, config: ChipConfig = REFERENCE) -> Figures:
         ternary_weights=weights,
         streams=streams,
         clocks_per_token=counters["clocks"] / tokens,
-        expected_clocks=expected_clocks(lay_out(model, config), config, streams),
+        expected_clocks=round(expected_clocks(model.steps, config, streams)),
         lane_use=weights * tokens / (config.lanes * counters["clocks"]),
         starved=counters["engine_starved"] / tokens,
         waiting=counters["engine_waiting"] / tokens,
@@ -119,12 +119,16 @@ def slow_memory(model: Model, slots: int) -> SlowMemory:
     """Compare passes over a tape of which a word comes in `slots` clocks."""
     image = lay_out(model, RING)
     with CompiledChip(RING) as chip:
-        alone = _draw(chip, image, slots, 1)
-        return SlowMemory(slots, alone, _draw(chip, image, slots, slots), _step(chip, image, slots))
+        alone = draw_passes(chip, image, slots, 1)
+        sequences = draw_passes(chip, image, slots, slots)
+        return SlowMemory(slots, alone, sequences, _step(chip, image, slots))
 
 
-def _draw(chip: CompiledChip, image: Image, period: int, streams: int) -> float:
-    """Clocks of a pass in which each of some slots draws a token of its own."""
+def draw_passes(chip: CompiledChip, image: Image, period: int, streams: int) -> float:
+    """Clocks of a pass in which each of some slots draws a token of its own, of `PASSES`.
+
+    A tape from outside comes from a memory that gives a word every `period` clocks.
+    """
     chip.load(image, period)
     for slot in range(streams):
         chip.write("SLOT", slot)

@@ -23,10 +23,9 @@ from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import SternaError
 from sterna.model import container
-from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
-from sterna_sim.cycles import expected_clocks
+from sterna.plan.clocks import expected_clocks
 from sterna_sim.device import open_sim
 
 __all__ = ["main"]
@@ -118,7 +117,7 @@ def _talk(console: Console, options: argparse.Namespace, chip: ChipDevice, model
         f"{first:.1f} s"
     )
     console.print(f"{per_token:.1f} clocks per token, {use:.1%} of the lanes busy (rtl)")
-    expected = expected_clocks(lay_out(model, config), config)
+    expected = expected_clocks(model.steps, config)
     console.print(f"cycle expectation: {expected:.0f} clocks per token")
 
     golden = GoldenDevice(model)

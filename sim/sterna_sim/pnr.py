@@ -25,11 +25,11 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
+from sterna.plan.memories import block_rams
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import INTERFACE_VERSION
 from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
-from sterna_rtl.lib.ram import LUTRAM_WORDS
 from sterna_sim.engine_alone import EngineAlone
 from sterna_sim.floorplan import (
     activation_sites,
@@ -40,7 +40,15 @@ from sterna_sim.floorplan import (
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.tools import BUILD, tool_environment
 
-__all__ = ["Implementation", "block_rams", "implement", "implement_engine", "main"]
+__all__ = [
+    "Implementation",
+    "count_block_rams",
+    "implement",
+    "implement_engine",
+    "main",
+    "synthesise",
+    "unit_of",
+]
 
 BOARD = "ulx3s-85f"
 BITSTREAMS = Path(__file__).resolve().parents[2] / "bitstreams" / BOARD
@@ -131,20 +139,21 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
     return results
 
 
-def block_rams(rtlil: str) -> int:
-    """Block RAMs that the memories of a design need: 512 x 36, 1024 x 18 or 2048 x 9 bits each."""
-    shapes = ((512, 36), (1024, 18), (2048, 9))
-    count = 0
-    for width, depth in re.findall(r"^ +memory width (\d+) size (\d+) ", rtlil, re.M):
-        if int(depth) > LUTRAM_WORDS:
-            count += min(-(-int(width) // bits) * -(-int(depth) // words) for words, bits in shapes)
-    return count
+def count_block_rams(rtlil: str) -> int:
+    """Block RAMs that the memories of a design need."""
+    shapes = re.findall(r"^ +memory width (\d+) size (\d+) ", rtlil, re.M)
+    return sum(block_rams(int(words), int(bits)) for bits, words in shapes)
+
+
+def synthesise(folder: Path) -> None:
+    """Turn `top.il` into cells of an ECP5, `mapped.json`."""
+    (folder / "synth.ys").write_text(SYNTHESIS)
+    _run(["yosys", "-q", "-s", "synth.ys"], folder)
 
 
 def _map(folder: Path, config: ChipConfig) -> None:
     """Turn `top.il` into a netlist of cells, some of them in their places."""
-    (folder / "synth.ys").write_text(SYNTHESIS)
-    _run(["yosys", "-q", "-s", "synth.ys"], folder)
+    synthesise(folder)
     design = json.loads((folder / "mapped.json").read_text())
     netlist = Netlist(design["modules"]["top"])
     netlist.absorb_registers()
@@ -173,14 +182,14 @@ def _area(folder: Path) -> dict[str, Counter[str]]:
     for name, cell in cells.items():
         kind = KINDS.get(cell["type"])
         if kind and not name.startswith(KEPT_FREE):
-            units.setdefault(_unit(name), Counter())[kind] += 1
+            units.setdefault(unit_of(name), Counter())[kind] += 1
     return units
 
 
-def _unit(cell: str) -> str:
+def unit_of(cell: str) -> str:
     """Return the unit that a cell's path begins with."""
     path = re.split(r"[./]", cell)
-    while path[:1] == ["chip"]:
+    while path[:1] in (["chip"], ["serial"]):
         path = path[1:]
     return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
 
@@ -244,7 +253,7 @@ def _chip(config: ChipConfig, clock_hz: int, seed: int, keep: bool) -> None:
     """Implement the chip and print its figures; put its bitstream into `bitstreams/` to keep it."""
     result = implement(config, clock_hz, seed)
     _print(result)
-    expected = block_rams((result.folder / "top.il").read_text())
+    expected = count_block_rams((result.folder / "top.il").read_text())
     used = sum(counts["ebr"] for counts in result.units.values())
     print(f"block RAMs: {used}, expected {expected}")
     if used != expected:

@@ -25,7 +25,7 @@ from sterna.session import Session, run
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
 from sterna_sim.compiled.probes import CLOCK_HZ
-from sterna_sim.cycles import expected_clocks
+from sterna.plan.clocks import expected_clocks
 from sterna_sim.device import DirectDevice
 from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, running
@@ -236,7 +236,7 @@ def test_top_k_costs_what_the_units_say():
         after = device.counters()
         clocks.append((after["clocks"] - before["clocks"]) / 25)
     device.close()
-    expected = [expected_clocks(device.image, config, top_k=k) for k in (0, 1, 5)]
+    expected = [expected_clocks(device.model.steps, config, top_k=k) for k in (0, 1, 5)]
     assert np.diff(clocks).tolist() == pytest.approx(np.diff(expected).tolist(), abs=0.5)
 
 

@@ -9,10 +9,10 @@ from sterna.device.chip import passes
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.model.layout import fit, lay_out, ram_pieces
+from sterna.plan.clocks import expected_clocks
 from sterna.spec.registers import LAST, MAGIC, REGISTERS, SLOT_SHIFT, VALID, Control, Memory
 from sterna.spec.trits import Packing
 from sterna_rtl.chip import Chip
-from sterna_sim.cycles import expected_clocks
 from sterna_sim.kit import Case, UnitBench, run_cocotb
 from tests.tiny import tiny_model
 
@@ -75,7 +75,7 @@ class ChipBench(UnitBench):
             state[0, :, : shape.width] = first.state
         drawn = list(golden.generate(PROMPT, TOKENS, SAMPLING))
         # A read takes two clocks at least: as many as the tokens need, twice over.
-        pause = (len(PROMPT) + TOKENS) * expected_clocks(image, config)
+        pause = (len(PROMPT) + TOKENS) * int(expected_clocks(model().steps, config))
         tokens = passes(PROMPT, config.slots, config.slots).tolist()
         requests = [
             *load(Memory.TAPE, image.tape),

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "device": {"errors", "files", "spec", "model", "golden"},
     "evaluate": {"errors", "spec", "model", "device"},
     "figures": {"model", "device"},
+    "plan": {"errors", "spec", "model"},
     "session": {"errors", "model", "device"},
     "trace": {"spec", "model"},
     "cli": {
@@ -31,6 +32,7 @@ MAY_IMPORT = {
         "device",
         "evaluate",
         "figures",
+        "plan",
         "session",
         "trace",
     },

@@ -16,7 +16,7 @@ from sterna_sim.floorplan import (
     multiplier_sites,
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
-from sterna_sim.pnr import BITSTREAMS, block_rams
+from sterna_sim.pnr import BITSTREAMS, count_block_rams
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from sterna_sim.pnr import BITSTREAMS, block_rams
     [(2048, 430, 48), (1536, 430, 36), (1024, 128, 8), (512, 68, 2), (600, 8, 1), (64, 430, 0)],
 )
 def test_block_rams(depth, bits, count):
-    assert block_rams(rtlil.convert(Ram(depth, bits), name="ram", emit_src=False)) == count
+    assert count_block_rams(rtlil.convert(Ram(depth, bits), name="ram", emit_src=False)) == count
 
 
 def cell(kind, width):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from sterna.errors import InputError
-from sterna.model.layout import fit, lay_out, needs, read_back
+from sterna.model.layout import fit, lay_out, read_back
 from sterna.model.model import Model, Shape
+from sterna.model.outline import Outline
+from sterna.model.sizes import needs
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
 from sterna.spec.tape import HEADER_BITS, Header, header_words
@@ -246,7 +248,7 @@ def test_every_flipped_weight_bit_is_noticed(name):
 
 def test_fit_is_the_smallest(config):
     """The model fits, and with one word less of any RAM it does not; the RAM is named."""
-    sizes = needs(MODEL, lay_out(MODEL, config), config)
+    sizes = needs(Outline.of(MODEL), config)
     assert config.embedding_bits == sizes.pop("embedding_bits") == 8
     for name, size in sizes.items():
         assert getattr(config, name) == size

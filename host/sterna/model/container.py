@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,10 +20,13 @@ from sterna.errors import InputError
 from sterna.files import whole_file
 from sterna.model.checkpoint import TensorFile
 from sterna.model.model import Model, Shape
+from sterna.model.outline import Outline, embedding_bits
 from sterna.model.packed import PackedTrits
 from sterna.spec.program import Op, Stats, Step
 
-__all__ = ["FORMAT", "load", "save"]
+__all__ = ["FORMAT", "load", "load_outline", "save"]
+
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the file format; a file of another version is refused."""
@@ -85,12 +89,37 @@ def load(path: Path | str) -> Model:
         If the file is damaged, of another format or not a model at all.
     """
     path = Path(path)
+    return _read_whole(path, _open(path, whole=True), _model)
+
+
+def load_outline(path: Path | str) -> Outline:
+    """Read what sizes depend on: header and embedding of a file, not its weights.
+
+    The file's hash is not checked, for that takes all of it.
+
+    Raises
+    ------
+    InputError
+        If the file is incomplete, of another format or not a model at all.
+    """
+    path = Path(path)
+    return _read_whole(path, _open(path, whole=False), _outline)
+
+
+def _open(path: Path, whole: bool) -> TensorFile:
+    """Open a model file; `whole`: check its hash."""
     file = TensorFile(path)
     if _KEY not in file.metadata:
         raise InputError(f"{path} is not a Sterna model; make one with `sterna convert`")
-    _check_hash(file)
+    if whole:
+        _check_hash(file)
+    return file
+
+
+def _read_whole(path: Path, file: TensorFile, read: Callable[[TensorFile], T]) -> T:
+    """Read something of a file; whatever is missing in it is an InputError."""
     try:
-        return _model(file)
+        return read(file)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} does not hold a whole model ({type(error).__name__}: {error}); "
@@ -113,14 +142,26 @@ def _check_hash(file: TensorFile) -> None:
         )
 
 
-def _model(file: TensorFile) -> Model:
+def _fields(file: TensorFile) -> dict[str, Any]:
+    """All that is no array; the steps as `Step`."""
     fields = json.loads(file.metadata[_KEY])
     if fields["format"] != FORMAT:
         raise InputError(
             f"format version {fields['format']} was given and {FORMAT} is expected; convert the "
             "checkpoint again with this version of sterna"
         )
-    steps = tuple(_step_from_json(step) for step in fields["steps"])
+    return {**fields, "steps": tuple(_step_from_json(step) for step in fields["steps"])}
+
+
+def _outline(file: TensorFile) -> Outline:
+    fields = _fields(file)
+    bits = embedding_bits(_read(file, "embedding"))
+    return Outline(Shape(**fields["shape"]), fields["steps"], bits)
+
+
+def _model(file: TensorFile) -> Model:
+    fields = _fields(file)
+    steps = fields["steps"]
     trits = PackedTrits()
     for step in steps[1:]:
         trits.add_packed(step.name, _read(file, f"trits/{step.name}"), (step.rows, step.columns))

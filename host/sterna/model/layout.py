@@ -9,11 +9,13 @@ import numpy as np
 
 from sterna.errors import InputError
 from sterna.model.model import Model
+from sterna.model.outline import Outline
+from sterna.model.sizes import check_fit, cuts, fit, needs
 from sterna.spec.chip import ChipConfig
-from sterna.spec.program import Op, Stats, Step
+from sterna.spec.program import Op
 from sterna.spec.registers import Memory
 from sterna.spec.tape import HEADER_BITS, Header, checksum, header_words
-from sterna.spec.trits import Packing, pack, unpack
+from sterna.spec.trits import pack, unpack
 
 __all__ = ["Image", "Segment", "fit", "lay_out", "ram_pieces", "read_back"]
 
@@ -147,30 +149,15 @@ def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
     return _pieces(padded.reshape(count, word_bits))
 
 
-def _cuts(step: Step, config: ChipConfig) -> list[tuple[int, int]]:
-    """Row ranges into which a step is cut so that each fits the partial sums and half a ring."""
-    if step.op is Op.EMBED:
-        return [(0, step.rows)]
-    unit = max(config.rows, config.elements)
-    groups = config.psum_words
-    if config.ring_words:
-        groups = min(groups, config.ring_words // 2 // _ceil(step.columns, config.columns))
-    most = groups * config.rows // unit * unit
-    if most == 0:
-        raise InputError(
-            f"ring_words = {config.ring_words} is too few: half of it does not hold {unit} rows of "
-            f"{step.name}"
-        )
-    return [(row, min(row + most, step.rows)) for row in range(0, step.rows, most)]
-
-
 def _headers(
     model: Model, config: ChipConfig, a: _SideRam, b: _SideRam
 ) -> list[tuple[int, Header, np.ndarray]]:
     """Step number, header and weight pieces of every segment."""
     result = []
+    matrix: np.ndarray | None = None  # of the step that is being cut
     state_words = _ceil(model.shape.width, config.elements)
-    for number, step in enumerate(model.steps):
+    for cut in cuts(model.steps, config):
+        step = cut.step
         vector_q = (
             a.add("embedding_scale", model.embedding_scale)
             if step.op is Op.EMBED
@@ -179,11 +166,13 @@ def _headers(
         header = Header(
             op=step.op,
             last=0,
-            stats=step.stats,
-            rows=step.rows,
-            groups=0,
-            blocks=_ceil(step.columns, config.columns),
+            stats=cut.stats,
+            rows=cut.rows,
+            groups=cut.groups,
+            blocks=cut.blocks,
             source_words=_ceil(step.columns or step.rows, config.elements),
+            row=cut.row,
+            more=int(cut.row + cut.rows < step.rows),
             vector_a=a.add(step.vector_a, model.vectors.get(step.vector_a or "")),
             vector_b=b.add(step.vector_b, model.vectors.get(step.vector_b or "")),
             vector_q=vector_q,
@@ -198,21 +187,13 @@ def _headers(
             out_shift=step.out_shift,
             residual_shift=step.residual_shift,
         )
-        for low, high in _cuts(step, config):
-            pieces = np.zeros((0, _ceil(config.word_bits, 32)), dtype=np.uint32)
-            if step.op is not Op.EMBED:
-                words = _weight_words(model.trits[step.name][low:high], config)
-                pieces = _pieces(pack(words, config.packing))
-            header = replace(
-                header,
-                rows=high - low,
-                groups=_ceil(high - low, config.rows),
-                row=low,
-                more=int(high < step.rows),
-                stats=step.stats if low == 0 else Stats.KEEP,
-                checksum=checksum(pieces),
-            )
-            result.append((number, header, pieces))
+        pieces = np.zeros((0, _ceil(config.word_bits, 32)), dtype=np.uint32)
+        if step.op is not Op.EMBED:
+            if matrix is None or cut.row == 0:
+                matrix = model.trits[step.name]
+            words = _weight_words(matrix[cut.row : cut.row + cut.rows], config)
+            pieces = _pieces(pack(words, config.packing))
+        result.append((cut.number, replace(header, checksum=checksum(pieces)), pieces))
     number, header, pieces = result[-1]
     result[-1] = (number, replace(header, last=1), pieces)
     return result
@@ -259,73 +240,11 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         segments=tuple(segments),
         vocab=len(model.embedding),
     )
-    needed = needs(model, image, config)
+    needed = needs(Outline.of(model), config)
     if streamed or config.ring_words:
         del needed["tape_words"]
-    _check_fit(needed, config)
+    check_fit(needed, config)
     return image
-
-
-def needs(model: Model, image: Image, config: ChipConfig) -> dict[str, int]:
-    """Least value of each size of the configuration with which the chip holds this model."""
-    shape, table = model.shape, model.embedding
-    return {
-        "tape_words": len(image.tape),
-        "vector_a_words": len(image.vector_a),
-        "vector_b_words": len(image.vector_b),
-        "embedding_bits": 4 if table.min() >= -8 and table.max() <= 7 else 8,
-        "embedding_words": len(image.embedding),
-        "residual_words": _ceil(shape.hidden, config.elements),
-        "scratch_words": _ceil(max(shape.width, shape.intermediate), config.elements),
-        "state_words": shape.layers * _ceil(shape.width, config.elements),
-        "max_columns": max(step.columns for step in model.steps),
-        "max_vocab": shape.vocab,
-    }
-
-
-def _check_fit(needed: dict[str, int], config: ChipConfig) -> None:
-    for name, need in needed.items():
-        have = getattr(config, name)
-        if need > have:
-            raise InputError(
-                f"the model needs {name} = {need}, the chip has {have}; "
-                "choose a larger chip configuration or another model"
-            )
-
-
-def fit(
-    model: Model,
-    *,
-    rows: int,
-    columns: int,
-    elements: int,
-    packing: Packing,
-    psum_words: int | None = None,
-    slots: int = 1,
-    ring_words: int = 0,
-) -> ChipConfig:
-    """Return the smallest configuration with these lanes that holds a model."""
-    depths = ("tape", "vector_a", "vector_b", "embedding", "residual", "scratch", "state")
-    unlimited: dict[str, Any] = {f"{name}_words": 1 << 24 for name in depths}
-    if ring_words:
-        unlimited["tape_words"] = 0
-    config = ChipConfig(
-        rows=rows,
-        columns=columns,
-        elements=elements,
-        packing=packing,
-        embedding_bits=8,
-        psum_words=psum_words or _ceil(max(step.rows for step in model.steps), rows),
-        max_columns=max(step.columns for step in model.steps),
-        max_vocab=model.shape.vocab,
-        slots=slots,
-        ring_words=ring_words,
-        **unlimited,
-    )
-    needed = needs(model, lay_out(model, config), config)
-    if ring_words:
-        del needed["tape_words"]
-    return replace(config, **needed)
 
 
 def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:

@@ -1,0 +1,176 @@
+"""Where a chip cuts a model's matrices, and how large its RAMs must be: from the outline alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sterna.errors import InputError
+from sterna.model.model import Model
+from sterna.model.outline import Outline
+from sterna.spec.chip import ChipConfig
+from sterna.spec.program import Op, Stats, Step
+from sterna.spec.tape import header_words
+from sterna.spec.trits import Packing
+
+__all__ = ["Cut", "check_fit", "cuts", "fit", "needs", "weight_words"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A segment: some rows of a step.
+
+    Attributes
+    ----------
+    number : int
+        Of its step.
+    step : Step
+    row, rows : int
+        First row and how many.
+    groups, blocks : int
+        Words per block, R rows each; blocks of C columns.
+    stats : Stats
+        Of the segment: all but a step's first keep what the first has found.
+    """
+
+    number: int
+    step: Step
+    row: int
+    rows: int
+    groups: int
+    blocks: int
+    stats: Stats
+
+    @property
+    def words(self) -> int:
+        """Weight words on the tape."""
+        return self.groups * self.blocks
+
+
+def _ceil(value: int, unit: int) -> int:
+    return -(-value // unit)
+
+
+def cuts(steps: Iterable[Step], config: ChipConfig) -> Iterator[Cut]:
+    """Cut steps into segments so that each fits the partial sums and half a ring.
+
+    Raises
+    ------
+    InputError
+        If half of the ring does not hold the fewest rows that can be cut off.
+    """
+    for number, step in enumerate(steps):
+        blocks, most = _ceil(step.columns, config.columns), _most_rows(step, config)
+        for row in range(0, step.rows, most):
+            rows = min(most, step.rows - row)
+            groups = _ceil(rows, config.rows)
+            stats = step.stats if row == 0 else Stats.KEEP
+            yield Cut(number, step, row, rows, groups, blocks, stats)
+
+
+def weight_words(steps: Iterable[Step], config: ChipConfig) -> int:
+    """Words of the tape that hold weights; cuts are at whole words."""
+    return sum(_ceil(s.rows, config.rows) * _ceil(s.columns, config.columns) for s in steps)
+
+
+def _segments(step: Step, config: ChipConfig) -> int:
+    return _ceil(step.rows, _most_rows(step, config))
+
+
+def _most_rows(step: Step, config: ChipConfig) -> int:
+    """Rows of all segments of a step but the last."""
+    if step.op is Op.EMBED:
+        return step.rows
+    unit = max(config.rows, config.elements)
+    groups = config.psum_words
+    if config.ring_words:
+        groups = min(groups, config.ring_words // 2 // _ceil(step.columns, config.columns))
+    most = groups * config.rows // unit * unit
+    if most == 0:
+        raise InputError(
+            f"ring_words = {config.ring_words} is too few: half of it does not hold {unit} rows of "
+            f"{step.name}"
+        )
+    return most
+
+
+def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
+    """Least value of each size of the configuration with which the chip holds this model.
+
+    Only the lanes, `psum_words` and `ring_words` of the configuration count.
+    """
+    shape, elements = outline.shape, config.elements
+    tape = weight_words(outline.steps, config)
+    tape += sum(_segments(step, config) for step in outline.steps) * header_words(config.word_bits)
+    vectors_a = {step.vector_a: step.rows for step in outline.steps if step.vector_a}
+    vectors_b = {step.vector_q: step.columns for step in outline.steps if step.vector_q}
+    sides = [
+        sum(_ceil(count, elements) for count in vectors)
+        for vectors in ([shape.vocab, *vectors_a.values()], vectors_b.values())
+    ]
+    return {
+        "tape_words": tape,
+        "vector_a_words": sides[0],
+        "vector_b_words": sides[1],
+        "embedding_bits": outline.embedding_bits,
+        "embedding_words": shape.vocab * _ceil(shape.hidden, elements),
+        "residual_words": _ceil(shape.hidden, elements),
+        "scratch_words": _ceil(max(shape.width, shape.intermediate), elements),
+        "state_words": shape.layers * _ceil(shape.width, elements),
+        "max_columns": max(step.columns for step in outline.steps),
+        "max_vocab": shape.vocab,
+    }
+
+
+def check_fit(needed: dict[str, int], config: ChipConfig) -> None:
+    """Compare what a model needs with what a chip has.
+
+    Raises
+    ------
+    InputError
+        With the first size that is too small, what is needed and what there is.
+    """
+    for name, need in needed.items():
+        have = getattr(config, name)
+        if need > have:
+            raise InputError(
+                f"the model needs {name} = {need}, the chip has {have}; "
+                "choose a larger chip configuration or another model"
+            )
+
+
+def fit(
+    model: Model | Outline,
+    *,
+    rows: int,
+    columns: int,
+    elements: int,
+    packing: Packing,
+    psum_words: int | None = None,
+    slots: int = 1,
+    ring_words: int = 0,
+) -> ChipConfig:
+    """Return the smallest configuration with these lanes that holds a model."""
+    outline = model if isinstance(model, Outline) else Outline.of(model)
+    depths = ("tape", "vector_a", "vector_b", "embedding", "residual", "scratch", "state")
+    unlimited: dict[str, Any] = {f"{name}_words": 1 << 24 for name in depths}
+    if ring_words:
+        unlimited["tape_words"] = 0
+    config = ChipConfig(
+        rows=rows,
+        columns=columns,
+        elements=elements,
+        packing=packing,
+        embedding_bits=8,
+        psum_words=psum_words or _ceil(max(step.rows for step in outline.steps), rows),
+        max_columns=max(step.columns for step in outline.steps),
+        max_vocab=outline.shape.vocab,
+        slots=slots,
+        ring_words=ring_words,
+        **unlimited,
+    )
+    needed = needs(outline, config)
+    if ring_words:
+        del needed["tape_words"]
+    return replace(config, **needed)

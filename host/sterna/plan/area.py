@@ -1,0 +1,70 @@
+"""LUTs and multipliers of a chip by formulae of its sizes.
+
+A LUT has four inputs; a bit of a carry chain counts as one, and four hold 16 words of 4 bits.
+Constants are fitted to six chips mapped to ECP5 by Yosys, unit by unit (`sterna_sim.tables`). Place
+and route adds some 5 % for the ends of carry chains.
+"""
+
+from __future__ import annotations
+
+from sterna.plan.memories import BANK_WORDS, memories
+from sterna.spec.chip import ChipConfig
+from sterna.spec.trits import Packing
+
+__all__ = ["LEAST_LUTS", "luts", "multipliers", "unit_luts"]
+
+LEAST_LUTS = 12
+"""A lane takes more than this."""
+
+
+def unit_luts(config: ChipConfig) -> dict[str, float]:
+    """LUTs of each unit, RAMs included that lie in LUTs."""
+    rows, elements, lanes, slots = config.rows, config.elements, config.lanes, config.slots
+    word, sums, sampled = config.word_bits, rows * config.row_sum_bits, min(rows, elements)
+    more, several = slots - 1, slots > 1
+    lane = 13.7 if config.columns % 4 == 0 else 18  # chains of four lanes, or adders of two
+    embedding = config.embedding_bits * elements
+    banks, table = (-(-n // BANK_WORDS) for n in (config.tape_words, config.embedding_words))
+    units = {
+        "engine": 268 + lane * lanes + 3.1 * sums,
+        "unpacker": lanes * 5 / 3 if config.packing is Packing.FIVE_THIRDS else 0,
+        "regroup": 0.8 * sums if rows > elements else 6,
+        "words": 4 + word,
+        "epilogue": 335 + 1240 * elements + 28 * more,
+        "quantizer": 2800 + 355 * elements + 57 * several + 407 * more,
+        "sampler": 411 + 965 * sampled + 39 * elements + 60 * several + 545 * more,
+        "embedding": 165 + 30 * elements + embedding * (table - 1) / 3 + 2 * table,
+        "banks": 80 + 48 * elements + 30 * more,
+        "sequencer": 670 + 0.35 * word + 290 * several + 38 * more,
+        "registers": 690 + 0.35 * word + 35 * more,
+        "loader": 100 + 0.8 * word + 45 * elements,
+        "generator": 261 + 86 * more,
+        "logit_tap": 17 * elements,
+        "counters": 230 + 20 * elements,
+        "checker": 323,
+        "link": 1262,
+        "top": 45 + 15 * elements + 20 * more,
+    }
+    if config.ring_words:
+        units["ring"] = 250 + 2.9 * word
+    else:
+        units["reader"] = 200 + (2.9 + 0.73 * (banks - 1)) * word
+    for memory in memories(config):
+        if memory.luts:
+            units[memory.unit] += memory.luts
+    return units
+
+
+def luts(config: ChipConfig) -> int:
+    """LUTs of a chip with its UART."""
+    return round(sum(unit_luts(config).values()))
+
+
+def multipliers(config: ChipConfig) -> int:
+    """Multipliers of 18 x 18 bits.
+
+    Five of each element in epilogue and quantizer, one more where row sums are wider than 18 bits,
+    three of each lane of the sampler; ten for reciprocal, scale and addresses.
+    """
+    wide = config.row_sum_bits > 18
+    return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 10
