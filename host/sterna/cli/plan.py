@@ -20,6 +20,9 @@ from sterna.spec.chip import MAX_SLOTS
 
 __all__ = ["plan_command"]
 
+MAX_SIZE, MAX_LAYERS = 65535, 1000
+"""Of a shape given by numbers; headers of the tape have 16 bits for a size."""
+
 UNLIMITED = 1 << 62
 """What a board made of options has of that which no option sets."""
 
@@ -79,8 +82,11 @@ def _outline(model: Path | None, shape: str | None) -> Outline:
         raise InputError(
             f"shape must be one of {names}, or four numbers as in 4096,512,8,1536, not {shape!r}"
         ) from None
-    if min(vocab, hidden, layers, intermediate) < 1 or max(vocab, hidden, intermediate) > 65535:
-        raise InputError(f"the numbers of a shape must be 1 to 65535, not {shape}")
+    sizes = (vocab, hidden, intermediate)
+    if min(*sizes, layers) < 1 or max(sizes) > MAX_SIZE or layers > MAX_LAYERS:
+        raise InputError(
+            f"a shape has sizes of 1 to {MAX_SIZE} and 1 to {MAX_LAYERS} layers, not {shape}"
+        )
     return Outline.of_shape(Shape(vocab, hidden, hidden, intermediate, layers))
 
 

@@ -31,6 +31,9 @@ PSUM_WORDS = 512
 FEW_LAYERS = (2, 4)
 """Layers of the two models from whose clocks those of a deeper one follow in comparisons."""
 
+FEW_LANES = 8
+"""Chips of so many are looked at on any board, to tell what it lacks."""
+
 ADDRESSES = 1 << 16
 """Words that a header's 16 bits can address in a side RAM and in the state."""
 
@@ -141,7 +144,8 @@ def plan(outline: Outline, board: Board, slots: int | None = None) -> Plan:
         else:
             nearest = min(nearest, lack)
     if not found:
-        raise InputError(f"no chip for this model fits: the nearest needs {nearest[1]}")
+        lack = nearest[1] or "a RAM of more than 2**24 words, which no chip has"
+        raise InputError(f"no chip for this model fits: the nearest needs {lack}")
     return _expect(outline, board, _best(outline, found))
 
 
@@ -186,7 +190,7 @@ def _configurations(
     """Sensible configurations, and whether the embedding has to lie in the board's memory."""
     for rows, columns, elements, packing in product(ROWS, COLUMNS, ELEMENTS, Packing):
         lanes = rows * columns
-        if columns % elements or lanes * LEAST_LUTS > board.usable_luts:
+        if columns % elements or lanes > max(FEW_LANES, board.usable_luts / LEAST_LUTS):
             continue
         psum_words = min(PSUM_WORDS, max(-(-step.rows // rows) for step in outline.steps))
         psum_words = max(psum_words, elements // rows)
