@@ -8,6 +8,7 @@ of a chip of the reference's lanes. Other held-out texts may be given; they are 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from sterna.model.layout import fit
 from sterna.model.limits import limits
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
-from sterna.spec.chip import REFERENCE, ChipConfig
-from sterna.spec.fixed import STATE_BITS, VECTOR_BITS
+from sterna.plan.memories import memories
+from sterna.spec.chip import REFERENCE
 
-__all__ = ["block_rams", "continuations", "main"]
+__all__ = ["continuations", "main"]
 
 TEXT = Path(__file__).parent / "text" / "books.txt"
 PART = slice(50_000, 62_000)
@@ -46,17 +47,8 @@ PERTURBATION, PERTURBATION_SEED = 2.0**-12, 0
 
 TEMPERATURE, SEED, CONTINUATIONS, LONGEST = 0.7, 0, 3, 60
 
-_EBR_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-"""Widths and depths of ECP5's DP16KD."""
-
 _EBRS = 208
 """DP16KD of an LFE5U-85F."""
-
-_EMBEDDING_BANK = 2048
-"""Words of a bank of the embedding RAM; see rtl/sterna_rtl/datapath/embedding.py."""
-
-_LUTRAM = 64
-"""RAMs up to this depth take no block RAM; see rtl/sterna_rtl/lib/ram.py."""
 
 
 def continuations(model: Model, prompt: str) -> Iterator[str]:
@@ -80,25 +72,6 @@ def continuations(model: Model, prompt: str) -> Iterator[str]:
                 break
             logits = device.logits(drawn[-1:])[-1]
         yield tokenizer.decode([*ids, *drawn]).strip()
-
-
-def block_rams(config: ChipConfig) -> dict[str, int]:
-    """DP16KD of each RAM of a chip."""
-    vector, banks = config.elements * VECTOR_BITS, -(-config.embedding_words // _EMBEDDING_BANK)
-    return {
-        "tape": _ebr(config.word_bits, config.tape_words),
-        "embedding": banks * _ebr(config.elements * config.embedding_bits, _EMBEDDING_BANK),
-        "norm weights, lower bounds, embedding scales": _ebr(vector, config.vector_a_words),
-        "folded norm weights": _ebr(vector, config.vector_b_words),
-        "partial sums": _ebr(config.rows * config.row_sum_bits, config.psum_words),
-        "recurrent states": _ebr(config.elements * STATE_BITS, config.slots * config.state_words),
-    }
-
-
-def _ebr(width: int, depth: int) -> int:
-    if depth <= _LUTRAM:
-        return 0
-    return min(-(-width // w) * -(-depth // d) for w, d in _EBR_SHAPES)
 
 
 def _measure(model: Model, text: str, limit: int | None = None, half: bool = False) -> tuple:
@@ -174,18 +147,21 @@ def _rams(model: Model) -> Iterator[str]:
         elements=REFERENCE.elements,
         packing=REFERENCE.packing,
     )
-    rams = block_rams(config)
+    rams: Counter[str] = Counter()
+    for memory in memories(config):
+        rams[memory.name] += memory.block_rams
     size = config.tape_words * config.word_bits // 8
     yield f"The tape has {config.tape_words:,} words of {config.word_bits} bits, {size:,} bytes."
-    if rams["tape"] > _EBRS:
+    if rams.total() > _EBRS:
         return
     yield f"Elements of the embedding have {config.embedding_bits} bits."
     yield ""
     yield "| RAM | DP16KD |"
     yield "|---|---|"
     for name, count in rams.items():
-        yield f"| {name} | {count} |"
-    yield f"| in all, of {_EBRS} | {sum(rams.values())} |"
+        if count:
+            yield f"| {name} | {count} |"
+    yield f"| in all, of {_EBRS} | {rams.total()} |"
 
 
 def main() -> None:

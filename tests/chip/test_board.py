@@ -21,11 +21,11 @@ from sterna.device.state import load_state, save_state
 from sterna.errors import DeviceError, InputError
 from sterna.evaluate import evaluate
 from sterna.model.layout import lay_out
+from sterna.plan.clocks import expected_clocks
 from sterna.session import Session, run
 from sterna.spec.link import DEFAULT_BAUD, REPLY_WORDS
 from sterna.spec.registers import Memory
 from sterna_sim.compiled.probes import CLOCK_HZ
-from sterna.plan.clocks import expected_clocks
 from sterna_sim.device import DirectDevice
 from sterna_sim.faults import BadLine, Rates
 from tests.chip.boards import FASTEST, running
