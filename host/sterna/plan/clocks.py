@@ -27,11 +27,20 @@ GENERATOR = 2
 NEXT_SEGMENT = 3
 """Clocks from an epilogue's last write to its next first beat."""
 
+NEXT_JOB = 2
+"""Clocks from the quantizer's last read for a job to the next job."""
+
 KEEP = 7
 """Clocks from a job that keeps its statistics to its first activations."""
 
 FRESH = 10
-"""Clocks from a job whose statistics wait to its first activations."""
+"""Clocks from a job whose statistics wait to its first activations; one more with several slots."""
+
+READ = 6
+"""Clocks from a read of the source to its activations."""
+
+READ_AHEAD = 8
+"""Reads that the quantizer can be ahead of the activations that have been taken."""
 
 ROW_AHEAD = 4
 """Clocks by which the next row's reading begins before the last word of a row is there."""
@@ -41,6 +50,18 @@ FILL = 1
 
 FROM_RING = 7
 """Clocks from a word that comes from outside to the engine: ring, sequencer, unpacker."""
+
+ASK = 6
+"""Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
+
+SCALE, KEPT_SCALE = 35, 6
+"""Clocks from a request to its scale, with new sums and with those of before."""
+
+SCALED = 2
+"""Clocks from a scale to the first beat of its segment."""
+
+SUMS = 17
+"""Sums that wait for the epilogue before the engine stops."""
 
 PASSES = 4
 """Passes after which one over a tape from outside takes as long as the one before."""
@@ -105,7 +126,13 @@ def _pass_end(
     row_free = begin  # the embedding may read the next row
     words_free = begin  # the engine may take the next word
     shadow_free = begin  # the shadow register may take the next block
-    source_free = begin  # the quantizer may begin the next job
+    next_job = begin  # the quantizer may begin it
+    taken = [begin] * (READ_AHEAD + 1)  # ... its last activations have been
+    drawn = begin  # the sampler has done with the segment before
+    results: deque[tuple[float, float]] = deque(maxlen=2 * slots + 2)  # when they came
+    scale_free = begin  # the next scale may be asked for
+    several = config.slots > 1
+    beat_groups = config.elements / config.rows  # groups of R sums in a beat of E
     last_write = begin  # the segment before is in its bank
     written = [begin] * slots  # ... each slot's
     for segment in segments:
@@ -120,35 +147,72 @@ def _pass_end(
                 row_free = first_beat + beats - ROW_AHEAD
                 last_write = first_beat + beats - 1 + timing.writes[Op.EMBED]
                 written[slot] = last_write
+                results.append((last_write - beats, last_write))
                 continue
             if segment.stats is Stats.FRESH:
-                ready = max(written[slot] + timing.barrier, source_free + FRESH)
+                ready = max(written[slot] + timing.barrier, next_job + FRESH + several)
             elif segment.stats is Stats.MAXIMUM:
-                ready = source_free + source_words + timing.barrier + 1
+                measured = source_words + _given_way(results, next_job + 1, source_words)
+                ready = next_job + measured + timing.barrier - several
             else:
-                ready = source_free + KEEP
+                ready = next_job + KEEP
+            fresh = segment.stats is Stats.FRESH
+            early = ASK + several * (segment.stats is not Stats.KEEP)
+            asked = max(ready - early, scale_free)
+            scale_free = asked + (SCALE if fresh else KEPT_SCALE)
+            # A place in the quantizer's queue must be free for each read.
+            for beat in range(min(READ_AHEAD, load)):
+                ready = max(ready, taken[beat + 1] + 1 + READ - beat)
+            ready += _given_way(
+                results, ready - READ, load * (segment.blocks if load > segment.groups else 1)
+            )
             tape_free = words_free + headers * (slot == 0)
             first = max(ready, shadow_free) + load - 1
             starts = _starts(segment, load, max(first + FILL, tape_free), supply, slot)
+            fills = [] if len(starts) < segment.blocks else [first]
+            fills += [begun + load - 1 for begun in starts[:-1]]
+            for filled in fills[-READ_AHEAD - 1 :]:
+                taken += [filled - beat for beat in reversed(range(min(load, READ_AHEAD + 1)))]
+            taken = taken[-READ_AHEAD - 1 :]
+            last_read = max(ready - READ + segment.blocks * load - 1, taken[0] + 1)
+            next_job = max(last_read, asked) + NEXT_JOB
             shadow_free = start = starts[-1]
-            source_free = starts[-2] + load - 1 if len(starts) > 1 else first
             words_free = start + segment.groups
             if supply and slot == 0:
                 words_free = max(words_free, supply.arrival(0) + 1)
+            first_beat = max(start + timing.engine, last_write + NEXT_SEGMENT, scale_free + SCALED)
+            # The last block's words wait when there is no room for their sums.
+            taken_beats = (segment.groups - SUMS) / min(1, beat_groups)
+            words_free = (
+                max(words_free, first_beat + taken_beats) if taken_beats > 0 else words_free
+            )
             if supply and slot == slots - 1:
                 supply.free(words_free)
             last_sum = words_free - 1 + timing.engine
-            first_sum = start + timing.engine
-            first_beat = max(first_sum, last_write + NEXT_SEGMENT)
             last_beat = max(last_sum, first_beat + beats - 1)
             last_write = written[slot] = last_beat + timing.writes[step.op]
-    return last_write + timing.sampler + GENERATOR
+            if step.op.gathers:
+                results.append((last_write - beats, last_write))
+            if step.op is Op.LOGITS:
+                drawn = (
+                    max(last_write, drawn + timing.noise + beats * timing.parts) + timing.sampler
+                )
+    return drawn + GENERATOR
+
+
+def _given_way(results: Iterable[tuple[float, float]], begin: float, reads: int) -> float:
+    """Clocks that so many reads of the quantizer take longer, as results go first."""
+    end = begin + reads
+    for first, last in results:
+        if first < end and last > begin:
+            end += last - max(first, begin)
+    return end - begin - reads
 
 
 def _starts(
     segment: Cut, load: int, first: float, supply: _Supply | None, slot: int
 ) -> list[float]:
-    """Clocks on which the last block begins and, if there are two or more, the one before.
+    """Clocks on which the last blocks begin, as many as fill the quantizer's queue.
 
     A block follows the one before when that has met its words and the shadow register is full. The
     words of the first slot of a tape from outside come at an even pace besides: as both are even,
@@ -156,8 +220,9 @@ def _starts(
     """
     blocks, groups = segment.blocks, segment.groups
     pace = max(groups, load, 4)
+    last = -(-(READ_AHEAD + 1) // load) + 1
     starts = []
-    for block in range(max(blocks - 2, 0), blocks):
+    for block in range(max(blocks - last, 0), blocks):
         start = first + block * pace
         if supply and slot == 0:
             start = max(start, supply.arrival(segment.words - 1) + block * pace)

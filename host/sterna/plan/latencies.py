@@ -27,12 +27,18 @@ class Latencies:
         From a beat of sums to its result in the bank, by operation.
     sampler : int
         From the last logits to the token, if it is drawn among all or among the `top_k` largest.
+    parts : int
+        For which the sampler takes a beat of logits.
+    noise : int
+        At most, from the end of a segment of logits to the noise of the next.
     """
 
     engine: int
     barrier: int
     writes: dict[Op, int]
     sampler: int
+    parts: int
+    noise: int
 
     @classmethod
     def of(cls, config: ChipConfig, top_k: int = 0) -> Latencies:
@@ -50,6 +56,8 @@ class Latencies:
             barrier=14 + max(_log2(config.elements) - 1, 0) + 2 * (config.slots > 1),
             writes={op: pre_activation + clocks for op, clocks in later.items()},
             sampler=7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare,
+            parts=parts,
+            noise=3 * (compare + 8),
         )
 
 
