@@ -5,11 +5,17 @@ from amaranth.hdl import Fragment
 
 from sterna.model.layout import lay_out
 from sterna.model.outline import Outline
+from sterna.plan import clocks
+from sterna.plan import quantizer as plan_quantizer
 from sterna.plan.clocks import expected_clocks, pass_ends
 from sterna.plan.latencies import Latencies
+from sterna_rtl.datapath import engine as rtl_engine
+from sterna_rtl.datapath import quantizer as rtl_quantizer
 from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.datapath.epilogue import Epilogue
+from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.datapath.quantizer import Quantizer
+from sterna_rtl.datapath.scale import Scale
 from sterna_sim.bench import PASSES, draw_passes
 from sterna_sim.compiled.chip import CompiledChip
 from tests.chip.models import CONFIGS, config_for, model_of
@@ -31,6 +37,14 @@ def test_latencies(name):
     assert latencies.engine == engine.latency + (config.rows != config.elements)
     assert latencies.barrier == quantizer.barrier
     assert latencies.writes == epilogue.writes
+    assert latencies.noise == 3 * Noise(min(config.rows, config.elements)).latency
+
+
+def test_constants():
+    """So are those that no configuration changes."""
+    assert (Scale.fresh_latency, Scale.latency) == (plan_quantizer.SCALE, plan_quantizer.KEPT_SCALE)
+    assert plan_quantizer.READ_AHEAD == rtl_quantizer._QUEUE
+    assert clocks.SUMS == rtl_engine._QUEUE_DEPTH
 
 
 def errors(model, config, period):
@@ -72,5 +86,5 @@ def test_memory_is_the_limit():
         inside = expected_clocks(steps, config, slots)
         assert inside <= expected_clocks(steps, config, slots, 0.5) < inside * 1.05
         for period in (20, 33.3):
-            clocks = expected_clocks(steps, config, slots, period)
-            assert tape * period <= clocks * 1.0001 < tape * period * 1.05
+            outside = expected_clocks(steps, config, slots, period)
+            assert tape * period <= outside * 1.0001 < tape * period * 1.05

@@ -1,0 +1,107 @@
+"""When the quantizer has the activations and the scale of each segment."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sterna.model.sizes import Cut
+from sterna.plan.latencies import Latencies
+from sterna.spec.chip import ChipConfig
+from sterna.spec.program import Stats
+
+__all__ = ["READ_AHEAD", "Quantizer"]
+
+NEXT_JOB = 2
+"""Clocks from the last read for a job to the next job."""
+
+KEEP = 7
+"""Clocks from a job that keeps its statistics to its first activations."""
+
+FRESH = 10
+"""Clocks from a job whose statistics wait to its first activations; one more with several slots."""
+
+READ = 6
+"""Clocks from a read of the source to its activations."""
+
+READ_AHEAD = 8
+"""Reads that can be ahead of the activations that have been taken."""
+
+ASK = 6
+"""Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
+
+SCALE, KEPT_SCALE = 35, 6
+"""Clocks from a request to its scale, with new sums and with those of before."""
+
+
+class Quantizer:
+    """Jobs one after the other, each a segment of one slot.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    slots : int
+        That take part in the pass.
+    begin : float
+        Clock from which it is idle.
+    """
+
+    def __init__(self, config: ChipConfig, slots: int, begin: float) -> None:
+        self.elements = config.elements
+        self.load = config.columns // config.elements
+        self.several = config.slots > 1
+        self.barrier = Latencies.of(config).barrier
+        self._next_job = self._scale_free = self._asked = self._ready = begin
+        self._taken = [begin] * (READ_AHEAD + 1)
+        """When the last activations were taken, the last at the end."""
+        self._results: deque[tuple[float, float]] = deque(maxlen=2 * slots + 2)
+
+    def results(self, first: float, last: float) -> None:
+        """Results are gathered, a beat a clock: reads of the source give way to them."""
+        self._results.append((first, last))
+
+    def begin(self, segment: Cut, written: float) -> tuple[float, float]:
+        """Begin the job of a segment whose source was written on a clock.
+
+        Returns
+        -------
+        tuple of float
+            Clock on which the first activations can be taken, and that of the scale.
+        """
+        job, early = self._next_job, ASK
+        if segment.stats is Stats.FRESH:
+            ready = max(written + self.barrier, job + FRESH + self.several)
+        elif segment.stats is Stats.MAXIMUM:
+            words = -(-segment.step.columns // self.elements)
+            measured = words + self._given_way(job + 1, words)
+            ready = job + measured + self.barrier - self.several
+        else:
+            ready = job + KEEP
+        if segment.stats is not Stats.KEEP:
+            early += self.several
+        self._asked = max(ready - early, self._scale_free)
+        took = SCALE if segment.stats is Stats.FRESH else KEPT_SCALE
+        self._scale_free = self._asked + took
+        for beat in range(min(READ_AHEAD, self.load)):  # each read needs a place in the queue
+            ready = max(ready, self._taken[beat + 1] + 1 + READ - beat)
+        # Later blocks are read while the engine works, if it works for longer than that takes.
+        blocks = segment.blocks if self.load > segment.groups else 1
+        self._ready = ready + self._given_way(ready - READ, blocks * self.load)
+        return self._ready, self._scale_free
+
+    def end(self, segment: Cut, loaded: list[float]) -> None:
+        """End the job; its last blocks were `loaded` into the shadow register on these clocks."""
+        for last in loaded:
+            beats = min(self.load, READ_AHEAD + 1)
+            self._taken += [last - beat for beat in reversed(range(beats))]
+        self._taken = self._taken[-READ_AHEAD - 1 :]
+        last_read = self._ready - READ + segment.blocks * self.load - 1
+        last_read = max(last_read, self._taken[0] + 1)
+        self._next_job = max(last_read, self._asked) + NEXT_JOB
+
+    def _given_way(self, begin: float, reads: int) -> float:
+        """Clocks that so many reads take longer, as results go first."""
+        end = begin + reads
+        for first, last in self._results:
+            if first < end and last > begin:
+                end += last - max(first, begin)
+        return end - begin - reads
