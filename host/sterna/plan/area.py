@@ -1,8 +1,8 @@
 """LUTs and multipliers of a chip by formulae of its sizes.
 
 A LUT has four inputs; a bit of a carry chain counts as one, and four hold 16 words of 4 bits.
-Constants are fitted to six chips mapped to ECP5 by Yosys, unit by unit (`sterna_sim.tables`). Place
-and route adds some 5 % for the ends of carry chains.
+Constants are fitted to five chips mapped to ECP5 by Yosys, unit by unit (`sterna_sim.tables`), all
+with the tape on the chip. Place and route adds some 5 % for the ends of carry chains.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
         "top": 45 + 15 * elements + 20 * more,
     }
     if config.ring_words:
-        units["ring"] = 250 + 2.9 * word
+        units["ring"] = 250 + 2.9 * word  # a guess after the reader: no such chip was mapped
     else:
         units["reader"] = 200 + (2.9 + 0.73 * (banks - 1)) * word
     for memory in memories(config):
@@ -63,8 +63,9 @@ def luts(config: ChipConfig) -> int:
 def multipliers(config: ChipConfig) -> int:
     """Multipliers of 18 x 18 bits.
 
-    Five of each element in epilogue and quantizer, one more where row sums are wider than 18 bits,
-    three of each lane of the sampler; ten for reciprocal, scale and addresses.
+    Five of each element in epilogue and quantizer, three of each lane of the sampler; ten for
+    reciprocal, scale and addresses. One more of each element where row sums are wider than 18 bits
+    is a guess: no such chip was mapped.
     """
     wide = config.row_sum_bits > 18
     return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 10
