@@ -25,6 +25,7 @@ from sterna.model.layout import fit
 from sterna.model.limits import limits
 from sterna.model.model import Model
 from sterna.model.tokenizer import Tokenizer
+from sterna.plan.boards import BOARDS
 from sterna.plan.memories import memories
 from sterna.spec.chip import REFERENCE
 
@@ -47,8 +48,7 @@ PERTURBATION, PERTURBATION_SEED = 2.0**-12, 0
 
 TEMPERATURE, SEED, CONTINUATIONS, LONGEST = 0.7, 0, 3, 60
 
-_EBRS = 208
-"""DP16KD of an LFE5U-85F."""
+_EBRS = BOARDS["ulx3s-85f"].block_rams
 
 
 def continuations(model: Model, prompt: str) -> Iterator[str]:

@@ -48,14 +48,14 @@ def sequences_side_by_side(lockstep: Lockstep, rng: np.random.Generator) -> None
     assert lockstep.chip.fault() == ""
 
 
-def _sessions(vocab: int, stop: tuple[int, ...]) -> list[Session]:
+def _sessions(vocab: int) -> list[Session]:
     """More than there are slots, of all lengths, settings and ends."""
     rng = np.random.default_rng(8)
     return [
         Session(
             prompt=[int(token) for token in rng.integers(0, vocab, length)],
             count=count,
-            sampling=Sampling(temperature, seed=count, stop=stop),
+            sampling=Sampling(temperature, seed=count, stop=(7, 11)),
         )
         for length, count, temperature in (
             (1, 30, 1.0), (5, 12, 0.5), (2, 1, 0.0), (9, 25, 2.0), (1, 40, 1.0), (3, 8, 1.0),
@@ -63,9 +63,9 @@ def _sessions(vocab: int, stop: tuple[int, ...]) -> list[Session]:
     ]  # fmt: skip
 
 
-def sessions(device: DirectDevice, stop: tuple[int, ...] = (7, 11)) -> None:
+def sessions(device: DirectDevice) -> None:
     """Sessions that join and leave between passes: each has what it has alone."""
-    mine, alone = (_sessions(device.model.shape.vocab, stop) for _ in range(2))
+    mine, alone = (_sessions(device.model.shape.vocab) for _ in range(2))
     seen: list[list[int]] = [[] for _ in mine]
     for number, token in run(device, mine, quantum=10):
         seen[number].append(token)

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from sterna.plan.memories import LUTRAM_WORDS, memories
+from sterna.plan.memories import memories
+from sterna.spec.ram import LUTRAM_WORDS
 from sterna_rtl.lib import ram
 from sterna_sim.tables import chip_rtlil
 from tests.chip.models import config_for

@@ -14,7 +14,7 @@ from sterna.device.draw import draw
 from sterna.device.operations import Operation, RegisterPort, read, read_next, write
 from sterna.errors import DeviceError, InputError, LinkReset
 from sterna.golden.best import best_of
-from sterna.golden.log_probability import log_probability, log_scale
+from sterna.golden.log_probability import log_scale, of_targets
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
@@ -250,8 +250,7 @@ class ChipDevice:
         scale = log_scale(self.model.steps[-1].fraction)
         pairs = list(zip(tokens, targets, strict=True))
         if not self.config.log_probability:
-            rows = zip(self.logits(tokens), targets, strict=True)
-            return np.array([log_probability(row, target, scale) for row, target in rows])
+            return of_targets(self.logits(tokens), targets, scale)
         results: list[int] = []
         for start in range(0, len(pairs), _JOURNAL):
             part = pairs[start : start + _JOURNAL]

@@ -10,7 +10,7 @@ import numpy as np
 from sterna.device.device import Sampling, check_tokens
 from sterna.device.draw import draw
 from sterna.golden.best import best_of
-from sterna.golden.log_probability import log_probability, log_scale
+from sterna.golden.log_probability import log_scale, of_targets
 from sterna.golden.step import Golden
 from sterna.model.model import Model
 
@@ -50,8 +50,7 @@ class GoldenDevice:
         """Step the tokens; return the log-probability of each one's target."""
         check_tokens(targets, self.model)
         scale = log_scale(self.model.steps[-1].fraction)
-        rows = zip(self.logits(tokens), targets, strict=True)
-        return np.array([log_probability(row, target, scale) for row, target in rows])
+        return of_targets(self.logits(tokens), targets, scale)
 
     def generate(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Step the prompt, then draw tokens."""

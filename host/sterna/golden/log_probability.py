@@ -8,6 +8,7 @@ the lowest to the highest. So every chip configuration gives the same bits.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sterna.spec import tables
 from sterna.spec.fixed import LOG_SCALE_BITS, LOG_SCALE_FRACTION
 from sterna.spec.tables import MANTISSA_FRACTION, OCTAVE_FRACTION
 
-__all__ = ["GUARD", "PAIRS", "REST_BITS", "log_probability", "log_scale"]
+__all__ = ["GUARD", "PAIRS", "REST_BITS", "log_probability", "log_scale", "of_targets"]
 
 PAIRS = 16
 """Pairs of octaves, down from the largest logit's, that count: what lies below is lost."""
@@ -61,3 +62,9 @@ def log_probability(logits: np.ndarray, target: int, scale: int) -> int:
     logarithm = _LOG2[segment] + (_LOG2_RISE[segment] * rest >> _LOG2_REST_BITS)
     exponent += 2 * top - MANTISSA_FRACTION - GUARD
     return int(octaves[target]) - (exponent << OCTAVE_FRACTION) - logarithm
+
+
+def of_targets(rows: np.ndarray, targets: Sequence[int], scale: int) -> np.ndarray:
+    """Return the log-probability of each row's target, int64 [T], from logits [T, V]."""
+    pairs = zip(rows, targets, strict=True)
+    return np.array([log_probability(row, target, scale) for row, target in pairs])

@@ -9,7 +9,7 @@ import numpy as np
 from sterna.errors import InputError
 from sterna.model.model import Model
 from sterna.model.outline import Outline
-from sterna.model.sizes import check_fit, cuts, fit, needs
+from sterna.model.sizes import ceil_div, check_fit, cuts, fit, needs
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
 from sterna.spec.registers import Memory
@@ -94,7 +94,7 @@ class _SideRam:
             return 0
         if name not in self.address:
             self.address[name] = self.words
-            words = _ceil(len(vector), self.elements)
+            words = ceil_div(len(vector), self.elements)
             padded = np.zeros(words * self.elements, dtype=np.int64)
             padded[: len(vector)] = vector
             self.parts.append((padded & 0xFFFF).astype(np.uint16).reshape(words, -1))
@@ -105,17 +105,13 @@ class _SideRam:
         return np.concatenate(self.parts) if self.parts else np.zeros((0, self.elements), np.uint16)
 
 
-def _ceil(value: int, unit: int) -> int:
-    return -(-value // unit)
-
-
 def _weight_words(trits: np.ndarray, config: ChipConfig) -> np.ndarray:
     """Trits [rows, columns] in the order in which the lanes want them, [words, R x C].
 
     Block of C columns after block; within a block, R rows after R rows. Zeros pad both.
     """
     rows, columns = trits.shape
-    groups, blocks = _ceil(rows, config.rows), _ceil(columns, config.columns)
+    groups, blocks = ceil_div(rows, config.rows), ceil_div(columns, config.columns)
     padded = np.zeros((groups * config.rows, blocks * config.columns), dtype=np.int8)
     padded[:rows, :columns] = trits
     tiled = padded.reshape(groups, config.rows, blocks, config.columns)
@@ -124,7 +120,7 @@ def _weight_words(trits: np.ndarray, config: ChipConfig) -> np.ndarray:
 
 def _pieces(bits: np.ndarray) -> np.ndarray:
     """Bits [words, n], lowest first, as uint32 [words, pieces]."""
-    width = _ceil(bits.shape[1], 32) * 32
+    width = ceil_div(bits.shape[1], 32) * 32
     padded = np.zeros((len(bits), width), dtype=np.uint8)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1, bitorder="little").view("<u4")
@@ -154,7 +150,7 @@ def _headers(
     """Step number, header and weight pieces of every segment."""
     result = []
     matrix: np.ndarray | None = None  # of the step that is being cut
-    state_words = _ceil(model.shape.width, config.elements)
+    state_words = ceil_div(model.shape.width, config.elements)
     for cut in cuts(model.steps, config):
         step = cut.step
         vector_q = (
@@ -169,7 +165,7 @@ def _headers(
             rows=cut.rows,
             groups=cut.groups,
             blocks=cut.blocks,
-            source_words=_ceil(step.columns or step.rows, config.elements),
+            source_words=ceil_div(step.columns or step.rows, config.elements),
             row=cut.row,
             more=int(cut.row + cut.rows < step.rows),
             vector_a=a.add(step.vector_a, model.vectors.get(step.vector_a or "")),
@@ -186,7 +182,7 @@ def _headers(
             out_shift=step.out_shift,
             residual_shift=step.residual_shift,
         )
-        pieces = np.zeros((0, _ceil(config.word_bits, 32)), dtype=np.uint32)
+        pieces = np.zeros((0, ceil_div(config.word_bits, 32)), dtype=np.uint32)
         if step.op is not Op.EMBED:
             if matrix is None or cut.row == 0:
                 matrix = model.trits[step.name]

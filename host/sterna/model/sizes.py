@@ -14,7 +14,7 @@ from sterna.spec.program import Op, Stats, Step
 from sterna.spec.tape import header_words
 from sterna.spec.trits import Packing
 
-__all__ = ["Cut", "check_fit", "cuts", "fit", "needs", "weight_words"]
+__all__ = ["Cut", "ceil_div", "check_fit", "cuts", "fit", "needs", "weight_words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Cut:
         return self.groups * self.blocks
 
 
-def _ceil(value: int, unit: int) -> int:
+def ceil_div(value: int, unit: int) -> int:
+    """Return how many units hold a value."""
     return -(-value // unit)
 
 
@@ -61,21 +62,21 @@ def cuts(steps: Iterable[Step], config: ChipConfig) -> Iterator[Cut]:
         If half of the ring does not hold the fewest rows that can be cut off.
     """
     for number, step in enumerate(steps):
-        blocks, most = _ceil(step.columns, config.columns), _most_rows(step, config)
+        blocks, most = ceil_div(step.columns, config.columns), _most_rows(step, config)
         for row in range(0, step.rows, most):
             rows = min(most, step.rows - row)
-            groups = _ceil(rows, config.rows)
+            groups = ceil_div(rows, config.rows)
             stats = step.stats if row == 0 else Stats.KEEP
             yield Cut(number, step, row, rows, groups, blocks, stats)
 
 
 def weight_words(steps: Iterable[Step], config: ChipConfig) -> int:
     """Words of the tape that hold weights; cuts are at whole words."""
-    return sum(_ceil(s.rows, config.rows) * _ceil(s.columns, config.columns) for s in steps)
+    return sum(ceil_div(s.rows, config.rows) * ceil_div(s.columns, config.columns) for s in steps)
 
 
 def _segments(step: Step, config: ChipConfig) -> int:
-    return _ceil(step.rows, _most_rows(step, config))
+    return ceil_div(step.rows, _most_rows(step, config))
 
 
 def _most_rows(step: Step, config: ChipConfig) -> int:
@@ -85,7 +86,7 @@ def _most_rows(step: Step, config: ChipConfig) -> int:
     unit = max(config.rows, config.elements)
     groups = config.psum_words
     if config.ring_words:
-        groups = min(groups, config.ring_words // 2 // _ceil(step.columns, config.columns))
+        groups = min(groups, config.ring_words // 2 // ceil_div(step.columns, config.columns))
     most = groups * config.rows // unit * unit
     if most == 0:
         raise InputError(
@@ -106,7 +107,7 @@ def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
     vectors_a = {step.vector_a: step.rows for step in outline.steps if step.vector_a}
     vectors_b = {step.vector_q: step.columns for step in outline.steps if step.vector_q}
     sides = [
-        sum(_ceil(count, elements) for count in vectors)
+        sum(ceil_div(count, elements) for count in vectors)
         for vectors in ([shape.vocab, *vectors_a.values()], vectors_b.values())
     ]
     return {
@@ -114,10 +115,10 @@ def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
         "vector_a_words": sides[0],
         "vector_b_words": sides[1],
         "embedding_bits": outline.embedding_bits,
-        "embedding_words": shape.vocab * _ceil(shape.hidden, elements),
-        "residual_words": _ceil(shape.hidden, elements),
-        "scratch_words": _ceil(max(shape.width, shape.intermediate), elements),
-        "state_words": shape.layers * _ceil(shape.width, elements),
+        "embedding_words": shape.vocab * ceil_div(shape.hidden, elements),
+        "residual_words": ceil_div(shape.hidden, elements),
+        "scratch_words": ceil_div(max(shape.width, shape.intermediate), elements),
+        "state_words": shape.layers * ceil_div(shape.width, elements),
         "max_columns": max(step.columns for step in outline.steps),
         "max_vocab": shape.vocab,
     }
@@ -163,7 +164,7 @@ def fit(
         elements=elements,
         packing=packing,
         embedding_bits=8,
-        psum_words=psum_words or _ceil(max(step.rows for step in outline.steps), rows),
+        psum_words=psum_words or ceil_div(max(step.rows for step in outline.steps), rows),
         max_columns=max(step.columns for step in outline.steps),
         max_vocab=outline.shape.vocab,
         slots=slots,

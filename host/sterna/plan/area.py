@@ -7,8 +7,9 @@ with the tape on the chip. Place and route adds some 5 % for the ends of carry c
 
 from __future__ import annotations
 
-from sterna.plan.memories import BANK_WORDS, memories
+from sterna.plan.memories import memories
 from sterna.spec.chip import ChipConfig
+from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 
 __all__ = ["LEAST_LUTS", "luts", "multipliers", "unit_luts"]

@@ -62,8 +62,8 @@ class Board:
 
 BOARDS = {
     # Lattice FPGA-DS-02012: LFE5U-85 has 84 K LUTs (83 640 TRELLIS_COMB in nextpnr), 208 block RAMs
-    # and 156 multipliers. Half of the LUTs: 47 % have been routed once (docs/architecture.md,
-    # "Place and route"), with difficulty. Clock: the target of `make pnr`. SDRAM of 32 MB, 16 bits
+    # and 156 multipliers. Half of the LUTs: 46 % are what has been routed (docs/architecture.md,
+    # "Place and route"). Clock: the target of `make pnr`. SDRAM of 32 MB, 16 bits
     # wide, run at the chip's clock; tRP 15 ns, tRFC 60 ns, tREFI 7.8 us (IS42S16160G).
     "ulx3s-85f": Board(
         83_640, 0.5, 156, 208, 50e6, Outside(32 << 20, 2 * 50e6, 0.0096, 100e-9)

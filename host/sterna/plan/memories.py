@@ -7,20 +7,13 @@ from dataclasses import dataclass
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import RESIDUAL_BITS, SCRATCH_BITS, STATE_BITS, VECTOR_BITS
+from sterna.spec.link import REQUEST_BYTES, WINDOW
+from sterna.spec.ram import BANK_WORDS, LUTRAM_WORDS
 
-__all__ = ["BANK_WORDS", "LUTRAM_WORDS", "Memory", "block_rams", "memories"]
-
-LUTRAM_WORDS = 64
-"""RAMs up to this depth lie in LUTs, as `sterna_rtl.lib.ram` asks for."""
-
-BANK_WORDS = 2048
-"""Words of a bank of the tape and of the embedding."""
+__all__ = ["Memory", "block_rams", "memories"]
 
 _SHAPES = ((512, 36), (1024, 18), (2048, 9))
 """Words and bits of a block RAM of 18 Kbit; also those of other FPGAs have these shapes."""
-
-LINK_BYTES = 2048
-"""Of requests, and of replies, that the UART's link keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +75,7 @@ def memories(config: ChipConfig, embedding: bool = True) -> Iterator[Memory]:
     yield Memory("banks", "vector_a", config.vector_a_words, VECTOR_BITS * elements)
     yield Memory("banks", "vector_b", config.vector_b_words, VECTOR_BITS * elements)
     yield Memory("engine", "psum", config.psum_words, config.row_sum_bits * config.rows)
-    yield Memory("link", "requests and replies", LINK_BYTES, 8, 2)
+    yield Memory("link", "requests and replies", WINDOW * REQUEST_BYTES, 8, 2)
 
 
 def _banks(words: int) -> list[tuple[int, int]]:

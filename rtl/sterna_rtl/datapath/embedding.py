@@ -12,6 +12,7 @@ from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import SCALE_BITS
+from sterna.spec.ram import BANK_WORDS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
@@ -19,9 +20,6 @@ from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Embedding"]
-
-_BANK_WORDS = 2048
-"""The deepest shape of an ECP5 block RAM that still has the ninth bit of each byte."""
 
 _READ_LATENCY = 3
 
@@ -155,12 +153,12 @@ class Embedding(Component):
 
         The register of a bank that was not read is cleared, which costs an FPGA nothing.
         """
-        bank_bits = exact_log2(_BANK_WORDS)
+        bank_bits = exact_log2(BANK_WORDS)
         number = Signal(len(word[bank_bits:]))
         m.d.sync += number.eq(word[bank_bits:])
         banks = []
-        for index, first in enumerate(range(0, self.config.embedding_words, _BANK_WORDS)):
-            depth = min(_BANK_WORDS, self.config.embedding_words - first)
+        for index, first in enumerate(range(0, self.config.embedding_words, BANK_WORDS)):
+            depth = min(BANK_WORDS, self.config.embedding_words - first)
             m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.embedding_word)
             written = self.write.address[bank_bits:] == index
             data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}", reset_less=True)

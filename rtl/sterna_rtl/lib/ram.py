@@ -7,12 +7,11 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In
 
+from sterna.spec.ram import LUTRAM_WORDS
+
 from .memory import ReadPort, WritePort
 
 __all__ = ["Ram"]
-
-LUTRAM_WORDS = 64
-"""RAMs up to this depth are kept out of block RAM, which the tape needs."""
 
 
 class Ram(Component):

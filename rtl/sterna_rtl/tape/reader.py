@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
+from sterna.spec.ram import BANK_WORDS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
@@ -27,8 +28,7 @@ class TapeReader(Component):
     ----------
     config : ChipConfig
     bank_words : int
-        Words of a bank, a power of two and at least 4; by default the deepest shape of an ECP5
-        block RAM that still has the ninth bit of each byte (2048 x 9).
+        Words of a bank, a power of two and at least 4.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class TapeReader(Component):
         block RAMs of a quarter, with a multiplexer before the register.
     """
 
-    def __init__(self, config: ChipConfig, bank_words: int = 2048) -> None:
+    def __init__(self, config: ChipConfig, bank_words: int = BANK_WORDS) -> None:
         if bank_words < 4 or bank_words & (bank_words - 1):
             raise ValueError(f"bank_words must be a power of two, at least 4, not {bank_words}")
         self.config = config
