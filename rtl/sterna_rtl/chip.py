@@ -93,11 +93,15 @@ class Chip(Component):
         self.sampler = Sampler(config)
         self.generator = Generator(config)
         self.embedding = Embedding(config)
+        self.reset = Signal()  # of the token side, a clock after it is asked for
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        clear = global_net(m, platform, "clear_net", self.clear)
-        reset = global_net(m, platform, "reset_net", self.registers.reset | self.clear)
+        # Registers on the way to the clock networks, whose ends are the middle of the chip's edges.
+        clear = Signal()
+        m.d.sync += [clear.eq(self.clear), self.reset.eq(self.registers.reset | self.clear)]
+        clear = global_net(m, platform, "clear_net", clear)
+        reset = global_net(m, platform, "reset_net", self.reset)
         m.submodules.banks = self.banks
         m.submodules["ring" if self.config.ring_words else "reader"] = self.source
         for name in ("registers", "checker", "loader", "counters"):
@@ -130,7 +134,7 @@ class Chip(Component):
             checker.pieces.eq(registers.check_pieces),
             registers.checking.eq(checker.busy),
             registers.checksum.eq(checker.checksum),
-            loader.restart.eq(registers.reset),
+            loader.restart.eq(self.reset),
             loader.memory.eq(registers.memory),
             loader.address.eq(registers.memory_address),
             loader.set_position.eq(registers.set_position),
@@ -155,7 +159,7 @@ class Chip(Component):
         source, sequencer, length = self.source, self.sequencer, self.registers.tape_length
         on_chip = Signal()
         m.d.sync += on_chip.eq(length != 0)
-        m.d.comb += source.restart.eq(self.registers.reset | self.clear)
+        m.d.comb += source.restart.eq(self.reset)
         if self.config.ring_words:
             # From outside, or from the host as long as there is no tape of a length.
             with m.If(on_chip):

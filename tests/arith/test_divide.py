@@ -42,7 +42,7 @@ class DivideBench(UnitBench):
             ),
             ("divisor 0", "digit & divisor[-1].replicate(bits)", "digit"),
             ("numerator's low digits", "C(later, later_bits)", "C(0, later_bits)"),
-            ("three times", "self.i.payload * digit", "self.i.payload * 2"),
+            ("three times", "_times(self.i.payload, digit)", "_times(self.i.payload, 2)"),
             ("a step too many", "self.o.valid.eq(steps == 1)", "self.o.valid.eq(steps == 2)"),
         )
     }

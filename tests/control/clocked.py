@@ -17,7 +17,7 @@ QUEUE = 3
 
 
 class Clocked(Component):
-    """Give a unit its inputs for one clock, and queue what its outputs are on the next.
+    """Give a unit its inputs for one clock, and queue what its outputs are `latency` clocks later.
 
     On clocks without an item all inputs are 0. Items of `i` are structs of all inputs, those of `o`
     of all outputs; `shown` says whether there is one for an item.
@@ -25,11 +25,13 @@ class Clocked(Component):
     Parameters
     ----------
     unit : Component
-        With plain ports only, and a latency of one clock.
+        With plain ports only.
+    latency : int
+        At least 1.
     """
 
-    def __init__(self, unit: Component) -> None:
-        self.unit = unit
+    def __init__(self, unit: Component, latency: int = 1) -> None:
+        self.unit, self.latency = unit, latency
         self.ports = Ports.of(unit)
         shapes = {name: codec.shape for name, codec in self.ports.plain.items()}
         driven = self.ports.driven
@@ -45,11 +47,13 @@ class Clocked(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.unit = self.unit
-        m.submodules.queue = queue = Queue(self.shown, QUEUE)
+        depth = QUEUE - 1 + self.latency
+        m.submodules.queue = queue = Queue(self.shown, depth)
         connect_stream(m, queue.o, self.o)
-        follows = Signal()  # the outputs of an item are there
-        m.d.sync += follows.eq(transfers(self.i) & self.i.payload.shown)
-        m.d.comb += [self.i.ready.eq(queue.level + follows < QUEUE), queue.i.valid.eq(follows)]
+        follows = Signal(self.latency)  # the outputs of an item are there when it reaches the end
+        m.d.sync += follows.eq(Cat(transfers(self.i) & self.i.payload.shown, follows))
+        waiting = queue.level + sum(follows, C(0))
+        m.d.comb += [self.i.ready.eq(waiting < depth), queue.i.valid.eq(follows[-1])]
         for name in self.given:
             field = Value.cast(self.i.payload[name])
             m.d.comb += self.ports.signals[name].eq(Mux(transfers(self.i), field, 0))

@@ -88,7 +88,7 @@ class Divide(Component):
             if digit % 2:
                 multiple = Signal(self.divisor_bits + bits, name=f"multiple_{digit}")
                 with m.If(transfers(self.i)):
-                    m.d.sync += multiple.eq(self.i.payload * digit)
+                    m.d.sync += multiple.eq(_times(self.i.payload, digit))
                 multiples.append(multiple)
             else:
                 multiples.append(multiples[digit // 2 - 1] << 1)
@@ -101,6 +101,11 @@ class Divide(Component):
                 self.o.valid.eq(steps == 1),
             ]
         return m
+
+
+def _times(value: Value, factor: int) -> Value:
+    """Return a product with a constant by additions: a multiplier would be further away."""
+    return sum((value << n for n in range(factor.bit_length()) if factor >> n & 1), C(0))
 
 
 def _divide(value: Value, multiples: list[Value]) -> tuple[Value, Value]:

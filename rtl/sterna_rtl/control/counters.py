@@ -25,7 +25,7 @@ class Counters(Component):
     events : Signal per counter, in
         Named as in `sterna.spec.registers.Counter`, lower case: how many events this clock.
     values : array of Signal, out
-        In the order of `Counter`; one clock behind the events.
+        In the order of `Counter`; two clocks behind events and `clear`.
     clear : Signal, in
     """
 
@@ -42,9 +42,13 @@ class Counters(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        # Events come from all over the chip, behind some logic: a clock is for that.
+        clear = Signal()
+        m.d.sync += clear.eq(self.clear)
         for counter in Counter:
-            value = self.values[counter]
-            m.d.sync += value.eq(value + getattr(self, counter.name.lower()))
-            with m.If(self.clear):
+            event, value = getattr(self, counter.name.lower()), self.values[counter]
+            seen = Signal.like(event, name=f"{counter.name.lower()}_seen")
+            m.d.sync += [seen.eq(event), value.eq(value + seen)]
+            with m.If(clear):
                 m.d.sync += value.eq(0)
         return m

@@ -123,7 +123,8 @@ class Generator(Component):
         m.d.sync += groups.eq(groups + pushed - popped)
         drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
         m.d.comb += drawing.eq(self.draw & ~ended)
-        joins = (groups != 0) & ~of_slot(drawing, entry.slot)
+        waits = groups != 0
+        joins = waits & ~of_slot(self.draw, entry.slot)
 
         result = generated.i.payload
         stopped = Cat(stop.valid & (stop.token == result.token) for stop in self.stop).any()
@@ -191,7 +192,7 @@ class Generator(Component):
                     with m.If(~members.any()):
                         m.d.sync += [members.eq(drawing), todo.eq(drawing)]
                         m.next = "IDLE"
-                        with m.If(drawing.any() & ~joins):
+                        with m.If(drawing.any() & ~(waits & ~of_slot(drawing, entry.slot))):
                             m.next = "FEED"
 
         if self.slots == 1:

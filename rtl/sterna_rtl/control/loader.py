@@ -55,11 +55,11 @@ class Loader(Component):
         Data may take up to `READ_CLOCKS` from the address.
 
     Latency
-        2 clocks from the last piece of a word to its write or to `o_word`, 5 from a request to its
+        2 clocks from the last piece of a word to its write or to `o_word`, 6 from a request to its
         answer.
 
     Throughput
-        A piece to write every 2 clocks, a piece read every 6.
+        A piece to write every 2 clocks, a piece read every 7.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -109,7 +109,7 @@ class Loader(Component):
                     m.d.comb += last_piece.eq(piece == count - 1)
 
         # Clocks until the word asked for is there; it was addressed when the piece came.
-        reading = Signal(range(READ_CLOCKS))
+        reading = Signal(range(READ_CLOCKS + 1))
         read_done = Signal()
         held, item = Signal(), Signal.like(self.i.payload)  # a piece taken, not yet dealt with
         take, answered = Signal(), (reading == 0) & ~self.o.valid
@@ -120,9 +120,9 @@ class Loader(Component):
         ]
         with m.If(transfers(self.i)):
             m.d.sync += [held.eq(1), item.eq(self.i.payload)]
-        write = Signal()  # a whole word stands in `data`
+        writes = {option: Signal(name=f"write_{option.name.lower()}") for option in self.words}
         write_address = Signal(ADDRESS_BITS)
-        m.d.sync += write.eq(0)
+        m.d.sync += [write.eq(0) for write in writes.values()]
         with m.If(transfers(self.o_word)):
             m.d.sync += self.o_word.valid.eq(0)
         with m.If(reading != 0):
@@ -130,10 +130,11 @@ class Loader(Component):
         with m.If(take):
             m.d.sync += held.eq(0)
             with m.If(item.read):
-                m.d.sync += reading.eq(READ_CLOCKS - 1)
+                m.d.sync += reading.eq(READ_CLOCKS)
             with m.Else():
                 m.d.sync += data.eq(Cat(data, item.data)[PIECE:])
-                m.d.sync += [write.eq(last_piece), write_address.eq(self.position)]
+                m.d.sync += write_address.eq(self.position)
+                m.d.sync += [w.eq(last_piece & (memory == option)) for option, w in writes.items()]
                 with m.If(memory == Memory.STREAM):
                     m.d.sync += self.o_word.valid.eq(last_piece)
         # A word that is read stays addressed until it is there.
@@ -151,21 +152,26 @@ class Loader(Component):
         for option in self.words:
             port = getattr(self, option.name.lower())
             m.d.comb += [
-                port.enable.eq(write & (memory == option)),
+                port.enable.eq(writes[option]),
                 port.address.eq(write_address),
                 Value.cast(port.data).eq(words[option]),
                 getattr(self, f"{option.name.lower()}_read").address.eq(self.position),
             ]
 
+        # The piece of each RAM's word, and then of the RAM that was asked for.
+        found = {}
+        for option in self.words:
+            name = f"{option.name.lower()}_read"
+            found[option] = Signal(PIECE, name=f"{name}_piece", reset_less=True)
+            word = Value.cast(getattr(self, name).data)
+            m.d.sync += found[option].eq(word.word_select(piece, PIECE))
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
         with m.If(read_done):
             m.d.sync += self.o.valid.eq(1)
+            m.d.sync += self.o.payload.eq(0)
             with m.Switch(memory):
                 for option in self.words:
-                    word = Value.cast(getattr(self, f"{option.name.lower()}_read").data)
                     with m.Case(option):
-                        m.d.sync += self.o.payload.eq(word.word_select(piece, PIECE))
-                with m.Default():
-                    m.d.sync += self.o.payload.eq(0)
+                        m.d.sync += self.o.payload.eq(found[option])
         return m

@@ -55,8 +55,8 @@ class Registers(Component):
     refused : Signal, out
         On the clock that takes a write: it had no effect.
     reset, abort, load_seed, clear_counters : Signal, out
-        CONTROL: up for the one clock after it is written, on which no request is taken; `abort` and
-        `load_seed` for the slot that SLOT says. Registered.
+        CONTROL: up for the one clock after it is written; on this and the next no request is taken.
+        `abort` and `load_seed` for the slot that SLOT says. Registered.
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset. `temperature` and `count` for each
         slot.
@@ -91,7 +91,7 @@ class Registers(Component):
         1 clock from a read to its answer; for DATA 1 clock more than the loader takes.
 
     Throughput
-        A write per clock, a read every 2 clocks; CONTROL takes a clock more.
+        A write per clock, a read every 2 clocks; CONTROL takes two clocks more.
     """
 
     def __init__(
@@ -164,7 +164,9 @@ class Registers(Component):
             strobe = getattr(self, command.name.lower())
             of_one = command in (Control.ABORT, Control.LOAD_SEED)
             m.d.comb += (of_slot(strobe, slot) if of_one else strobe).eq(commands[command])
-        takes = self.i.valid & ~commands.any()
+        ordered = Signal()  # the clock after: a reset has its way to go
+        m.d.sync += ordered.eq(commands.any())
+        takes = self.i.valid & ~commands.any() & ~ordered
         m.d.comb += [
             write.eq(takes & request.write),
             read.eq(takes & ~request.write & ~self.o.valid),

@@ -92,7 +92,10 @@ class Sequencer(Component):
         collected = Signal(range(count + 1))
         pending = Signal()  # the header in `raw` is neither checked nor handed out yet
         current = Signal(_SEGMENT)
-        groups, blocks = Signal(16), Signal(12)  # to come in this block, and in this segment
+        # To come in this block and in this segment, less two: -1 says in its sign bit that it is
+        # the last. A comparison would stand in the way of every word's `ready`.
+        groups, blocks = Signal(signed(17)), Signal(signed(13))
+        has_words = Signal()  # the current segment has
         done = Signal()  # this clock passes the last word of the current segment
         replayed = Signal()  # ... for the last of the pass's slots
         times = Signal(range(self.config.slots + 1))  # slots that still get the current words
@@ -112,7 +115,7 @@ class Sequencer(Component):
                         m.d.sync += [collected.eq(0), pending.eq(1)]
                         m.next = "WORDS"
             with m.State("WORDS"):
-                m.d.comb += words.eq(current.blocks != 0)
+                m.d.comb += words.eq(has_words)
                 m.d.comb += advance.eq(replayed | ~words)
                 with m.If(advance):
                     m.next = "HEADER"
@@ -124,24 +127,26 @@ class Sequencer(Component):
             with m.State("LAST WORDS"):
                 m.d.comb += words.eq(1)
                 with m.If(replayed):
-                    m.d.sync += current.eq(0)
+                    m.d.sync += has_words.eq(0)
                     m.next = "HEADER"
             with m.State("FAULT"):
                 pass
 
-        last_group = groups == 0
+        last_group = groups[-1]
         with m.If(words):
             m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
         m.d.comb += self.o.payload.eq(self.i.payload)
-        m.d.comb += done.eq(transfers(self.o) & last_group & (blocks == 0))
+        m.d.comb += done.eq(transfers(self.o) & last_group & blocks[-1])
         m.d.comb += replayed.eq(done & (times == 1))
         with m.If(transfers(self.o)):
-            m.d.sync += groups.eq(Mux(last_group, current.groups, groups) - 1)
-            m.d.sync += blocks.eq(Mux(done, current.blocks, blocks) - last_group)
+            m.d.sync += groups.eq(Mux(last_group, current.groups - 2, groups - 1))
+            with m.If(last_group):
+                m.d.sync += blocks.eq(Mux(blocks[-1], current.blocks - 2, blocks - 1))
         m.d.sync += times.eq(times - done)
         with m.If(advance):
             m.d.sync += [current[name].eq(header[name]) for name in _SEGMENT.members]
-            m.d.sync += [groups.eq(header.groups - 1), blocks.eq(header.blocks - 1)]
+            m.d.sync += [groups.eq(header.groups - 2), blocks.eq(header.blocks - 2)]
+            m.d.sync += has_words.eq(header.blocks != 0)
             m.d.sync += times.eq(_ones(active))
 
         self._ask(m, header, pending, bad_header, active)
