@@ -31,6 +31,7 @@ from sterna.spec.registers import INTERFACE_VERSION
 from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_sim.engine_alone import EngineAlone
+from sterna_sim.fanout import copy_drivers, places
 from sterna_sim.floorplan import (
     activation_sites,
     block_ram_sites,
@@ -76,10 +77,10 @@ opt_clean -purge
 write_json mapped.json
 """
 
-PLACE_AND_ROUTE = [
-    "nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6", "--json", "chip.json",
-    "--router", "router2", "--timing-allow-fail", "--textcfg", "chip.config",
-    "--write", "placed.json", "--report", "report.json", "--log", "nextpnr.log", "-q",
+NEXTPNR = [
+    "nextpnr-ecp5", "--85k", "--package", "CABGA381", "--speed", "6", "--timing-allow-fail",
+    "--placer-heap-timingweight", "20", "--router", "router2", "--write", "placed.json",
+    "--report", "report.json", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
 
 ENGINE_MHZ = 150
@@ -116,7 +117,7 @@ def implement(config: ChipConfig, clock_hz: int, seed: int) -> Implementation:
     for name in ("top.il", "top.lpf"):
         (folder / name).write_text(plan.files[name])
     _map(folder, config)
-    _run([*PLACE_AND_ROUTE, "--lpf", "top.lpf", "--seed", str(seed)], folder)
+    _place_and_route(folder, ["--lpf", "top.lpf", "--seed", str(seed)])
     _run(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
     return _result(folder, start)
 
@@ -134,7 +135,7 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
     for seed in seeds:
         start = time.monotonic()
         options = ["--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ), "--seed", str(seed)]
-        _run([*PLACE_AND_ROUTE, *options], folder)
+        _place_and_route(folder, options)
         results.append(_result(folder, start))
     return results
 
@@ -163,6 +164,17 @@ def _map(folder: Path, config: ChipConfig) -> None:
     netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
     netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
+
+
+def _place_and_route(folder: Path, options: list[str]) -> None:
+    """Place `chip.json`, copy the drivers of large nets where their loads lie; place and route."""
+    _run([*NEXTPNR, *options, "--json", "chip.json", "--no-route"], folder)
+    design, placed = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("chip", "placed")
+    )
+    copy_drivers(design["modules"]["top"], places(placed["modules"]["top"]["cells"]))
+    (folder / "copied.json").write_text(json.dumps(design))
+    _run([*NEXTPNR, *options, "--json", "copied.json", "--textcfg", "chip.config"], folder)
 
 
 def _result(folder: Path, start: float) -> Implementation:
@@ -258,6 +270,10 @@ def _chip(config: ChipConfig, clock_hz: int, seed: int, keep: bool) -> None:
     print(f"block RAMs: {used}, expected {expected}")
     if used != expected:
         raise SystemExit("the number of block RAMs is not what the memories need")
+    if min(result.fmax_mhz.values()) * 1e6 < clock_hz:
+        raise SystemExit(
+            f"too slow for {clock_hz / 1e6:g} MHz: try another --seed or a lower --clock"
+        )
     manifest = _manifest(config, clock_hz, seed, result)
     (result.folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     if keep:

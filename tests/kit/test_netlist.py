@@ -1,13 +1,15 @@
-"""Netlist: registers move into hard blocks, and the design does the same as before."""
+"""Netlist: registers move into hard blocks, drivers are copied; the design does the same."""
 
 import copy
 import json
+from collections import defaultdict
 
 import pytest
 from amaranth import *
 from amaranth.back import rtlil
 
 from sterna_rtl.lib.ram import Ram
+from sterna_sim.fanout import copy_drivers, places
 from sterna_sim.netlist import Netlist
 from tests.kit.lockstep import differences, run
 
@@ -175,3 +177,62 @@ def test_a_register_left_out_is_seen(mapped, tmp_path):
     (ram,) = (c["parameters"] for c in netlist.cells.values() if c["type"] == "DP16KD")
     ram["REGMODE_B"] = "NOREG"
     assert compare(tmp_path, mapped, design) > 0
+
+
+def test_drivers_are_copied(mapped, tmp_path):
+    """All that one table or flip-flop drives lies in one tile afterwards, and nothing changes."""
+    design = copy.deepcopy(mapped)
+    module = design["modules"]["top"]
+    names = sorted(module["cells"])
+    where = {name: (n % 7, n // 7) for n, name in enumerate(names)}
+    assert copy_drivers(module, where, 1) == len(set(module["cells"]) - set(names)) > 0
+    tiles = defaultdict(set)
+    for name, cell in module["cells"].items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input" and not port.startswith("CLK"):
+                for bit in bits:
+                    tiles[bit].add(where.get(name))
+    for cell in module["cells"].values():
+        if cell["type"] in ("LUT4", "TRELLIS_FF"):
+            for port in {"Z", "Q"} & set(cell["connections"]):
+                assert len(tiles[cell["connections"][port][0]]) <= 1
+    assert compare(tmp_path, mapped, design) == 0
+
+
+def test_a_copy_of_something_else_is_seen(mapped, tmp_path):
+    design = copy.deepcopy(mapped)
+    module = design["modules"]["top"]
+    names = sorted(module["cells"])
+    copy_drivers(module, {name: (n % 7, n // 7) for n, name in enumerate(names)}, 1)
+    cell = next(module["cells"][name] for name in sorted(set(module["cells"]) - set(names)))
+    cell["connections"]["DI" if cell["type"] == "TRELLIS_FF" else "A"] = ["1"]
+    assert compare(tmp_path, mapped, design) > 0
+
+
+def test_cells_of_a_tile_stay_together():
+    """Flip-flops that are fixed in one tile keep one enable; those taken apart have a place."""
+    placed = {
+        "sum$CCU2_COMB0": {"attributes": {"NEXTPNR_BEL": "X4/Y5/SLICEA.K0"}},
+        "far": {"attributes": {"NEXTPNR_BEL": "X40/Y5/SLICEA.FF0"}},
+        "pll": {"attributes": {}},
+    }
+    assert places(placed) == {"sum": (4, 5), "far": (40, 5)}
+
+    def flip_flop(site):
+        return {
+            "type": "TRELLIS_FF",
+            "attributes": {"BEL": site},
+            "port_directions": {"CE": "input"},
+            "connections": {"CE": [2]},
+        }
+
+    cells = {f"bit_{n}": flip_flop(f"X{3 + n // 8}/Y76/SLICEA.FF0") for n in range(32)}
+    cells["enable"] = {
+        "type": "LUT4",
+        "attributes": {},
+        "port_directions": {"Z": "output"},
+        "connections": {"Z": [2]},
+    }
+    assert copy_drivers({"cells": cells, "netnames": {}}, {}, 12) == 3
+    for tile in range(4):
+        assert len({cells[f"bit_{8 * tile + n}"]["connections"]["CE"][0] for n in range(8)}) == 1
