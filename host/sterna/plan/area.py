@@ -32,13 +32,13 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
         "regroup": 0.8 * sums if rows > elements else 6,
         "words": 4 + word,
         "epilogue": 335 + 1240 * elements + 28 * more,
-        "quantizer": 2800 + 355 * elements + 57 * several + 407 * more,
+        "quantizer": 3000 + 355 * elements + 57 * several + 407 * more,
         "sampler": 411 + 965 * sampled + 39 * elements + 60 * several + 545 * more,
         "embedding": 165 + 30 * elements + embedding * (table - 1) / 3 + 2 * table,
         "banks": 80 + 48 * elements + 30 * more,
         "sequencer": 670 + 0.35 * word + 290 * several + 38 * more,
         "registers": 690 + 0.35 * word + 35 * more,
-        "loader": 100 + 0.8 * word + 45 * elements,
+        "loader": 175 + 0.8 * word + 45 * elements,
         "generator": 261 + 86 * more,
         "logit_tap": 17 * elements,
         "counters": 230 + 20 * elements,
@@ -64,9 +64,9 @@ def luts(config: ChipConfig) -> int:
 def multipliers(config: ChipConfig) -> int:
     """Multipliers of 18 x 18 bits.
 
-    Five of each element in epilogue and quantizer, three of each lane of the sampler; ten for
-    reciprocal, scale and addresses. One more of each element where row sums are wider than 18 bits
+    Five of each element in epilogue and quantizer, three of each lane of the sampler; three for
+    scale and addresses. One more of each element where row sums are wider than 18 bits
     is a guess: no such chip was mapped.
     """
     wide = config.row_sum_bits > 18
-    return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 10
+    return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 3

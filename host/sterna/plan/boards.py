@@ -62,7 +62,7 @@ class Board:
 
 BOARDS = {
     # Lattice FPGA-DS-02012: LFE5U-85 has 84 K LUTs (83 640 TRELLIS_COMB in nextpnr), 208 block RAMs
-    # and 156 multipliers. Half of the LUTs: 46 % are what has been routed (docs/architecture.md,
+    # and 156 multipliers. Half of the LUTs: 47 % are what has been routed (docs/architecture.md,
     # "Place and route"). Clock: the target of `make pnr`. SDRAM of 32 MB, 16 bits
     # wide, run at the chip's clock; tRP 15 ns, tRFC 60 ns, tREFI 7.8 us (IS42S16160G).
     "ulx3s-85f": Board(
