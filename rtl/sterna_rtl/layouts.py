@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Const, Shape, Value, signed, unsigned
+from amaranth import Array, Const, Shape, Value, signed, unsigned
 from amaranth.lib.data import ArrayLayout, StructLayout
 
 from sterna.spec.chip import ChipConfig
@@ -31,8 +31,9 @@ def _part(*names: str, **others: Shape) -> StructLayout:
 
 
 def first_word(config: ChipConfig, bank: str, slot: Value) -> Value:
-    """Return the address of a slot's first word in a bank."""
-    return Const(0) if config.slots == 1 else slot * getattr(config, f"{bank}_words")
+    """Return the address of a slot's first word in a bank: of constants, not by a multiplier."""
+    words = getattr(config, f"{bank}_words")
+    return Const(0) if config.slots == 1 else Array(n * words for n in range(config.slots))[slot]
 
 
 class Layouts:
