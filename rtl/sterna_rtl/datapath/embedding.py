@@ -1,4 +1,4 @@
-"""Embedding: a token's row from the embedding RAM, and its scale from side RAM A."""
+"""Embedding: a token's row from RAM or external memory, and its scale from side RAM A."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import can_load, connect_stream, transfers
 
 __all__ = ["Embedding"]
 
@@ -29,6 +29,8 @@ _QUEUE = _READ_LATENCY + 3
 
 class Embedding(Component):
     """Fetch the row of a token: `source_words` words, from word ``token * source_words`` on.
+
+    If the configuration has a memory, the row comes from there (`EmbeddingFetch`).
 
     The scale of token t is element t % E of word ``vector_q + t // E`` of side RAM A. It is read
     before the row and goes with each of the row's words.
@@ -51,24 +53,29 @@ class Embedding(Component):
         High in the clock in which the address of `vector_read` counts, once for each row.
     read : ReadPort
         Any word, while no row is being read; its data come `_READ_LATENCY` clocks after the
-        address.
+        address. Without a memory.
     write : WritePort
         Loads the embedding RAM, which is part of this unit. A word must not be written while it
-        may be read.
+        may be read. Without a memory.
+    o_row : stream.Interface
+        `Layouts.embedding_row`: the row that is wanted. Registered. With a memory.
+    i_row : stream.Interface
+        Its words. `i_row.ready` comes from registers. With a memory.
 
     Latency
         From token and job to the first word: 9 clocks, 5 for the scale and 4 from there, and those
-        of `wait`.
+        of `wait`. With a memory 2 to the row that is wanted, and 1 from a word to `o`.
 
     Throughput
         One word a clock within a row.
 
     Backpressure
-        Credits: a word is read only if the queue has room for it and for all in flight.
+        Credits: a word is read only if the queue has room for it and for all in flight. Words of a
+        memory wait for room.
 
     Resources
-        Banks of 2048 words, each with a register of its own: a block RAM's output is late in its
-        clock.
+        The RAM: banks of 2048 words, each with a register of its own: a block RAM's output is late
+        in its clock.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -82,23 +89,33 @@ class Embedding(Component):
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "wait": In(1),
                 "reads": Out(1),
-                "read": In(ReadPort(config.embedding_words, layouts.embedding_word)),
-                "write": In(WritePort(config.embedding_words, layouts.embedding_word)),
+                **(self._memory_ports() if config.memory else self._ram_ports()),
             }
         )
+
+    def _ram_ports(self) -> dict:
+        words, shape = self.config.embedding_words, self.layouts.embedding_word
+        return {"read": In(ReadPort(words, shape)), "write": In(WritePort(words, shape))}
+
+    def _memory_ports(self) -> dict:
+        layouts = self.layouts
+        return {
+            "o_row": Out(stream.Signature(layouts.embedding_row)),
+            "i_row": In(stream.Signature(layouts.embedding_word)),
+        }
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.queue = queue = Queue(self.layouts.embedding, _QUEUE)
         connect_stream(m, queue.o, self.o)
-        used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
-        begin, last, idle = Signal(), Signal(), Signal()
-        m.d.sync += used.eq(used + begin - transfers(queue.o))
+        # A word of the row can be begun, it is, it is the last one.
+        can, begin, last = Signal(), Signal(), Signal()
+        idle, wanted, reading = Signal(), Signal(), Signal()
 
         token, job = Signal(self.layouts.token), Signal(self.layouts.embedding_job)
         lane_bits = exact_log2(self.config.elements)
         scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
-        first_word, word = Signal.like(self.write.address), Signal.like(self.write.address)
+        first_word, word = (Signal(range(max(self.config.embedding_words, 2))) for _ in range(2))
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
@@ -109,6 +126,7 @@ class Embedding(Component):
                     m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
                     m.next = "ADDRESSES"
             with m.State("ADDRESSES"):
+                m.d.comb += wanted.eq(1)
                 m.d.sync += [
                     first_word.eq(token * job.source_words),
                     self.vector_read.address.eq(job.vector_q + token[lane_bits:]),
@@ -126,27 +144,47 @@ class Embedding(Component):
                 m.d.sync += scale.eq(scales[token[:lane_bits]])
                 m.next = "READ"
             with m.State("READ"):
-                m.d.comb += begin.eq(used != _QUEUE)
+                m.d.comb += [reading.eq(1), begin.eq(can)]
                 with m.If(begin):
                     m.d.sync += [word.eq(word + 1), left.eq(left - 1)]
                     with m.If(last):
                         m.next = "IDLE"
 
+        # The next row's scale comes after this row's last word has entered the queue.
+        row = queue.i.payload
+        m.d.comb += row.scale.eq(scale)
+        if self.config.memory:
+            m.d.comb += [
+                self.o_row.payload.token.eq(token),
+                self.o_row.payload.words.eq(job.source_words),
+                self.i_row.ready.eq(reading & queue.i.ready & ~self.o_row.valid),
+                can.eq(transfers(self.i_row)),
+                Cat(queue.i.valid, row.last).eq(Cat(begin, last)),
+            ]
+            with m.If(can_load(self.o_row)):
+                m.d.sync += self.o_row.valid.eq(wanted)
+            words = self.i_row.payload
+        else:
+            self._by_credits(m, queue, can, begin, last)
+            m.d.comb += self.read.data.eq(self._read(m, Mux(idle, self.read.address, word)))
+            words = self.read.data
+        for element, stored in zip(row.elements, words, strict=True):
+            m.d.comb += element.eq(stored)
+        return m
+
+    def _by_credits(
+        self, m: Module, queue: Queue, can: Signal, begin: Signal, last: Signal
+    ) -> None:
+        """Begin a word if there is room for it; it enters the queue when it has been read."""
+        used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
+        m.d.sync += used.eq(used + begin - transfers(queue.o))
+        m.d.comb += can.eq(used != _QUEUE)
         flags = Cat(begin, last)
         for _ in range(_READ_LATENCY):
             delayed = Signal(2)
             m.d.sync += delayed.eq(flags)
             flags = delayed
-        # The next row's scale comes after this row's last word has entered the queue.
-        row = queue.i.payload
-        m.d.comb += [
-            Cat(queue.i.valid, row.last).eq(flags),
-            self.read.data.eq(self._read(m, Mux(idle, self.read.address, word))),
-            row.scale.eq(scale),
-        ]
-        for element, stored in zip(row.elements, self.read.data, strict=True):
-            m.d.comb += element.eq(stored)
-        return m
+        m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags)
 
     def _read(self, m: Module, word: Value) -> Signal:
         """Read the embedding RAM, `_READ_LATENCY` clocks: banks, their registers, OR.
