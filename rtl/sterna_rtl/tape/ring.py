@@ -37,6 +37,8 @@ class TapeRing(Component):
         `Layouts.play`, of one word or more and one time or more. Two are taken ahead.
     restart : Signal, in
         Drop all words, even one on `o` that waits, and all plays.
+    space : Signal, out
+        Words that there is room for.
     o : stream.Interface
         Tape words. Registered.
 
@@ -59,6 +61,7 @@ class TapeRing(Component):
                 "i": In(stream.Signature(layouts.word)),
                 "i_play": In(stream.Signature(layouts.play)),
                 "restart": In(1),
+                "space": Out(range(config.ring_words + 1)),
                 "o": Out(stream.Signature(layouts.word)),
             }
         )
@@ -78,6 +81,7 @@ class TapeRing(Component):
         written, frees, reads = Signal(), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(held != depth),
+            self.space.eq(depth - held),
             words.write.enable.eq(transfers(self.i)),
             words.write.data.eq(self.i.payload),
         ]
