@@ -9,9 +9,11 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import Memory
+from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.stream import transfers
+from sterna_rtl.memory.block_port import BLOCK_BITS, block_layout
 
 __all__ = ["Loader"]
 
@@ -27,8 +29,11 @@ class Loader(Component):
 
     The address counts up after the last piece of each word. Pieces are shifted through one register
     as wide as the widest word; in the last one, bits beyond the word's width are dropped. The words
-    of STREAM go to `o_word`; read, they are zeros. So are those of TAPE on a chip with a ring, and
+    of STREAM go to `o_word`; read, they are zeros. So are those of a RAM that the chip lacks, and
     what is written to it is dropped.
+
+    Words of EXTERNAL are blocks. They go to and come from `BlockPort` and take as long as they do:
+    a block that is written holds up the next piece, one that is read its first piece.
 
     Parameters
     ----------
@@ -50,6 +55,10 @@ class Loader(Component):
         Pieces read. Registered.
     o_word : stream.Interface
         Tape words of STREAM. Registered.
+    o_block : stream.Interface
+        `block_layout`; with a memory. Registered.
+    i_block : stream.Interface
+        The block read; with a memory. It is taken when the position moves on.
     tape, vector_a, vector_b, embedding, state : WritePort
     tape_read, vector_a_read, vector_b_read, embedding_read, state_read : ReadPort
         Data may take up to `READ_CLOCKS` from the address.
@@ -72,8 +81,17 @@ class Loader(Component):
             Memory.EMBEDDING: (config.embedding_words, layouts.embedding_word),
             Memory.STATE: (config.slots * config.state_words, layouts.state),
         }
-        if config.tape_words == 0:
-            del self.words[Memory.TAPE]
+        # A chip has no RAM of no words.
+        self.words = {memory: word for memory, word in self.words.items() if word[0]}
+        part = PARTS.get(config.memory)
+        blocks = (
+            {
+                "o_block": Out(stream.Signature(block_layout(part))),
+                "i_block": In(stream.Signature(BLOCK_BITS)),
+            }
+            if part
+            else {}
+        )
         ports = {memory.name.lower(): word for memory, word in self.words.items()}
         super().__init__(
             {
@@ -85,6 +103,7 @@ class Loader(Component):
                 "i": In(stream.Signature(StructLayout({"read": 1, "data": PIECE}))),
                 "o": Out(stream.Signature(PIECE)),
                 "o_word": Out(stream.Signature(layouts.word)),
+                **blocks,
                 **{name: Out(WritePort(*word)) for name, word in ports.items()},
                 **{f"{name}_read": Out(ReadPort(*word)) for name, word in ports.items()},
             }
@@ -94,6 +113,8 @@ class Loader(Component):
         m = Module()
         widths = {m_: Shape.cast(shape).width for m_, (_, shape) in self.words.items()}
         widths[Memory.STREAM] = self.config.word_bits
+        if self.config.memory:
+            widths[Memory.EXTERNAL] = BLOCK_BITS
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
         data = Signal(longest, reset_less=True)
@@ -113,10 +134,12 @@ class Loader(Component):
         read_done = Signal()
         held, item = Signal(), Signal.like(self.i.payload)  # a piece taken, not yet dealt with
         take, answered = Signal(), (reading == 0) & ~self.o.valid
+        # A block to be written or asked for waits; the one that is read has not come.
+        block_waits, block_away = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(~held & answered),
-            take.eq(held & answered & ~self.o_word.valid),
-            read_done.eq(reading == 1),
+            take.eq(held & answered & ~self.o_word.valid & ~block_waits),
+            read_done.eq((reading == 1) & ~block_away),
         ]
         with m.If(transfers(self.i)):
             m.d.sync += [held.eq(1), item.eq(self.i.payload)]
@@ -125,19 +148,21 @@ class Loader(Component):
         m.d.sync += write.eq(0)
         with m.If(transfers(self.o_word)):
             m.d.sync += self.o_word.valid.eq(0)
-        with m.If(reading != 0):
+        with m.If((reading != 0) & ~block_away):
             m.d.sync += reading.eq(reading - 1)
         with m.If(take):
-            m.d.sync += held.eq(0)
+            m.d.sync += [held.eq(0), write_address.eq(self.position)]
             with m.If(item.read):
                 m.d.sync += reading.eq(READ_CLOCKS - 1)
             with m.Else():
                 m.d.sync += data.eq(Cat(data, item.data)[PIECE:])
-                m.d.sync += [write.eq(last_piece), write_address.eq(self.position)]
+                m.d.sync += write.eq(last_piece)
                 with m.If(memory == Memory.STREAM):
                     m.d.sync += self.o_word.valid.eq(last_piece)
         # A word that is read stays addressed until it is there.
-        with m.If((take & ~item.read) | read_done):
+        counts = Signal()
+        m.d.comb += counts.eq((take & ~item.read) | read_done)
+        with m.If(counts):
             m.d.sync += piece.eq(Mux(last_piece, 0, piece + 1))
             m.d.sync += self.position.eq(self.position + last_piece)
         with m.If(self.set_position):
@@ -146,6 +171,20 @@ class Loader(Component):
             m.d.sync += self.o_word.valid.eq(0)
             with m.If(memory == Memory.STREAM):
                 m.d.sync += [piece.eq(0), held.eq(0)]
+
+        if self.config.memory:
+            external = memory == Memory.EXTERNAL
+            m.d.comb += [
+                block_waits.eq(self.o_block.valid),
+                block_away.eq(external & ~self.i_block.valid),
+                self.i_block.ready.eq((counts & last_piece) | self.set_position),
+                self.o_block.payload.block.eq(write_address),
+                self.o_block.payload.data.eq(words[Memory.EXTERNAL]),
+            ]
+            with m.If(transfers(self.o_block)):
+                m.d.sync += self.o_block.valid.eq(0)
+            with m.If(take & external & Mux(item.read, ~self.i_block.valid, last_piece)):
+                m.d.sync += [self.o_block.valid.eq(1), self.o_block.payload.write.eq(~item.read)]
 
         m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
         for option in self.words:
@@ -162,8 +201,11 @@ class Loader(Component):
         with m.If(read_done):
             m.d.sync += self.o.valid.eq(1)
             with m.Switch(memory):
-                for option in self.words:
-                    word = Value.cast(getattr(self, f"{option.name.lower()}_read").data)
+                found = {o: getattr(self, f"{o.name.lower()}_read").data for o in self.words}
+                if self.config.memory:
+                    found[Memory.EXTERNAL] = self.i_block.payload
+                for option, read in found.items():
+                    word = Value.cast(read)
                     with m.Case(option):
                         m.d.sync += self.o.payload.eq(word.word_select(piece, PIECE))
                 with m.Default():
