@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
+
+from sterna_sim.netlist import Load, Netlist
 
 __all__ = ["MOST_LOADS", "copy_drivers", "places"]
 
@@ -29,8 +30,6 @@ _PARTS = re.compile(r"\$(?:CCU2|DPRAM|RAMW)")
 """Begins what nextpnr adds to a cell's name when it takes the cell apart."""
 
 Place = tuple[int, int]
-Load = tuple[str, str, int]
-"""Cell, port and line of the port."""
 
 
 def places(placed: Mapping[str, Any]) -> dict[str, Place]:
@@ -43,32 +42,31 @@ def places(placed: Mapping[str, Any]) -> dict[str, Place]:
     return found
 
 
-def copy_drivers(module: dict[str, Any], where: Mapping[str, Place], most: int = MOST_LOADS) -> int:
+def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_LOADS) -> int:
     """Copy each table and flip-flop that drives more loads than `most`; return the copies made.
 
     Loads without a place, clocks and loads of global buffers stay with the cell itself.
 
     Parameters
     ----------
-    module : dict
-        A flat netlist in Yosys' JSON, changed in place.
+    netlist : Netlist
+        Changed in place.
     where : mapping
         Place of each cell. A site that the netlist itself asks for goes before.
     most : int
         At least 8, as cells of one tile, which share their enables, are not parted.
     """
-    cells = module["cells"]
+    cells, loads = netlist.cells, netlist.loads
     place = dict(where)
     for name, cell in cells.items():
         site = _SITE.match(cell["attributes"].get("BEL", ""))
         if site:
             place[name] = int(site[1]), int(site[2])
-    driver, loads = _nets(cells)
-    bits = [bit for net in module["netnames"].values() for bit in net["bits"]]
-    fresh = count(1 + max(bit for bit in [*bits, *driver, *loads] if isinstance(bit, int)))
+    bits = [bit for net in netlist.nets.values() for bit in net["bits"]]
+    fresh = count(1 + max(bit for bit in [*bits, *netlist.driver, *loads] if isinstance(bit, int)))
     copies = 0
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
-        name = driver.get(bit)
+        name = netlist.driver.get(bit)
         output = _OUTPUTS.get(cells[name]["type"]) if name else None
         if not output or len(loads[bit]) <= most or _is_global(cells, loads[bit]):
             continue
@@ -81,38 +79,20 @@ def copy_drivers(module: dict[str, Any], where: Mapping[str, Place], most: int =
             cells[twin]["connections"][output] = [net]
             columns, rows = zip(*(place[load[0]] for load in group), strict=True)
             place[twin] = sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
-            for cell, port, line in group:
-                cells[cell]["connections"][port][line] = net
-            for load, source in _inputs(twin, cells[twin]):
-                loads[source].append(load)
+            for cell, port in group:
+                pins = cells[cell]["connections"]
+                pins[port] = [net if pin == bit else pin for pin in pins[port]]
+            for port, sources in cells[twin]["connections"].items():
+                if port != output:
+                    for source in sources:
+                        loads[source].append((twin, port))
     return copies
-
-
-def _nets(cells: Mapping[str, Any]) -> tuple[dict[int, str], dict[int, list[Load]]]:
-    """Return the driver and the loads of each net."""
-    driver: dict[int, str] = {}
-    loads: dict[int, list[Load]] = defaultdict(list)
-    for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "output":
-                driver.update((bit, name) for bit in bits if isinstance(bit, int))
-        for load, bit in _inputs(name, cell):
-            loads[bit].append(load)
-    return driver, loads
-
-
-def _inputs(name: str, cell: Mapping[str, Any]) -> Iterable[tuple[Load, int]]:
-    for port, bits in cell["connections"].items():
-        if cell["port_directions"][port] == "input":
-            yield from (
-                ((name, port, n), bit) for n, bit in enumerate(bits) if isinstance(bit, int)
-            )
 
 
 def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
     return any(
-        cells[name]["type"] in _GLOBAL_LOADS or port.startswith(("CLK", "WCK"))
-        for name, port, _ in loads
+        port.startswith(("CLK", "WCK")) or (name and cells[name]["type"] in _GLOBAL_LOADS)
+        for name, port in loads
     )
 
 
@@ -120,7 +100,7 @@ def _parts(loads: list[Load], place: Mapping[str, Place], most: int) -> list[lis
     """Part loads along their longer side until none has more than `most`, tile by tile."""
     if len(loads) <= most:
         return [loads]
-    sides = [[place[name][axis] for name, _, _ in loads] for axis in (0, 1)]
+    sides = [[place[name][axis] for name, _ in loads] for axis in (0, 1)]
     spans = [max(side) - min(side) for side in sides]
     axis = int(spans[1] > spans[0])
 

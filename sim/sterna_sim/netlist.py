@@ -11,11 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["KEPT_FREE", "Netlist"]
+__all__ = ["KEPT_FREE", "Bit", "Load", "Netlist"]
 
 Cell = dict[str, Any]
 Bit = int | str
 """A net, or a constant."""
+Load = tuple[str, str]
+"""Cell and port; an output of the module has no cell."""
 Control = tuple[Bit, Bit, Bit]
 """Clock, enable and reset."""
 
@@ -29,23 +31,31 @@ class Netlist:
     Parameters
     ----------
     module : dict
+
+    Attributes
+    ----------
+    cells, nets : dict
+        Of the module.
+    driver, loads : dict
+        The cell that drives each net, none for constants, and the ports that each goes to.
     """
 
     def __init__(self, module: dict[str, Any]) -> None:
         self.cells: dict[str, Cell] = module["cells"]
-        self._nets: dict[str, Any] = module["netnames"]
-        self._loads: dict[Bit, list[tuple[str, str]]] = defaultdict(list)
-        self._driver: dict[Bit, str] = {}
+        self.nets: dict[str, Any] = module["netnames"]
+        self.loads: dict[Bit, list[Load]] = defaultdict(list)
+        self.driver: dict[Bit, str] = {}
         for name, port in module["ports"].items():
             for bit in port["bits"]:
-                self._loads[bit].append(("", name))
+                self.loads[bit].append(("", name))
         for name, cell in self.cells.items():
             for port, bits in cell["connections"].items():
                 for bit in bits:
                     if cell["port_directions"][port] == "output":
-                        self._driver[bit] = name
+                        if isinstance(bit, int):
+                            self.driver[bit] = name
                     else:
-                        self._loads[bit].append((name, port))
+                        self.loads[bit].append((name, port))
 
     def end_carries(self) -> int:
         """Disconnect carries that go nowhere or are of no account; return how many.
@@ -57,10 +67,10 @@ class Netlist:
             if cell["type"] != "CCU2C":
                 continue
             pins = cell["connections"]
-            if not self._loads[pins["COUT"][0]]:
+            if not self.loads[pins["COUT"][0]]:
                 pins["COUT"] = ["x"]
                 count += 1
-            if pins["CIN"] == ["0"] and not self._loads[pins["S0"][0]] and _cuts_carry(cell):
+            if pins["CIN"] == ["0"] and not self.loads[pins["S0"][0]] and _cuts_carry(cell):
                 pins["CIN"] = ["x"]
                 count += 1
         return count
@@ -84,9 +94,9 @@ class Netlist:
         ValueError
             If there is no such net, or one of its bits comes from something else.
         """
-        for path, of in self._nets.items():
+        for path, of in self.nets.items():
             if path == net or path.endswith(f".{net}"):
-                names = [self._driver.get(bit) for bit in of["bits"]]
+                names = [self.driver.get(bit) for bit in of["bits"]]
                 found = [name for name in names if name and _is_register(self.cells[name])]
                 if len(found) == len(names):
                     return found
@@ -151,7 +161,7 @@ class Netlist:
         """Return the flip-flop behind each output in use; none if any has another load."""
         registers = {}
         for port in ports:
-            loads = self._loads[block["connections"][port][0]]
+            loads = self.loads[block["connections"][port][0]]
             if not loads:
                 continue
             name, pin = loads[0]
@@ -167,7 +177,7 @@ class Netlist:
             bit = block["connections"][port][0]
             if bit == "0":
                 continue
-            name = self._driver.get(bit)
+            name = self.driver.get(bit)
             if name is None or not _is_register(self.cells[name]):
                 return {}
             registers[port] = name
@@ -177,7 +187,7 @@ class Netlist:
         for port, name in registers.items():
             bit = self.cells.pop(name)["connections"]["Q"][0]
             self.cells[block]["connections"][port] = [bit]
-            self._driver[bit] = block
+            self.driver[bit] = block
 
     def _replace_before(self, block: str, registers: dict[str, str]) -> None:
         """A flip-flop with other loads stays beside the one in the block."""
@@ -185,12 +195,12 @@ class Netlist:
             register = self.cells[name]
             data, output = register["connections"]["DI"][0], register["connections"]["Q"][0]
             self.cells[block]["connections"][port] = [data]
-            self._loads[data].append((block, port))
-            self._loads[output].remove((block, port))
+            self.loads[data].append((block, port))
+            self.loads[output].remove((block, port))
         for name in set(registers.values()):
             register = self.cells[name]
-            if not self._loads[register["connections"]["Q"][0]]:
-                self._loads[register["connections"]["DI"][0]].remove((name, "DI"))
+            if not self.loads[register["connections"]["Q"][0]]:
+                self.loads[register["connections"]["DI"][0]].remove((name, "DI"))
                 del self.cells[name]
 
 

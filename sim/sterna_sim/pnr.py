@@ -172,7 +172,7 @@ def _place_and_route(folder: Path, options: list[str]) -> None:
     design, placed = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("chip", "placed")
     )
-    copy_drivers(design["modules"]["top"], places(placed["modules"]["top"]["cells"]))
+    copy_drivers(Netlist(design["modules"]["top"]), places(placed["modules"]["top"]["cells"]))
     (folder / "copied.json").write_text(json.dumps(design))
     _run([*NEXTPNR, *options, "--json", "copied.json", "--textcfg", "chip.config"], folder)
 

@@ -190,9 +190,10 @@ class LoaderBench(UnitBench):
         "written one word too far": broken(
             "write_address.eq(self.position)", "write_address.eq(self.position + 1)"
         ),
-        "a word lost when the RAM changes": broken(
+        "a word of the new RAM": broken(
             "port.enable.eq(writes[option])",
-            "port.enable.eq(writes[option] & ~self.set_position)",
+            "port.enable.eq(Cat(writes.values()).any() & "
+            "(Mux(self.set_position, self.memory, memory) == option))",
         ),
         "reads the piece after": broken("select(piece, PIECE)", "select(piece + 1, PIECE)"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),

@@ -185,7 +185,7 @@ def test_drivers_are_copied(mapped, tmp_path):
     module = design["modules"]["top"]
     names = sorted(module["cells"])
     where = {name: (n % 7, n // 7) for n, name in enumerate(names)}
-    assert copy_drivers(module, where, 1) == len(set(module["cells"]) - set(names)) > 0
+    assert copy_drivers(Netlist(module), where, 1) == len(set(module["cells"]) - set(names)) > 0
     tiles = defaultdict(set)
     for name, cell in module["cells"].items():
         for port, bits in cell["connections"].items():
@@ -203,7 +203,7 @@ def test_a_copy_of_something_else_is_seen(mapped, tmp_path):
     design = copy.deepcopy(mapped)
     module = design["modules"]["top"]
     names = sorted(module["cells"])
-    copy_drivers(module, {name: (n % 7, n // 7) for n, name in enumerate(names)}, 1)
+    copy_drivers(Netlist(module), {name: (n % 7, n // 7) for n, name in enumerate(names)}, 1)
     cell = next(module["cells"][name] for name in sorted(set(module["cells"]) - set(names)))
     cell["connections"]["DI" if cell["type"] == "TRELLIS_FF" else "A"] = ["1"]
     assert compare(tmp_path, mapped, design) > 0
@@ -233,6 +233,6 @@ def test_cells_of_a_tile_stay_together():
         "port_directions": {"Z": "output"},
         "connections": {"Z": [2]},
     }
-    assert copy_drivers({"cells": cells, "netnames": {}}, {}, 12) == 3
+    assert copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), {}, 12) == 3
     for tile in range(4):
         assert len({cells[f"bit_{8 * tile + n}"]["connections"]["CE"][0] for n in range(8)}) == 1

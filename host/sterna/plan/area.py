@@ -65,8 +65,8 @@ def multipliers(config: ChipConfig) -> int:
     """Multipliers of 18 x 18 bits.
 
     Five of each element in epilogue and quantizer, three of each lane of the sampler; three for
-    scale and addresses. One more of each element where row sums are wider than 18 bits
-    is a guess: no such chip was mapped.
+    scale and addresses. One more of each element where row sums are wider than 18 bits is a guess:
+    no such chip was mapped.
     """
     wide = config.row_sum_bits > 18
     return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 3
