@@ -167,18 +167,13 @@ class Chip(Component):
             with m.Else():
                 connect_stream(m, self.loader.o_word, source.i)
             m.d.comb += self.restart.eq(source.restart)
-            connect_stream(m, sequencer.o_play, source.i_play)
-            connect_stream(m, source.o, sequencer.i)
         else:
             connect(m, self.loader.tape, source.write)
             connect(m, self.loader.tape_read, source.read)
+            connect_stream(m, self.loader.o_word, source.i)
             m.d.comb += [source.length.eq(length), source.idle.eq(~on_chip)]
-            with m.If(on_chip):
-                connect_stream(m, source.o, sequencer.i)
-                connect_stream(m, sequencer.o_play, source.i_play)
-            with m.Else():
-                connect_stream(m, self.loader.o_word, sequencer.i)
-                m.d.comb += sequencer.o_play.ready.eq(1)
+        connect_stream(m, source.o, sequencer.i)
+        connect_stream(m, sequencer.o_play, source.i_play)
         connect_stream(m, self.generator.o_pass, sequencer.i_pass)
         connect_stream(m, self.sequencer.o_sampler, self.sampler.i_job)
         connect_stream(m, self.sequencer.o, self.words.i)

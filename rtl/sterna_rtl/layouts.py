@@ -85,7 +85,12 @@ class Layouts:
     sampler_job : StructLayout
         A slot's logits come next: all of them, or with cut heads a part; `first` if the first.
     play : StructLayout
-        Tape words to give `times` times, from where the play before ended.
+        Tape words to give `times` times, from where the play before ended; of a `header` or not.
+    tag : StructLayout
+        What a play makes of a word: one of a `header`, the `end` of one of its times, one of the
+        `final` time.
+    tape_word : StructLayout
+        A tape word and its tag.
     token : Shape
     pass_ : StructLayout
         Slots that take part in a pass, and each one's source.
@@ -150,7 +155,9 @@ class Layouts:
         self.pass_ = StructLayout(
             {"active": config.slots, "sources": ArrayLayout(slot, config.slots)}
         )
-        self.play = StructLayout({"words": 24, "times": range(config.slots + 1)})
+        self.play = StructLayout({"words": 24, "times": range(config.slots + 1), "header": 1})
+        self.tag = StructLayout({"header": 1, "end": 1, "final": 1})
+        self.tape_word = StructLayout({"word": self.word, "tag": self.tag})
         self.sampler_job = StructLayout({"slot": slot, "first": 1})
         self.quantizer_job = _part(
             "op", "stats", "blocks", "source_words", "vector_q", "scale_mantissa", "scale_exponent",
@@ -163,3 +170,9 @@ class Layouts:
             slot=slot, source=slot,
         )  # fmt: skip
         self.embedding_job = _part("source_words", "vector_q")
+
+    def place(self, depth: int) -> StructLayout:
+        """Return where a word of a play lies, its tag, and the number of the play's `words`."""
+        return StructLayout(
+            {"address": range(max(depth, 2)), "words": self.play["words"].shape, "tag": self.tag}
+        )

@@ -62,22 +62,32 @@ def slots_of(active):
 
 
 def walk(image, config, passes):
-    """What the tape's source gives: pieces as (header or not, segment, time, words)."""
+    """What the tape's source gives: pieces as (header or not, segment, time, final, words)."""
     tape, count = words_of(image), header_words(config.word_bits)
     for one in passes:
         at, last = 0, len(image.segments) - 1
         # Words follow the header after their own.
         for number in range(len(image.segments) + 1):
             if number <= last:
-                yield True, number, 0, tape[at : at + count]
+                yield True, number, 0, True, tape[at : at + count]
                 at += count
             if number > 0:
                 segment = image.segments[number - 1]
                 assert at == segment.first_word or not segment.words
                 for time in range(len(slots_of(one["active"])) if segment.words else 0):
-                    yield False, number - 1, time, tape[at : at + segment.words]
+                    final = time == len(slots_of(one["active"])) - 1
+                    yield False, number - 1, time, final, tape[at : at + segment.words]
                 at += segment.words
         assert at == len(tape)
+
+
+def tagged(pieces):
+    """Words of pieces as the source tags them."""
+    return [
+        {"word": word, "tag": {"header": header, "end": n == len(words) - 1, "final": final}}
+        for header, _, _, final, words in pieces
+        for n, word in enumerate(words)
+    ]
 
 
 def expected(image, config, passes):
@@ -113,13 +123,13 @@ def expected(image, config, passes):
     pieces = list(walk(image, config, passes))
     out["o"] = [word for header, *_, words in pieces if not header for word in words]
     plays = []
-    for *_, time, words in pieces:
+    for header, _, time, _, words in pieces:
         if time == 0:
-            plays.append({"words": len(words), "times": 1})
+            plays.append({"words": len(words), "times": 1, "header": header})
         else:
             plays[-1]["times"] += 1
     # The first header of a pass that may follow.
-    out["o_play"] = [*plays, {"words": header_words(config.word_bits), "times": 1}]
+    out["o_play"] = [*plays, plays[0]]
     return out
 
 
@@ -188,8 +198,9 @@ class SequencerBench(UnitBench):
     configs = {name: fit(model(), **lanes) for name, lanes in CONFIGS.items()}
     cocotb_configs = ("wide", "cut-3-slots")
     bugs = {
-        "a word lost at the end of a block": broken(
-            "last_group = groups[-1]", "last_group = groups <= 0"
+        "a header to the lanes": broken("self.i.valid & ~tag.header)", "self.i.valid)"),
+        "a header before there is room": broken(
+            "eq(Mux(tag.header, free,", "eq(Mux(tag.header, 1,"
         ),
         "embedding's job to the engine too": broken(
             '"engine": (self.o_engine, layouts.engine_job, ~embeds)',
@@ -198,9 +209,14 @@ class SequencerBench(UnitBench):
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
         "checksum not rotated": broken(
-            "total.eq(total.rotate_left(1) ^ folded)", "total.eq(total ^ folded)"
+            "sum_of_all = total.rotate_left(1) ^ folded", "sum_of_all = total ^ folded"
         ),
-        "checksum over all times": broken("ended.eq(done)", "ended.eq(replayed)"),
+        "checksum over all times": broken(
+            "Mux(ended, 0, sum_of_all)", "Mux(checks.o.ready, 0, sum_of_all)"
+        ),
+        "checksum of the segment after": broken(
+            "checks.o.ready.eq(ends & tag.final)", "checks.o.ready.eq(ends)"
+        ),
         "slots from the last to the first": broken(
             "for number in reversed(range(self.config.slots))",
             "for number in range(self.config.slots)",
@@ -219,13 +235,10 @@ class SequencerBench(UnitBench):
         ),
         "goes on from its own state": broken("of_slot(sources, slot)", "slot"),
         "a pass for each segment": broken("eq(give & embeds & ~begun)", "eq(give & ~begun)"),
-        "words once more": broken(
-            "m.d.sync += times.eq(_ones(active))", "m.d.sync += times.eq(_ones(active) + 1)"
-        ),
-        "words for every slot": broken(
-            "m.d.sync += times.eq(_ones(active))", "m.d.sync += times.eq(self.config.slots)"
-        ),
-        "words are asked for once": broken("times.eq(_ones(active)),", "times.eq(1),"),
+        "words once more": broken("times.eq(_ones(active))", "times.eq(_ones(active) + 1)"),
+        "words for every slot": broken("times.eq(_ones(active))", "times.eq(self.config.slots)"),
+        "words are asked for once": broken("times.eq(_ones(active))", "times.eq(1)"),
+        "words asked for as a header": broken("header.eq(~words_now)", "header.eq(1)"),
         "words are asked for before the next header": broken("(last | ~for_header)", "1"),
         "the next pass's header before the last words": broken(
             "(last | ~for_header)", "~for_header"
@@ -245,7 +258,7 @@ class SequencerBench(UnitBench):
     def cases(self, config, rng):
         image = lay_out(model(), config)
         passes = passes_of(config, rng, 2 if config.slots == 1 else 3)
-        words = [word for *_, piece in walk(image, config, passes) for word in piece]
+        words = tagged(walk(image, config, passes))
         yield Case(
             {"i": words, "i_pass": passes},
             expected(image, config, passes),
@@ -297,15 +310,15 @@ def some_passes(config):
 
 def damaged(image, config, header, number, time, place, bit, of_pass=0):
     """Words for `some_passes` with one bit of one piece flipped, in the one time and pass."""
-    words, seen = [], 0
-    for *which, piece in walk(image, config, some_passes(config)):
+    pieces, seen = [], 0
+    for *which, final, piece in walk(image, config, some_passes(config)):
         piece = list(piece)
         if which == [header, number, time]:
             if seen == of_pass:
                 piece[place] ^= 1 << bit
             seen += 1
-        words += piece
-    return words
+        pieces.append((*which, final, piece))
+    return tagged(pieces)
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
@@ -327,8 +340,8 @@ def test_a_segment_is_named_after_many_times():
     image = lay_out(model(), config)
     words = damaged(image, config, False, 3, config.slots - 1, 0, 0)
     assert run_broken(config, words, some_passes(config)) == (2, 3)
-    counts = edited(Sequencer, "with m.Elif(replayed):", "with m.Elif(done):")
-    assert run_broken(config, words, some_passes(config), counts) != (2, 3)
+    stays = edited(Sequencer, "checked.eq(expected.number)", "checked.eq(number)")
+    assert run_broken(config, words, some_passes(config), stays) != (2, 3)
 
 
 @pytest.mark.parametrize("of_pass", [0, 1])
@@ -346,9 +359,11 @@ def test_short_tape_is_noticed():
     """A word that is missing makes the next header a fault, or the checksum wrong."""
     config = SequencerBench.configs["wide"]
     image = lay_out(model(), config)
-    tape = words_of(image)
-    del tape[image.segments[1].first_word]
-    faults, segment = run_broken(config, tape, some_passes(config))
+    words = tagged(walk(image, config, some_passes(config)))
+    short = [one["word"] for one in words]
+    del short[image.segments[1].first_word]
+    words = [{**one, "word": word} for one, word in zip(words, short, strict=False)]
+    faults, segment = run_broken(config, words, some_passes(config))
     assert faults
     assert segment == 1
 
@@ -364,8 +379,8 @@ def test_contract():
     contract = StreamContract(combinational=True, depth=16, covers=1)
     bugs = {
         "word replaced while it waits": lambda: broken(
-            "m.d.comb += self.o.payload.eq(self.i.payload)",
-            "m.d.comb += self.o.payload.eq(self.i.payload ^ pending)",
+            "self.o.payload.eq(self.i.payload.word)",
+            "self.o.payload.eq(self.i.payload.word ^ pending)",
         )(config),
         "play replaced while it waits": lambda: broken(
             "play.times.eq(Mux(words_now, times, 1))", "play.times.eq(Mux(words_now, times, seen))"

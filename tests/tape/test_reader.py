@@ -1,9 +1,9 @@
-"""TapeReader: words as plays say, round and round, at full rate, over the seams of its banks."""
+"""TapeReader: words as plays say, at full rate, over the seams of its banks, or as they come."""
 
 from dataclasses import replace
 
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
@@ -14,13 +14,14 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import transfers
 from sterna_rtl.tape.reader import TapeReader
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from tests.tape.test_walk import places
 
 BANK = 8
 
 
 def latency(config, bank_words):
-    """Clocks from a play to its first word."""
-    return 6 + (config.tape_words > bank_words)
+    """Clocks from a play to its first word: walk, banks, queue."""
+    return 2 + TapeReader(config, bank_words).latency + 1
 
 
 def chip(tape_words, columns=6, slots=3):
@@ -31,40 +32,43 @@ def chip(tape_words, columns=6, slots=3):
 class Loaded(wiring.Component):
     """A reader that is loaded from `i`, gives `count` words, restarts and is loaded again.
 
-    It also takes `plays` plays before it restarts, and while it does all that it is offered. A bit
-    of `pauses` that is set makes it idle on one clock in eight.
+    It also takes `plays` plays before it restarts, and while it does all that it is offered. With
+    `streams` it is not loaded, but gives what comes on `i`.
     """
 
     def __init__(self, config, bank_words=BANK, unit=TapeReader):
         self.reader = unit(config, bank_words)
-        word = self.reader.write.data.shape()
+        layouts = Layouts(config)
         super().__init__(
             {
-                "i": In(stream.Signature(word)),
-                "i_play": In(stream.Signature(Layouts(config).play)),
-                "o": Out(stream.Signature(word)),
+                "i": In(stream.Signature(layouts.word)),
+                "i_play": In(stream.Signature(layouts.play)),
+                "o": Out(stream.Signature(layouts.tape_word)),
                 "length": In(range(config.tape_words + 1)),
                 "plays": In(16),
                 "count": In(16),
-                "pauses": In(8),
+                "streams": In(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.reader = reader = self.reader
-        loaded, clock = Signal.like(self.length), Signal(3)
+        loaded = Signal.like(self.length)
         asked, given = Signal(16), Signal(16)
-        ready, done = loaded == self.length, (given == self.count) & (asked == self.plays)
+        ready = self.streams | (loaded == self.length)
+        done = (given == self.count) & (asked == self.plays)
         asks, gives = ready & (asked != self.plays), ready & (given != self.count)
         m.d.comb += [
-            self.i.ready.eq(~ready),
-            reader.write.enable.eq(transfers(self.i)),
+            self.i.ready.eq(Mux(self.streams, reader.i.ready, ~ready)),
+            reader.write.enable.eq(transfers(self.i) & ~self.streams),
             reader.write.address.eq(loaded),
             reader.write.data.eq(self.i.payload),
+            reader.i.payload.eq(self.i.payload),
+            reader.i.valid.eq(self.i.valid & self.streams & ~reader.restart),
             reader.length.eq(self.length),
             reader.restart.eq(~ready | done),
-            reader.idle.eq(~ready | self.pauses.bit_select(clock, 1)),
+            reader.idle.eq(~ready | self.streams),
             reader.i_play.payload.eq(self.i_play.payload),
             reader.i_play.valid.eq((self.i_play.valid & asks) | reader.restart),
             self.i_play.ready.eq(reader.i_play.ready & asks),
@@ -73,8 +77,7 @@ class Loaded(wiring.Component):
             reader.o.ready.eq(self.o.ready & gives),
         ]
         m.d.sync += [
-            clock.eq(clock + 1),
-            loaded.eq(loaded + transfers(self.i)),
+            loaded.eq(loaded + (transfers(self.i) & ~self.streams)),
             asked.eq(asked + transfers(self.i_play)),
             given.eq(given + transfers(self.o)),
         ]
@@ -88,16 +91,17 @@ def broken(old, new):
 
 
 def played(tape, plays):
-    """What the reader gives: each play's words, its times over."""
-    given, at = [], 0
-    for play in plays:
-        given += [tape[(at + n) % len(tape)] for n in range(play["words"])] * play["times"]
-        at += play["words"]
-    return given
+    """What the reader gives of a tape in its banks."""
+    return [
+        {"word": tape[place["address"]], "tag": place["tag"]} for place in places(plays, len(tape))
+    ]
 
 
 class ReaderBench(UnitBench):
-    """Tapes of all lengths around a bank's, read more than twice by plays of all kinds."""
+    """Tapes of all lengths around a bank's, read more than twice by plays of all kinds.
+
+    And tapes that come from outside.
+    """
 
     name = "reader"
     configs = {
@@ -115,35 +119,24 @@ class ReaderBench(UnitBench):
     bug_configs = ("3-banks", "half-and-quarter")
     bugs = {
         "wraps a word late": broken("self.length - 1", "self.length"),
-        "never stalls": broken("& ~self.idle & room", "& ~self.idle"),
+        "never stalls": broken("eq(offered & ~room[-1])", "eq(offered)"),
         "room for one too many": broken("shape(), depth)", "shape(), depth - 1)"),
-        "no room back after a restart": broken("room.eq(depth), in_flight", "in_flight"),
-        "moves on while idle": broken("m.If(reads)", "m.If(busy & room)"),
-        "reads while idle": broken("busy & ~self.idle", "busy"),
-        "one time too many": broken("again.eq(play.times - 1)", "again.eq(play.times)"),
-        "one time too few": broken(
-            "again.eq(play.times - 1)", "again.eq(Mux(play.times > 1, play.times - 2, 0))"
+        "no room back after a restart": broken("[room.eq(depth - 1), offered", "[offered"),
+        "words that come are given twice": broken("~offered & ~Cat(in_flight).any()", "~offered"),
+        "words that come are not waited for": broken("self.i.valid & ~offered", "~offered"),
+        "words that come are read": broken("m.d.sync += word.eq(self.i.payload)", "pass"),
+        "taken before they are given": broken("self.idle & in_flight[-2]", "self.idle & offered"),
+        "tag of the word before": broken("tag.eq(tags[-1])", "tag.eq(tags[-2])"),
+        "plays survive a restart": broken("walk = ResetInserter(self.restart)(", "walk = ("),
+        "bank chosen a clock early": broken(
+            "number = self._banks(m, address), numbers[-1]",
+            "number = self._banks(m, address), numbers[-2]",
         ),
-        "always all slots": broken("again.eq(play.times - 1)", "again.eq(self.config.slots - 1)"),
-        "back to word 0": broken("address.eq(first)", "address.eq(0)"),
-        "back to the play before": broken(
-            "first.eq(Mux(busy, following, address))", "first.eq(first)"
-        ),
-        "back to the last word of the play before": broken(
-            "first.eq(Mux(busy, following, address))", "first.eq(address)"
-        ),
-        "another time of other words": broken(
-            "left.eq(words), again", "left.eq(play.words), again"
-        ),
-        "bubble between plays": broken("~busy | (reads & ends & (again == 0))", "~busy"),
-        "plays survive a restart": broken("plays = ResetInserter(self.restart)(", "plays = ("),
-        "a play goes on after a restart": broken("address.eq(0), busy.eq(0)", "address.eq(0)"),
-        "bank chosen a clock early": broken("m.Switch(number[-1])", "m.Switch(number[-2])"),
+        "bank of a pair chosen a clock late": broken("numbers[-2][0]", "numbers[-1][0]"),
         "a half bank takes all of it": broken("address[bits - 1]", "0"),
         "written to every bank": broken(
             "self.write.enable & (number", "self.write.enable | (number"
         ),
-        "restart not at word 0": broken("address.eq(0), busy", "busy"),
         "a bubble after each word": broken("self.latency + 2", "self.latency + 1"),
     }
 
@@ -152,6 +145,10 @@ class ReaderBench(UnitBench):
 
     def cases(self, config, rng):
         words, slots = config.tape_words, config.slots
+
+        def play(number, times):
+            return {"words": number, "times": times, "header": int(rng.integers(2))}
+
         lengths = {1, 2, BANK - 1, BANK, BANK + 1, 2 * BANK, words - 1, words}
         for length in [words, *sorted(lengths & set(range(1, words + 1)))]:
             several = [
@@ -164,25 +161,33 @@ class ReaderBench(UnitBench):
             ]
             some = rng.integers(1, (length + 2, slots + 1), (5, 2)).tolist()
             single = [(1, int(times)) for times in rng.integers(1, slots + 1, 8)]
-            for name, pauses, kinds, left in (
-                ("words", 0, [(2 * length + 5, 1)], 0),
-                ("several times", 0, several, 0),
-                ("some", 0, some, 0),
-                ("one at a time", 0, single, 0),
-                ("words, cut short", 0, [(length, slots), (2, 1), (20, 1)], length // 2 + 20),
-                ("pauses", 0b01101000, some, 2),
+            for name, kinds, left in (
+                ("words", [(2 * length + 5, 1)], 0),
+                ("several times", several, 0),
+                ("some", some, 0),
+                ("one at a time", single, 0),
+                ("words, cut short", [(length, slots), (2, 1), (20, 1)], length // 2 + 20),
             ):
                 tape = rng.integers(0, 1 << config.word_bits, length).tolist()
-                plays = [{"words": n, "times": times} for n, times in kinds]
+                plays = [play(*kind) for kind in kinds]
                 outputs = played(tape, plays)
                 count = max(1, len(outputs) - left)
                 yield Case(
                     {"i": tape, "i_play": plays},
                     {"o": outputs[:count]},
-                    {"length": length, "plays": len(plays), "count": count, "pauses": pauses},
-                    clocks=None if pauses or left else length + count + latency(config, BANK),
+                    {"length": length, "plays": len(plays), "count": count, "streams": 0},
+                    clocks=None if left else length + count + latency(config, BANK),
                     name=f"{length} words, {name}",
                 )
+            plays = [play(*kind) for kind in some]
+            tags = [place["tag"] for place in places(plays, length)]
+            tape = rng.integers(0, 1 << config.word_bits, len(tags)).tolist()
+            yield Case(
+                {"i": tape, "i_play": plays},
+                {"o": [{"word": word, "tag": tag} for word, tag in zip(tape, tags, strict=True)]},
+                {"length": length, "plays": len(plays), "count": len(tape), "streams": 1},
+                name=f"{length} words, as they come",
+            )
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ReaderBench())
@@ -228,7 +233,7 @@ def test_any_word_while_idle(words):
         ctx.set(reader.idle, 0)
         ctx.set(reader.o.ready, 1)
         for word in 2 * tape:
-            ctx.set(reader.i_play.payload, {"words": 1, "times": 1})
+            ctx.set(reader.i_play.payload, {"words": 1, "times": 1, "header": 0})
             ctx.set(reader.i_play.valid, 1)
             await ctx.tick()
             ctx.set(reader.i_play.valid, 0)
@@ -236,7 +241,7 @@ def test_any_word_while_idle(words):
                 assert not ctx.get(reader.o.valid)
                 await ctx.tick()
             assert ctx.get(reader.o.valid)
-            assert ctx.get(reader.o.payload) == word
+            assert ctx.get(reader.o.payload.word) == word
             await ctx.tick()
             assert not ctx.get(reader.o.valid)
 
@@ -259,20 +264,20 @@ def restarted(reader, clocks):
         ctx.set(reader.write.enable, 0)
         ctx.set(reader.length, config.tape_words)
         ctx.set(reader.o.ready, 1)
-        ctx.set(reader.i_play.payload, {"words": config.tape_words, "times": 1})
+        ctx.set(reader.i_play.payload, {"words": config.tape_words, "times": 1, "header": 0})
         ctx.set(reader.i_play.valid, 1)
         await ctx.tick().repeat(1 + clocks)
         ctx.set(reader.i_play.valid, 0)
         ctx.set(reader.restart, 1)
         await ctx.tick()
         ctx.set(reader.restart, 0)
-        ctx.set(reader.i_play.payload, {"words": 3, "times": 1})
+        ctx.set(reader.i_play.payload, {"words": 3, "times": 1, "header": 0})
         ctx.set(reader.i_play.valid, 1)
         await ctx.tick()
         ctx.set(reader.i_play.valid, 0)
         for _ in range(16):
             if ctx.get(reader.o.valid):
-                given.append(ctx.get(reader.o.payload))
+                given.append(ctx.get(reader.o.payload.word))
             await ctx.tick()
 
     simulator = Simulator(reader)
@@ -287,5 +292,5 @@ def test_restart_of_one_clock():
     config = chip(2 * BANK)
     for clocks in range(12):
         assert restarted(TapeReader(config, BANK), clocks) == [0, 1, 2]
-    bug = edited(TapeReader, ", in_flight.eq(0)]", "]")
+    bug = edited(TapeReader, "valid.eq(0) for valid", "[] for valid")
     assert restarted(bug(config, BANK), 8) != [0, 1, 2]

@@ -18,7 +18,7 @@ __all__ = ["Loader"]
 PIECE = 32
 ADDRESS_BITS = 24
 
-READ_CLOCKS = 4
+READ_CLOCKS = 5
 """Clocks from an address to its word, for the slowest RAMs: tape and embedding."""
 
 
@@ -55,11 +55,11 @@ class Loader(Component):
         Data may take up to `READ_CLOCKS` from the address.
 
     Latency
-        2 clocks from the last piece of a word to its write or to `o_word`, 6 from a request to its
+        2 clocks from the last piece of a word to its write or to `o_word`, 7 from a request to its
         answer.
 
     Throughput
-        A piece to write every 2 clocks, a piece read every 7.
+        A piece to write every 2 clocks, a piece read every 8.
     """
 
     def __init__(self, config: ChipConfig) -> None:

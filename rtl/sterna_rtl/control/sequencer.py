@@ -24,7 +24,8 @@ FAULTS = StructLayout({"header": 1, "checksum": 1})
 """A header without its magic or with an unknown operation; words that do not match their
 checksum."""
 
-_SEGMENT = StructLayout({"groups": 16, "blocks": 12, "last": 1, "checksum": 32})
+_CHECK = StructLayout({"checksum": 32, "number": 16})
+"""What the words of a segment must fold to, and the segment's number in its pass."""
 
 
 class Sequencer(Component):
@@ -33,9 +34,10 @@ class Sequencer(Component):
     Headers run one segment ahead of their words (see `sterna.spec.tape`): while the words of one
     segment pass, the jobs of the next already wait in each unit's queue. Each slot of the pass gets
     a job of its own, one after the other in the order of their numbers, and then the words, which
-    pass as often. A segment costs one clock for each of its header's words and for each word that
-    passes behind the header, for these at least three, to ask for what comes next, and one for each
-    slot; EMBED, without words, at least two.
+    pass as often. What a word is stands in its tag, for it comes as it was asked for: so nothing
+    here decides about a word on the clock on which it passes. A header waits until the one before
+    has been handed out and what follows it has been asked for, three clocks and one for each slot
+    more than the first; EMBED, without words, two.
 
     A word that should be a header and is not one stops the sequencer, after the words of the
     segment before it, until it is reset: nothing that follows can be trusted. A wrong checksum is
@@ -48,8 +50,8 @@ class Sequencer(Component):
     Attributes
     ----------
     i, o : stream.Interface
-        Tape words in, weight words out. Combinational: the reader before and the unpacker after it
-        have registers.
+        `Layouts.tape_word` in, weight words out. Combinational: the reader before and the unpacker
+        after it have registers.
     o_play : stream.Interface
         Which words are to come next on `i`, and how often (`Layouts.play`): asked for at least a
         segment ahead.
@@ -69,7 +71,7 @@ class Sequencer(Component):
         self.layouts = layouts = Layouts(config)
         super().__init__(
             {
-                "i": In(stream.Signature(layouts.word)),
+                "i": In(stream.Signature(layouts.tape_word)),
                 "o": Out(stream.Signature(layouts.word)),
                 "o_play": Out(stream.Signature(layouts.play)),
                 "i_pass": In(stream.Signature(layouts.pass_)),
@@ -91,79 +93,40 @@ class Sequencer(Component):
         header = HEADER(raw[: HEADER.as_shape().width])
         collected = Signal(range(count + 1))
         pending = Signal()  # the header in `raw` is neither checked nor handed out yet
-        current = Signal(_SEGMENT)
-        # To come in this block and in this segment, less two: -1 says in its sign bit that it is
-        # the last. A comparison would stand in the way of every word's `ready`.
-        groups, blocks = Signal(signed(17)), Signal(signed(13))
-        has_words = Signal()  # the current segment has
-        done = Signal()  # this clock passes the last word of the current segment
-        replayed = Signal()  # ... for the last of the pass's slots
-        times = Signal(range(self.config.slots + 1))  # slots that still get the current words
         active = Signal(self.config.slots)
-        advance = Signal()  # the header in `raw` becomes the current segment
         bad_header = Signal()
         m.d.comb += bad_header.eq(pending & (_not_a_header(header)))
 
-        words = Signal()  # weight words pass
-        with m.FSM(name="sequencer"):
-            with m.State("HEADER"):
-                m.d.comb += self.i.ready.eq(~pending & ~self.o_play.valid)
-                with m.If(transfers(self.i)):
-                    m.d.sync += raw.eq(Cat(raw, self.i.payload)[width:])
-                    m.d.sync += collected.eq(collected + 1)
-                    with m.If(collected == count - 1):
-                        m.d.sync += [collected.eq(0), pending.eq(1)]
-                        m.next = "WORDS"
-            with m.State("WORDS"):
-                m.d.comb += words.eq(has_words)
-                m.d.comb += advance.eq(replayed | ~words)
-                with m.If(advance):
-                    m.next = "HEADER"
-                    with m.If(header.last):
-                        m.next = "LAST WORDS"
-                    # Words of the segment before are good, and one may be waiting: they pass first.
-                    with m.If(bad_header | self.faults.header):
-                        m.next = "FAULT"
-            with m.State("LAST WORDS"):
-                m.d.comb += words.eq(1)
-                with m.If(replayed):
-                    m.d.sync += has_words.eq(0)
-                    m.next = "HEADER"
-            with m.State("FAULT"):
-                pass
+        tag, free = self.i.payload.tag, Signal()
+        m.d.comb += [
+            free.eq(~pending & ~self.o_play.valid & ~self.faults.header),
+            self.i.ready.eq(Mux(tag.header, free, self.o.ready)),
+            self.o.valid.eq(self.i.valid & ~tag.header),
+            self.o.payload.eq(self.i.payload.word),
+        ]
+        with m.If(self.i.valid & tag.header & free):
+            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[width:])
+            m.d.sync += collected.eq(collected + 1)
+            with m.If(collected == count - 1):
+                m.d.sync += [collected.eq(0), pending.eq(1)]
 
-        last_group = groups[-1]
-        with m.If(words):
-            m.d.comb += [self.o.valid.eq(self.i.valid), self.i.ready.eq(self.o.ready)]
-        m.d.comb += self.o.payload.eq(self.i.payload)
-        m.d.comb += done.eq(transfers(self.o) & last_group & blocks[-1])
-        m.d.comb += replayed.eq(done & (times == 1))
-        with m.If(transfers(self.o)):
-            m.d.sync += groups.eq(Mux(last_group, current.groups - 2, groups - 1))
-            with m.If(last_group):
-                m.d.sync += blocks.eq(Mux(blocks[-1], current.blocks - 2, blocks - 1))
-        m.d.sync += times.eq(times - done)
-        with m.If(advance):
-            m.d.sync += [current[name].eq(header[name]) for name in _SEGMENT.members]
-            m.d.sync += [groups.eq(header.groups - 2), blocks.eq(header.blocks - 2)]
-            m.d.sync += has_words.eq(header.blocks != 0)
-            m.d.sync += times.eq(_ones(active))
-
-        self._ask(m, header, pending, bad_header, active)
         self._hand_out(m, header, pending, bad_header, active)
-        self._check(m, current, done, replayed, advance, bad_header)
+        new = Signal()  # the first clock of a header that is one
+        seen = Signal()
+        m.d.sync += seen.eq(pending)
+        m.d.comb += new.eq(pending & ~seen & ~bad_header)
+        self._ask(m, header, new, active)
+        self._check(m, header, new, bad_header)
         return m
 
-    def _ask(self, m: Module, header, pending: Signal, bad: Signal, active: Signal) -> None:
+    def _ask(self, m: Module, header, new: Signal, active: Signal) -> None:
         """Ask for the header after the one that has come, and for the words of that one.
 
         Words follow the next header; those of the last segment have none before them.
         """
-        seen = Signal()
         words, times = Signal(24), Signal.like(self.o_play.payload.times)
         for_header, for_words, last = Signal(init=1), Signal(), Signal()
-        m.d.sync += seen.eq(pending)
-        with m.If(pending & ~seen & ~bad):
+        with m.If(new):
             m.d.sync += [
                 words.eq(header.groups * header.blocks),
                 times.eq(_ones(active)),
@@ -177,6 +140,7 @@ class Sequencer(Component):
             self.o_play.valid.eq(for_header | for_words),
             play.words.eq(Mux(words_now, words, header_words(self.config.word_bits))),
             play.times.eq(Mux(words_now, times, 1)),
+            play.header.eq(~words_now),
         ]
         with m.If(transfers(self.o_play)):
             m.d.sync += for_words.eq(for_words & ~words_now)
@@ -228,44 +192,45 @@ class Sequencer(Component):
         with m.If((give & ~(todo & (todo - 1)).any()) | bad_header):
             m.d.sync += [pending.eq(0), begun.eq(0)]
 
-    def _check(
-        self,
-        m: Module,
-        current,
-        done: Signal,
-        replayed: Signal,
-        advance: Signal,
-        bad_header: Signal,
-    ) -> None:
-        """Checksum of each segment's words, two clocks behind them, and the fault register."""
-        width = self.config.word_bits
-        pieces = [self.i.payload[start : start + 32] for start in range(0, width, 32)]
+    def _check(self, m: Module, header, new: Signal, bad_header: Signal) -> None:
+        """Checksum of each segment's words, behind them, and the fault register."""
+        m.submodules.checks = checks = Queue(_CHECK, 2)
+        number = Signal(16)
+        m.d.comb += [
+            checks.i.valid.eq(new & (header.blocks != 0)),
+            checks.i.payload.checksum.eq(header.checksum),
+            checks.i.payload.number.eq(number),
+        ]
+        with m.If(new):
+            m.d.sync += number.eq(Mux(header.last, 0, number + 1))
+
+        word = self.i.payload.word
+        pieces = [word[start : start + 32] for start in range(0, len(word), 32)]
         turned = [Cat(p, C(0, 32 - len(p))).rotate_left(k % 32) for k, p in enumerate(pieces)]
-        number, header_number = Signal(16), Signal(16)
-        folded, total, expected = Signal(32), Signal(32), Signal(32)
-        passed, ended, checked = Signal(), Signal(), Signal(16)
+        folded, total = Signal(32), Signal(32)
+        tag, ends = self.i.payload.tag, Signal()
+        passed, ended = Signal(), Signal()
+        m.d.comb += ends.eq(transfers(self.o) & tag.end)
         m.d.sync += [
             folded.eq(reduce(xor, turned)),
             passed.eq(transfers(self.o)),
-            ended.eq(done),
-            expected.eq(current.checksum),
-            checked.eq(number),
+            ended.eq(ends),
+            checks.o.ready.eq(ends & tag.final),
         ]
+        expected = checks.o.payload
+        sum_of_all = total.rotate_left(1) ^ folded
         with m.If(passed):
-            m.d.sync += total.eq(total.rotate_left(1) ^ folded)
-        with m.If(ended):
-            m.d.sync += total.eq(0)
-        with m.If(advance):
-            m.d.sync += [number.eq(header_number), header_number.eq(header_number + 1)]
-        with m.Elif(replayed):
-            m.d.sync += header_number.eq(0)
-
-        bad_checksum = ended & ((total.rotate_left(1) ^ folded) != expected)
-        with m.If(bad_checksum | bad_header):
-            m.d.sync += self.faults.checksum.eq(self.faults.checksum | bad_checksum)
+            m.d.sync += total.eq(Mux(ended, 0, sum_of_all))
+        wrong, checked = Signal(), Signal(16)
+        m.d.sync += [
+            wrong.eq(ended & (sum_of_all != expected.checksum)),
+            checked.eq(expected.number),
+        ]
+        with m.If(wrong | bad_header):
+            m.d.sync += self.faults.checksum.eq(self.faults.checksum | wrong)
             m.d.sync += self.faults.header.eq(self.faults.header | bad_header)
             with m.If(~self.faults.as_value().any()):
-                m.d.sync += self.fault_segment.eq(Mux(bad_header, header_number, checked))
+                m.d.sync += self.fault_segment.eq(Mux(wrong, checked, number))
 
 
 def _ones(bits: Value) -> Value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
@@ -14,6 +16,7 @@ from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.tape.bank import TapeBank
+from sterna_rtl.tape.walk import Walk
 
 __all__ = ["TapeReader"]
 
@@ -21,8 +24,8 @@ __all__ = ["TapeReader"]
 class TapeReader(Component):
     """Own the tape and give its words as plays say.
 
-    A play goes on where the one before ended, from the last word to the first; one of several times
-    goes back to its first word, so that each slot gets the words.
+    A chip whose tape comes from the host has the reader too: it gives each word that comes instead
+    of one that it reads.
 
     Parameters
     ----------
@@ -35,34 +38,38 @@ class TapeReader(Component):
     length : Signal, in
         Words in use, 1 to `tape_words`. May change while `restart` is up or nothing has been read.
     i_play : stream.Interface
-        `Layouts.play`, of one word or more and one time or more. Two are taken ahead.
+        `Layouts.play`, see `Walk`.
     restart : Signal, in
         Go back to word 0 and drop what is in flight, even a word on `o` that waits.
     idle : Signal, in
-        High: no word is read, and `read` has the RAM.
+        High: no word is read, `read` has the RAM, and plays are given what comes on `i`. May change
+        with `restart`.
+    i : stream.Interface
+        Words while `idle` is up, as often as the plays want them.
     read : ReadPort
-        Any word, while `idle` is up and nothing has been read since `restart`; its data come
-        `latency` clocks after the address.
+        Any word, while `idle` is up and no word comes on `i`; its data come `latency` clocks after
+        the address.
     write : WritePort
         Loads the tape. A word must not be written while it may be read.
     o : stream.Interface
-        Tape words. Registered.
+        `Layouts.tape_word`. Registered.
 
     Latency
-        From a play to its first word: 6 clocks, 7 if the tape has several banks.
+        From a play to its first word: 7 clocks, 8 if the tape has more than two banks.
 
     Throughput
-        1 word per clock, also from play to play.
+        1 word per clock, also from play to play; from `i` one in some ten clocks.
 
     Backpressure
         A word is read only if the queue has room for it and for all in flight, so that nothing
         behind the RAMs ever stops: `o.ready` goes no further than the queue.
 
     Resources
-        5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. If there are
-        several banks, a multiplexer and a register follow them. Three quarters of a bank after
-        whole ones become two banks, a half and a quarter: as one they would be put together from
-        block RAMs of a quarter, with a multiplexer before the register.
+        5632 words of 430 bits are 132 block RAMs of ECP5, as many as the bits need. A register
+        follows the choice among them, two if there are more than two: first one bank of each pair,
+        which parts the way across the chip. Three quarters of a bank after whole ones become two
+        banks, a half and a quarter: as one they would be put together from block RAMs of a
+        quarter, with a multiplexer before the register.
     """
 
     def __init__(self, config: ChipConfig, bank_words: int = BANK_WORDS) -> None:
@@ -70,88 +77,81 @@ class TapeReader(Component):
             raise ValueError(f"bank_words must be a power of two, at least 4, not {bank_words}")
         self.config = config
         self.bank_words = bank_words
-        depth, word = config.tape_words, Layouts(config).word
+        self.layouts = layouts = Layouts(config)
+        depth, word = config.tape_words, layouts.word
         super().__init__(
             {
                 "length": In(range(depth + 1)),
-                "i_play": In(stream.Signature(Layouts(config).play)),
+                "i_play": In(stream.Signature(layouts.play)),
                 "idle": In(1),
                 "restart": In(1),
+                "i": In(stream.Signature(word)),
                 "read": In(ReadPort(depth, word)),
                 "write": In(WritePort(depth, word)),
-                "o": Out(stream.Signature(word)),
+                "o": Out(stream.Signature(layouts.tape_word)),
             }
         )
 
     @property
     def latency(self) -> int:
         """Clocks from an address to its word."""
-        return TapeBank.latency + (self.config.tape_words > self.bank_words)
+        return TapeBank.latency + 1 + (len(self._depths()) > 2)
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        reads = Signal()  # a word is to be read
         depth = self.latency + 2  # in flight and in the queue, at a word a clock
         queue = ResetInserter(self.restart)(Queue(self.o.payload.shape(), depth))
-        m.submodules.queue = queue
+        walk = ResetInserter(self.restart)(Walk(self.config, self.config.tape_words))
+        m.submodules.queue, m.submodules.walk = queue, walk
         connect_stream(m, queue.o, self.o)
-        room, in_flight = Signal(range(depth + 1), init=depth), Signal(self.latency)
-        m.d.sync += room.eq(room - reads + transfers(queue.o))
-        m.d.sync += in_flight.eq(Cat(reads, in_flight))
-        with m.If(self.restart):
-            m.d.sync += [room.eq(depth), in_flight.eq(0)]
+        connect_stream(m, self.i_play, walk.i)
+        m.d.sync += walk.last.eq(self.length - 1)
 
-        address = self._addresses(m, reads, room != 0)
-        place = Mux(self.idle, self.read.address, address)
-        banks = self._banks(m, place)
-        if len(banks) == 1:
-            word = banks[0]
-        else:
-            number = [self._bank_number(place)]
-            for stage in range(TapeBank.latency):
-                number.append(Signal.like(number[0], name=f"bank_number_{stage}"))
-                m.d.sync += number[-1].eq(number[-2])
-            word = Signal.like(self.o.payload, reset_less=True)
-            with m.Switch(number[-1]):
-                for index, bank in enumerate(banks):
-                    with m.Case(index):
-                        m.d.sync += word.eq(bank)
+        room = Signal(range(-1, depth), init=depth - 1)  # less one
+        offered = Signal()  # there is a word for the next place
+        m.d.comb += walk.o.ready.eq(offered & ~room[-1])
+        m.d.sync += room.eq(room - transfers(walk.o) + transfers(queue.o))
+        in_flight = [Signal(name=f"in_flight_{age}") for age in range(self.latency)]
+        tags = [Signal(self.layouts.tag, name=f"tag_{age}") for age in range(self.latency)]
+        m.d.sync += [new.eq(old) for old, new in pairwise([transfers(walk.o), *in_flight])]
+        m.d.sync += [new.eq(old) for old, new in pairwise([walk.o.payload.tag, *tags])]
+
+        word = self._read(m, Mux(self.idle, self.read.address, walk.o.payload.address))
         m.d.comb += [
             self.read.data.eq(word),
-            queue.i.payload.eq(word),
+            queue.i.payload.word.eq(word),
+            queue.i.payload.tag.eq(tags[-1]),
             queue.i.valid.eq(in_flight[-1]),
         ]
+        # A word that comes waits until it is given in place of the one from the banks.
+        m.d.comb += self.i.ready.eq(self.idle & in_flight[-2])
+        m.d.sync += offered.eq(~self.idle | (self.i.valid & ~offered & ~Cat(in_flight).any()))
+        with m.If(self.i.ready):
+            m.d.sync += word.eq(self.i.payload)
+        with m.If(self.restart):
+            m.d.sync += [room.eq(depth - 1), offered.eq(0)]
+            m.d.sync += [valid.eq(0) for valid in in_flight]
         return m
 
-    def _addresses(self, m: Module, reads: Signal, room: Value) -> Signal:
-        """Follow the plays; return the address of the word to be read next."""
-        plays = ResetInserter(self.restart)(Queue(Layouts(self.config).play, 2))
-        m.submodules.plays = plays
-        connect_stream(m, self.i_play, plays.i)
-        play = plays.o.payload
-        address, first = Signal.like(self.write.address), Signal.like(self.write.address)
-        busy, left, again = Signal(), Signal.like(play.words), Signal.like(play.times)
-        words = Signal.like(play.words)
-        following, last = Signal.like(address), Signal.like(address)
-        m.d.sync += last.eq(self.length - 1)
-        m.d.comb += following.eq(Mux(address == last, 0, address + 1))
-        ends = left == 1
-        m.d.comb += [
-            reads.eq(busy & ~self.idle & room),
-            plays.o.ready.eq(~busy | (reads & ends & (again == 0))),
-        ]
-        with m.If(reads):
-            m.d.sync += [address.eq(following), left.eq(left - 1)]
-            with m.If(ends & (again != 0)):
-                m.d.sync += [address.eq(first), left.eq(words), again.eq(again - 1)]
-            with m.If(ends & (again == 0)):
-                m.d.sync += busy.eq(0)
-        with m.If(transfers(plays.o)):
-            m.d.sync += [busy.eq(1), left.eq(play.words), words.eq(play.words)]
-            m.d.sync += [again.eq(play.times - 1), first.eq(Mux(busy, following, address))]
-        with m.If(self.restart):
-            m.d.sync += [address.eq(0), busy.eq(0)]
-        return address
+    def _read(self, m: Module, address: Value) -> Signal:
+        """Read the banks; return the word, `latency` clocks after its address."""
+        numbers = [self._bank_number(address)]
+        for stage in range(self.latency - 1):
+            numbers.append(Signal.like(numbers[0], name=f"bank_number_{stage}"))
+            m.d.sync += numbers[-1].eq(numbers[-2])
+        words, number = self._banks(m, address), numbers[-1]
+        if len(words) > 2:
+            pairs = [words[start : start + 2] for start in range(0, len(words), 2)]
+            words, number = [], number[1:]
+            for index, pair in enumerate(pairs):
+                words.append(Signal.like(pair[0], name=f"pair_{index}", reset_less=True))
+                m.d.sync += words[-1].eq(Mux(numbers[-2][0], pair[-1], pair[0]))
+        word = Signal(self.layouts.word, reset_less=True)
+        with m.Switch(number):
+            for index, one in enumerate(words):
+                with m.Case(index):
+                    m.d.sync += word.eq(one)
+        return word
 
     def _banks(self, m: Module, address: Value) -> list[Value]:
         """Build the banks; return the word of each."""
@@ -160,7 +160,7 @@ class TapeReader(Component):
         m.d.sync += data.eq(self.write.data)
         number = self._bank_number(self.write.address)
         for index, depth in enumerate(self._depths()):
-            m.submodules[f"bank_{index}"] = bank = TapeBank(depth, self.o.payload.shape())
+            m.submodules[f"bank_{index}"] = bank = TapeBank(depth, self.layouts.word)
             m.d.comb += [
                 bank.write.enable.eq(self.write.enable & (number == index)),
                 bank.write.address.eq(self.write.address),

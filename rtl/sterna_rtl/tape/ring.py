@@ -11,6 +11,7 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.tape.walk import Walk
 
 __all__ = ["TapeRing"]
 
@@ -34,11 +35,11 @@ class TapeRing(Component):
     i : stream.Interface
         Tape words from outside.
     i_play : stream.Interface
-        `Layouts.play`, of one word or more and one time or more. Two are taken ahead.
+        `Layouts.play`, see `Walk`.
     restart : Signal, in
         Drop all words, even one on `o` that waits, and all plays.
     o : stream.Interface
-        Tape words. Registered.
+        `Layouts.tape_word`. Registered.
 
     Latency
         4 clocks from a word that comes to `o`, if a play waits for it.
@@ -59,7 +60,7 @@ class TapeRing(Component):
                 "i": In(stream.Signature(layouts.word)),
                 "i_play": In(stream.Signature(layouts.play)),
                 "restart": In(1),
-                "o": Out(stream.Signature(layouts.word)),
+                "o": Out(stream.Signature(layouts.tape_word)),
             }
         )
 
@@ -67,11 +68,12 @@ class TapeRing(Component):
         m = Module()
         depth = self.config.ring_words
         m.submodules.words = words = Ram(depth, self.layouts.word)
-        m.submodules.queue = queue = ResetInserter(self.restart)(Queue(self.layouts.word, _QUEUE))
+        queue = ResetInserter(self.restart)(Queue(self.layouts.tape_word, _QUEUE))
+        walk = ResetInserter(self.restart)(Walk(self.config, depth))
+        m.submodules.queue, m.submodules.walk = queue, walk
         connect_stream(m, queue.o, self.o)
-
-        def following(place: Value) -> Value:
-            return Mux(place == depth - 1, 0, place + 1)
+        connect_stream(m, self.i_play, walk.i)
+        place = walk.o.payload
 
         # Words that are held (from the first of the play on), and those that may be read.
         held, ready = Signal(range(depth + 1)), Signal(range(depth + 1))
@@ -82,43 +84,31 @@ class TapeRing(Component):
             words.write.data.eq(self.i.payload),
         ]
         with m.If(transfers(self.i)):
-            m.d.sync += words.write.address.eq(following(words.write.address))
+            address = words.write.address
+            m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
         # A word can be read on the clock after its write.
         m.d.sync += written.eq(transfers(self.i))
         m.d.sync += held.eq(held + transfers(self.i) - frees)
 
-        plays = ResetInserter(self.restart)(Queue(self.layouts.play, 2))
-        m.submodules.plays = plays
-        connect_stream(m, self.i_play, plays.i)
-        play = plays.o.payload
-        address, first = Signal.like(words.read.address), Signal.like(words.read.address)
-        busy, left, again = Signal(), Signal.like(play.words), Signal.like(play.times)
-        length = Signal.like(play.words)
-        ends, room = left == 1, Signal(range(_QUEUE + 1), init=_QUEUE)
+        room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.comb += [
-            words.read.address.eq(address),
-            reads.eq(busy & (ready != 0) & (room != 0)),
-            frees.eq(reads & (again == 0)),
-            plays.o.ready.eq(~busy | (reads & ends & (again == 0))),
+            walk.last.eq(depth - 1),
+            walk.o.ready.eq((ready != 0) & (room != 0)),
+            words.read.address.eq(place.address),
+            reads.eq(transfers(walk.o)),
+            frees.eq(reads & place.tag.final),
         ]
         # Going back makes the play's words, which are all held, ready once more.
-        m.d.sync += ready.eq(ready + written - reads + Mux(reads & ends & (again != 0), length, 0))
-        with m.If(reads):
-            m.d.sync += [address.eq(following(address)), left.eq(left - 1)]
-            with m.If(ends & (again != 0)):
-                m.d.sync += [address.eq(first), left.eq(length), again.eq(again - 1)]
-            with m.If(ends & (again == 0)):
-                m.d.sync += busy.eq(0)
-        with m.If(transfers(plays.o)):
-            m.d.sync += [busy.eq(1), left.eq(play.words), length.eq(play.words)]
-            m.d.sync += [again.eq(play.times - 1), first.eq(Mux(busy, following(address), address))]
+        again = reads & place.tag.end & ~place.tag.final
+        m.d.sync += ready.eq(ready + written - reads + Mux(again, place.words, 0))
 
         in_flight = Signal()
         m.d.sync += [in_flight.eq(reads), room.eq(room - reads + transfers(queue.o))]
-        m.d.comb += [queue.i.valid.eq(in_flight), queue.i.payload.eq(words.read.data)]
+        m.d.sync += queue.i.payload.tag.eq(place.tag)
+        m.d.comb += [queue.i.valid.eq(in_flight), queue.i.payload.word.eq(words.read.data)]
         with m.If(self.restart):
             m.d.sync += [
-                words.write.address.eq(0), address.eq(0), held.eq(0), ready.eq(0), written.eq(0),
-                busy.eq(0), in_flight.eq(0), room.eq(_QUEUE),
+                words.write.address.eq(0), held.eq(0), ready.eq(0), written.eq(0), in_flight.eq(0),
+                room.eq(_QUEUE),
             ]  # fmt: skip
         return m
