@@ -124,11 +124,13 @@ class Sequencer(Component):
 
         Words follow the next header; those of the last segment have none before them.
         """
-        words, times = Signal(24), Signal.like(self.o_play.payload.times)
+        # Always at work, so that it can be the multiplier's own register.
+        words = Signal(24, reset_less=True)
+        m.d.sync += words.eq(header.groups * header.blocks)
+        times = Signal.like(self.o_play.payload.times)
         for_header, for_words, last = Signal(init=1), Signal(), Signal()
         with m.If(new):
             m.d.sync += [
-                words.eq(header.groups * header.blocks),
                 times.eq(_ones(active)),
                 for_header.eq(1),
                 for_words.eq(header.blocks != 0),

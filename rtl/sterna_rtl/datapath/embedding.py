@@ -98,7 +98,10 @@ class Embedding(Component):
         token, job = Signal(self.layouts.token), Signal(self.layouts.embedding_job)
         lane_bits = exact_log2(self.config.elements)
         scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
-        first_word, word = Signal.like(self.write.address), Signal.like(self.write.address)
+        word = Signal.like(self.write.address)
+        # Always at work, so that it can be the multiplier's own register.
+        first_word = Signal.like(word, reset_less=True)
+        m.d.sync += first_word.eq(token * job.source_words)
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
@@ -109,10 +112,7 @@ class Embedding(Component):
                     m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
                     m.next = "ADDRESSES"
             with m.State("ADDRESSES"):
-                m.d.sync += [
-                    first_word.eq(token * job.source_words),
-                    self.vector_read.address.eq(job.vector_q + token[lane_bits:]),
-                ]
+                m.d.sync += self.vector_read.address.eq(job.vector_q + token[lane_bits:])
                 m.next = "SCALES"
             with m.State("SCALES"):
                 m.d.comb += self.reads.eq(~self.wait)
