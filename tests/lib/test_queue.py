@@ -23,7 +23,7 @@ class QueueBench(UnitBench):
     cocotb_configs = ("depth-1", "depth-2", "depth-5")
     bugs = {
         "newest item first": broken("with m.If(more):", "with m.If(0):"),
-        "room for one more": broken("self.level != self.depth", "self.level != self.depth + 1"),
+        "room for one more": broken("!= self.depth - 1)", "!= self.depth)"),
         "output not held": broken(HOLD, "with m.If(1):"),
         "a bubble after each item": broken(HOLD, "with m.If(~self.o.valid):"),
     }
@@ -45,11 +45,7 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(QueueBench())
 
 def consistent(queue, credit):
     """What ties the level to the items on their way, so that induction can start anywhere."""
-    return (
-        (credit == queue.level)
-        & (queue.level <= queue.depth)
-        & (queue.o.valid == (queue.level != 0))
-    )
+    return (credit == queue.level) & queue.consistent()
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -57,7 +53,7 @@ def test_contract(depth):
     contract = StreamContract(items_in=1, invariant=consistent, golden=lambda item: item)
     bugs = {"output not held": lambda: edited(Queue, HOLD, "with m.If(1):")(2, depth)}
     if depth > 2:
-        lost = ("store.eq(transfers(self.i) &", "store.eq(self.o.ready &")
+        lost = ("store.eq(comes &", "store.eq(self.o.ready &")
         bugs["wrong item kept"] = lambda: edited(Queue, *lost)(2, depth)
     check_contract(lambda: Queue(2, depth), contract, bugs)
 

@@ -342,6 +342,6 @@ class TernaryEngine(Component):
         m.d.comb += [
             Assert(promised <= 0),
             Assert(promised + _QUEUE_DEPTH == queue.level + in_flight),
-            Assert(queue.o.valid == (queue.level != 0)),
+            Assert(queue.consistent()),
             Assert(~queue.i.valid | queue.i.ready, "sums are lost"),
         ]

@@ -28,9 +28,9 @@ class Queue(Component):
     Attributes
     ----------
     i, o : stream.Interface
-        Items in and out. Both `o.valid` and `o.payload` come from registers. `i.ready` does too
-        (through a comparison of `level`), except with ``depth=1``: there it follows `o.ready`, so
-        that one register is enough for an item on every clock.
+        Items in and out. `o.valid`, `o.payload` and `i.ready` come straight from registers, except
+        `i.ready` with ``depth=1``: there it follows `o.ready`, so that one register is enough for
+        an item on every clock.
     level : Signal, out
         Items held now.
 
@@ -56,19 +56,35 @@ class Queue(Component):
                 "level": Out(range(depth + 1)),
             }
         )
+        self.more = Signal()  # items wait behind the output register
+
+    def consistent(self) -> Value:
+        """Return whether the registers agree, which they always do: a proof may begin anywhere."""
+        room = (self.depth == 1) | (self.i.ready == (self.level != self.depth))
+        valid = self.o.valid == (self.level != 0)
+        return (self.level <= self.depth) & room & valid & (self.more == (self.level > 1))
 
     def elaborate(self, platform):
         m = Module()
+        more = self.more
+        comes, goes = transfers(self.i), transfers(self.o)
+        m.d.sync += self.level.eq(self.level + comes - goes)
+        # What the level says is known a clock before, so that what comes and goes, which is known
+        # late in its clock, meets one table in front of each register.
         if self.depth == 1:
             m.d.comb += self.i.ready.eq(can_load(self.o))
         else:
-            m.d.comb += self.i.ready.eq(self.level != self.depth)
-        m.d.sync += self.level.eq(self.level + transfers(self.i) - transfers(self.o))
-
-        more = Signal()  # items wait behind the output register
-        m.d.comb += more.eq(self.level > 1)
+            ready = Signal(init=1)
+            m.d.comb += self.i.ready.eq(ready)
+            with m.If(comes ^ goes):
+                m.d.sync += ready.eq(goes | (self.level != self.depth - 1))
+        if self.depth == 2:
+            m.d.comb += more.eq(~self.i.ready)
+        elif self.depth > 2:
+            with m.If(comes ^ goes):
+                m.d.sync += more.eq(Mux(more, comes | (self.level != 2), comes & self.o.valid))
         store = Signal()
-        m.d.comb += store.eq(transfers(self.i) & (more | ~can_load(self.o)))
+        m.d.comb += store.eq(comes & (more | ~can_load(self.o)))
 
         oldest = self._rows(m, store, more) if self.depth > 1 else self.i.payload
         payload = Signal(self.shape, reset_less=True)
