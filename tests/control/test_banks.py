@@ -60,6 +60,7 @@ class BanksBench(UnitBench):
         **{f"E-{elements}": chip(elements=elements) for elements in (8, 1, 2)},
         "2-slots": chip(elements=2, slots=2),
         "3-slots": chip(elements=1, slots=3),
+        "rows": chip(elements=1, words=25),
     }
     cocotb_configs = ("E-1", "3-slots")
     bugs = {
@@ -78,8 +79,8 @@ class BanksBench(UnitBench):
         ),
         "lower bounds at the quantizer's address": broken("(self.epilogue_reads, self", "(0, self"),
         "all slots share their words": broken(
-            "ram = Ram(*self.rams[name])",
-            "ram = Ram(max(1, self.rams[name][0] // 3), self.rams[name][1])",
+            "ram = Bank(*self.rams[name])",
+            "ram = Bank(max(1, self.rams[name][0] // 3), self.rams[name][1])",
         ),
     }
     bug_configs = ("E-8",)
@@ -90,14 +91,14 @@ class BanksBench(UnitBench):
     def cases(self, config, rng):
         rams = Banks(config).rams
         words = {name: {} for name in rams}
+        written = {name: {} for name in rams}  # on the clock before
         items, results = [], []
         fill = max(depth for depth, _ in rams.values())
         for clock in range(fill + 150):
             item = {name: int(rng.integers(2)) for name in SELECTS} | {"shown": int(clock >= fill)}
             for ram, (depth, shape) in rams.items():
-                self._reads_and_writes(
-                    item, ram, depth, shape, clock if clock < fill else None, rng
-                )
+                first = clock if clock < fill else None
+                self._reads_and_writes(item, ram, depth, shape, first, written[ram], rng)
             if item["shown"]:
                 results.append(
                     {
@@ -107,20 +108,24 @@ class BanksBench(UnitBench):
                     }
                 )
             for ram, ports in WRITERS.items():
-                for port in ports:
-                    if item[f"{port}__enable"]:
-                        words[ram][item[f"{port}__address"]] = item[f"{port}__data"]
+                words[ram] |= written[ram]
+                written[ram] = {
+                    item[f"{port}__address"]: item[f"{port}__data"]
+                    for port in ports
+                    if item[f"{port}__enable"]
+                }
             items.append(item)
         yield Case({"i": items}, {"o": results}, clocks=len(items) + 2)
 
-    def _reads_and_writes(self, item, ram, depth, shape, fill, rng):
-        """One clock of a RAM's ports. At most one of them writes, and no word that is read."""
-        read = [int(address) for address in rng.integers(depth, size=len(READERS[ram]))]
+    def _reads_and_writes(self, item, ram, depth, shape, fill, written, rng):
+        """One clock of a RAM's ports. At most one writes; the word written before isn't read."""
+        words = [address for address in range(depth) if address not in written]
+        read = [int(address) for address in rng.choice(words, size=len(READERS[ram]))]
         item |= {f"{p}__address": a for p, a in zip(READERS[ram], read, strict=True)}
         writer = int(rng.integers(len(WRITERS[ram])))
         for number, port in enumerate(WRITERS[ram]):
             address = fill % depth if fill is not None else int(rng.integers(depth))
-            writes = fill is not None or (rng.random() < 0.6 and address not in read)
+            writes = fill is not None or rng.random() < 0.6
             item |= {
                 f"{port}__enable": int(writes and number == writer),
                 f"{port}__address": address,

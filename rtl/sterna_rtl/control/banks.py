@@ -7,9 +7,9 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib.wiring import Component, In
 
 from sterna.spec.chip import ChipConfig
+from sterna_rtl.control.bank import Bank
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
-from sterna_rtl.lib.ram import Ram
 
 __all__ = ["Banks"]
 
@@ -46,8 +46,8 @@ class Banks(Component):
         Side RAM A is theirs on this clock.
 
     Latency
-        1 clock from each address to its data; the conditions count on the clock of the address. As
-        in `Ram`, a word that is read and written on the same clock must not be used.
+        1 clock from each address to its data; the conditions count on the clock of the address. A
+        word that was written on the clock before must not be used: that is when it reaches its RAM.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -117,11 +117,11 @@ class Banks(Component):
         )
         return m
 
-    def _ram(self, m: Module, name: str, submodule: str | None = None) -> Ram:
-        m.submodules[submodule or name] = ram = Ram(*self.rams[name])
+    def _ram(self, m: Module, name: str, submodule: str | None = None) -> Bank:
+        m.submodules[submodule or name] = ram = Bank(*self.rams[name])
         return ram
 
-    def _writes(self, m: Module, ram: Ram, default, *others) -> None:
+    def _writes(self, m: Module, ram: Bank, default, *others) -> None:
         """Let the RAM follow `default` unless one of the others writes."""
         address, data, enable = default.address, Value.cast(default.data), default.enable
         for other in others:
@@ -134,7 +134,7 @@ class Banks(Component):
             ram.write.enable.eq(enable),
         ]
 
-    def _reads(self, m: Module, ram: Ram, default, *others) -> None:
+    def _reads(self, m: Module, ram: Bank, default, *others) -> None:
         """Let the RAM follow `default` unless one of the others' conditions holds, the last first.
 
         All of them see the data.
