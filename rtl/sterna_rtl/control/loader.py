@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
@@ -17,6 +20,9 @@ __all__ = ["Loader"]
 
 PIECE = 32
 ADDRESS_BITS = 24
+
+_QUAD = 4
+"""Pieces of a word among which one is chosen in a clock."""
 
 READ_CLOCKS = 5
 """Clocks from an address to its word, for the slowest RAMs: tape and embedding."""
@@ -45,7 +51,7 @@ class Loader(Component):
         Next word, while `i.ready` is up.
     i : stream.Interface
         A piece to write, or with `read` a request for the next piece, which waits until the answer
-        before has gone. `i.ready` comes from registers through one gate.
+        before has gone. `i.ready` comes from a register.
     o : stream.Interface
         Pieces read. Registered.
     o_word : stream.Interface
@@ -55,11 +61,11 @@ class Loader(Component):
         Data may take up to `READ_CLOCKS` from the address.
 
     Latency
-        2 clocks from the last piece of a word to its write or to `o_word`, 7 from a request to its
+        3 clocks from the last piece of a word to its write or to `o_word`, 9 from a request to its
         answer.
 
     Throughput
-        A piece to write every 2 clocks, a piece read every 8.
+        A piece to write every 3 clocks, a piece read every 11.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -102,22 +108,31 @@ class Loader(Component):
         }
         memory = Signal(Memory)
         piece = Signal(range(max(pieces.values()) + 1))
+        # A clock behind `memory` and `piece`, and there when these count for a piece.
+        chosen = {option: Signal(name=f"chosen_{option.name.lower()}") for option in pieces}
         last_piece = Signal()
+        m.d.sync += [signal.eq(memory == option) for option, signal in chosen.items()]
+        m.d.sync += last_piece.eq(0)
         with m.Switch(memory):
             for option, count in pieces.items():
                 with m.Case(option):
-                    m.d.comb += last_piece.eq(piece == count - 1)
+                    m.d.sync += last_piece.eq(piece == count - 1)
 
-        # Clocks until the word asked for is there; it was addressed when the piece came.
-        reading = Signal(range(READ_CLOCKS + 1))
-        read_done = Signal()
         held, item = Signal(), Signal.like(self.i.payload)  # a piece taken, not yet dealt with
-        take, answered = Signal(), (reading == 0) & ~self.o.valid
-        m.d.comb += [
-            self.i.ready.eq(~held & answered),
-            take.eq(held & answered & ~self.o_word.valid),
-            read_done.eq(reading == 1),
+        store, ask = Signal(), Signal()  # the one in `item` is written; a piece is asked for
+        answering, room = Signal(), Signal()
+        reading = Signal(READ_CLOCKS + 1)  # bit k is up k + 1 clocks after `ask`
+        read_done = reading[-1]
+        due = held & ~answering & ~self.o_word.valid
+        m.d.sync += [
+            store.eq(due & ~item.read),
+            ask.eq(due & item.read),
+            room.eq(~held & ~ask & ~answering & ~transfers(self.i)),
+            reading.eq(Cat(ask, reading)),
         ]
+        m.d.comb += self.i.ready.eq(room)
+        with m.If(due):
+            m.d.sync += held.eq(0)
         with m.If(transfers(self.i)):
             m.d.sync += [held.eq(1), item.eq(self.i.payload)]
         writes = {option: Signal(name=f"write_{option.name.lower()}") for option in self.words}
@@ -125,28 +140,24 @@ class Loader(Component):
         m.d.sync += [write.eq(0) for write in writes.values()]
         with m.If(transfers(self.o_word)):
             m.d.sync += self.o_word.valid.eq(0)
-        with m.If(reading != 0):
-            m.d.sync += reading.eq(reading - 1)
-        with m.If(take):
-            m.d.sync += held.eq(0)
-            with m.If(item.read):
-                m.d.sync += reading.eq(READ_CLOCKS)
-            with m.Else():
-                m.d.sync += data.eq(Cat(data, item.data)[PIECE:])
-                m.d.sync += write_address.eq(self.position)
-                m.d.sync += [w.eq(last_piece & (memory == option)) for option, w in writes.items()]
-                with m.If(memory == Memory.STREAM):
-                    m.d.sync += self.o_word.valid.eq(last_piece)
+        with m.If(ask):
+            m.d.sync += answering.eq(1)
+        with m.If(store):
+            m.d.sync += data.eq(Cat(data, item.data)[PIECE:])
+            m.d.sync += write_address.eq(self.position)
+            m.d.sync += [write.eq(last_piece & chosen[option]) for option, write in writes.items()]
+            with m.If(chosen[Memory.STREAM]):
+                m.d.sync += self.o_word.valid.eq(last_piece)
         # A word that is read stays addressed until it is there.
-        with m.If((take & ~item.read) | read_done):
+        with m.If(store | read_done):
             m.d.sync += piece.eq(Mux(last_piece, 0, piece + 1))
             m.d.sync += self.position.eq(self.position + last_piece)
         with m.If(self.set_position):
             m.d.sync += [memory.eq(self.memory), self.position.eq(self.address), piece.eq(0)]
         with m.If(self.restart):
             m.d.sync += self.o_word.valid.eq(0)
-            with m.If(memory == Memory.STREAM):
-                m.d.sync += [piece.eq(0), held.eq(0)]
+            with m.If(chosen[Memory.STREAM]):
+                m.d.sync += [piece.eq(0), held.eq(0), store.eq(0)]
 
         m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
         for option in self.words:
@@ -158,20 +169,23 @@ class Loader(Component):
                 getattr(self, f"{option.name.lower()}_read").address.eq(self.position),
             ]
 
-        # The piece of each RAM's word, and then of the RAM that was asked for.
-        found = {}
+        # Each RAM's word, then one piece of each quad of its pieces, the others cleared, then OR.
+        found = []
         for option in self.words:
             name = f"{option.name.lower()}_read"
-            found[option] = Signal(PIECE, name=f"{name}_piece", reset_less=True)
-            word = Value.cast(getattr(self, name).data)
-            m.d.sync += found[option].eq(word.word_select(piece, PIECE))
+            word = Signal(widths[option], name=f"{name}_word", reset_less=True)
+            m.d.sync += word.eq(Value.cast(getattr(self, name).data))
+            for quad in range(-(-pieces[option] // _QUAD)):
+                here = Signal(name=f"{name}_here_{quad}")
+                part = Signal(PIECE, name=f"{name}_piece_{quad}", reset_less=True)
+                m.d.sync += here.eq(chosen[option] & (piece // _QUAD == quad))
+                m.d.sync += part.eq(0)
+                with m.If(here):
+                    rest = word[quad * _QUAD * PIECE :]
+                    m.d.sync += part.eq(rest.word_select(piece % _QUAD, PIECE))
+                found.append(part)
         with m.If(transfers(self.o)):
-            m.d.sync += self.o.valid.eq(0)
+            m.d.sync += [self.o.valid.eq(0), answering.eq(0)]
         with m.If(read_done):
-            m.d.sync += self.o.valid.eq(1)
-            m.d.sync += self.o.payload.eq(0)
-            with m.Switch(memory):
-                for option in self.words:
-                    with m.Case(option):
-                        m.d.sync += self.o.payload.eq(found[option])
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(reduce(or_, found))]
         return m
