@@ -239,14 +239,14 @@ class LoaderBench(UnitBench):
             host.no_ram(Memory.TAPE, 3)
             yield host.case("no tape on the chip")
 
-        # The answer to a read comes eight clocks after it, and the next read two clocks later.
+        # The answer to a read comes nine clocks after it, and the next read two clocks later.
         host.go_to(Memory.STATE, 1)
         host.write_words(6)
         written = len(host.commands)
         host.go_to(Memory.STATE, 1)
         for _ in range(6):
             host.read_word()
-        yield host.case("state", clocks=3 * written + 10 * len(host.answers))
+        yield host.case("state", clocks=3 * written + 11 * len(host.answers))
 
         for _ in range(30):
             memory = rams[rng.integers(len(rams))]
@@ -276,6 +276,6 @@ def test_contract():
     free = ("memory", "address", *(f"{name}_read__data" for name in NAMES))
     held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
     bugs = {"answer not held": lambda: edited(Loader, *held)(config)}
-    # A read takes 10 clocks, and its stages may hold anything at first.
-    contract = StreamContract(items_in=1, free=free, depth=18, induction=9)
+    # A read takes 11 clocks, and its stages may hold anything at first.
+    contract = StreamContract(items_in=1, free=free, depth=19, induction=10)
     check_contract(lambda: Loader(config), contract, bugs)
