@@ -115,12 +115,13 @@ class Observed(Component):
         connect_stream(m, queue.o, self.strobes)
 
         request = self.request.payload
-        held = Signal()
+        held, offered = Signal(), Signal()
+        m.d.sync += offered.eq(registers.i.valid & ~registers.i.ready)
         for name, port in STREAMS.items():
             if not hasattr(self, port):
                 continue
             with m.If(request.waits & (request.request.address == REGISTERS[name].address)):
-                m.d.comb += held.eq(~getattr(self, port).valid)
+                m.d.comb += held.eq(~getattr(self, port).valid & ~offered)
         m.d.comb += [
             registers.i.payload.eq(request.request),
             registers.i.valid.eq(self.request.valid & ~held),
@@ -383,6 +384,7 @@ class RegistersBench(UnitBench):
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),
         "piece asked for twice": broken("read & ~asked)", "read)"),
         "piece not waited for": broken("done.eq(transfers(self.i_piece))", "done.eq(asked)"),
+        "answer of the request before": broken("held & settled & ~", "held & ~"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
         "next answer too early": broken("& ~request.write & ~self.o.valid", "& ~request.write"),
         "the last token is not marked": broken("token.last << 30 |", ""),
@@ -394,7 +396,7 @@ class RegistersBench(UnitBench):
         "a new RAM from word 1 on": broken(
             "self.memory_address.eq(0)", "self.memory_address.eq(1)"
         ),
-        "RAM forgotten": broken("m.d.sync += memory.eq(request.data)", "pass"),
+        "RAM forgotten": broken("self.memory.eq(request.data), ", ""),
         "counters in another order": broken(
             "self.counters[counter]", "self.counters[-1 - counter]"
         ),
@@ -474,14 +476,14 @@ class RegistersBench(UnitBench):
             for name in STREAMS:
                 host.read(name, empty=True)
                 host.read("TEMPERATURE")
-        yield host.case("empty streams", clocks=2 * len(host.requests) + 1)
+        yield host.case("empty streams", clocks=4 * len(host.requests) + 1)
 
         host.begin()
         for value in range(16):
             host.write("TOKEN", value)
             host.write("COUNT", value)
             host.write("DATA", value)
-        yield host.case("one write per clock", clocks=len(host.requests) + 1)
+        yield host.case("one write after the other", clocks=3 * len(host.requests) + 1)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(RegistersBench())
@@ -509,11 +511,14 @@ def test_no_room():
                 assert not ctx.get(registers.set_position | registers.check | registers.refused)
                 await ctx.tick()
                 waited += 1
-            assert waited == WAIT_CLOCKS - 1
+            assert waited == WAIT_CLOCKS + 1
             assert ctx.get(registers.refused & ~registers.set_position & ~registers.check)
             await ctx.tick()
         ctx.set(registers.token_room, 1)
-        assert ctx.get(registers.i.ready & registers.o_token.valid & ~registers.refused)
+        await ctx.tick()
+        assert ctx.get(registers.o_token.valid & ~registers.i.ready)
+        await ctx.tick()
+        assert ctx.get(registers.i.ready & ~registers.o_token.valid & ~registers.refused)
 
     simulator = Simulator(registers)
     simulator.add_clock(1e-6)

@@ -51,12 +51,13 @@ class Registers(Component):
     Attributes
     ----------
     i, o : stream.Interface
-        Requests, and an answer for each read. `o` is registered.
+        Requests, and an answer for each read. `o` and `i.ready` are registered.
     refused : Signal, out
-        On the clock that takes a write: it had no effect.
+        On the clock that takes a write: it had no effect. Registered.
     reset, abort, load_seed, clear_counters : Signal, out
-        CONTROL: up for the one clock after it is written; on this and the next no request is taken.
-        `abort` and `load_seed` for the slot that SLOT says. Registered.
+        CONTROL: up for the one clock on which it is taken; the next request can have an effect two
+        clocks later, for a reset has its way to go. `abort` and `load_seed` for the slot that SLOT
+        says. Registered.
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset. `temperature` and `count` for each
         slot.
@@ -65,9 +66,9 @@ class Registers(Component):
     busy, faults, fault_segment, counters, checking, checksum : in
         What STATUS, the counters and CHECKSUM show.
     check, check_pieces : Signal, out
-        CHECK: up for the one clock on which it is written, and its value.
+        CHECK: up for the one clock on which it is taken, and its value. Registered.
     o_token : stream.Interface
-        TOKEN. Follows `i` on the same clock, as `o_piece` does; valid only if there is room.
+        TOKEN. Before its request is taken, as `o_piece`; valid only if there is room.
     token_room, piece_room : Signal, in
         `ready` of whoever takes `o_token` and `o_piece`, which must not depend on `valid`. With
         `piece_room`, `position` counts all pieces that were taken.
@@ -82,16 +83,19 @@ class Registers(Component):
         GENERATED and LOGIT; a read takes an item if there is one.
     memory, memory_address : Signal, out
         The loader's next position, taken on clocks with `set_position`: MEMORY begins at word 0.
+        Registered.
     position : Signal, in
         What ADDRESS shows.
     o_piece, i_piece : stream.Interface
         DATA: pieces to write and requests to read, and the pieces read.
 
     Latency
-        1 clock from a read to its answer; for DATA 1 clock more than the loader takes.
+        3 clocks from a read to its answer, which comes when the request is taken: one for a copy of
+        the request, so that the link's registers may be far away, and one to choose among what
+        does not move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
 
     Throughput
-        A write per clock, a read every 2 clocks; CONTROL takes two clocks more.
+        A write every 3 clocks, a read every 4.
     """
 
     def __init__(
@@ -151,9 +155,11 @@ class Registers(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        request = self.i.payload
-        write, read = Signal(), Signal()  # a request that waits for its target
+        request = Signal(REQUEST)  # a clock behind the one that waits on `i`
+        held, settled = Signal(), Signal()  # it does wait, and `shown` is of its address
+        write, read = Signal(), Signal()  # it waits for its target
         value, done = Signal(32), Signal()  # its answer; its target has taken or given
+        static, shown = Signal(32), Signal(32)  # answers that nothing but a write changes
         waits = Signal()  # for room
         waited, patient = Signal(range(WAIT_CLOCKS)), Signal(init=1)
         m.d.sync += waited.eq(Mux(waits, waited + 1, 0))
@@ -164,14 +170,23 @@ class Registers(Component):
             strobe = getattr(self, command.name.lower())
             of_one = command in (Control.ABORT, Control.LOAD_SEED)
             m.d.comb += (of_slot(strobe, slot) if of_one else strobe).eq(commands[command])
-        ordered = Signal()  # the clock after: a reset has its way to go
-        m.d.sync += ordered.eq(commands.any())
-        takes = self.i.valid & ~commands.any() & ~ordered
+        taken, ends = Signal(), (write | read) & done
+        m.d.sync += [
+            request.eq(self.i.payload),
+            held.eq(self.i.valid & ~taken & ~ends),
+            settled.eq(held),
+            taken.eq(ends),
+            shown.eq(static),
+            self.refused.eq(0),
+            self.check.eq(0),
+            self.set_position.eq(0),
+        ]
         m.d.comb += [
-            write.eq(takes & request.write),
-            read.eq(takes & ~request.write & ~self.o.valid),
+            self.i.ready.eq(taken),
+            write.eq(held & request.write),
+            read.eq(held & settled & ~request.write & ~self.o.valid),
             done.eq(1),
-            self.i.ready.eq((write | read) & done),
+            value.eq(shown),
         ]
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
@@ -215,32 +230,32 @@ class Registers(Component):
             m.d.comb += [
                 waits.eq((write | read) & ~room & patient),
                 done.eq(room | ~patient),
-                self.refused.eq(write & ~room & ~patient),
             ]
+            m.d.sync += self.refused.eq(write & ~room & ~patient)
 
         with m.Switch(request.address):
             for name, constant in constants.items():
                 with case(name):
-                    m.d.comb += value.eq(constant)
+                    m.d.comb += static.eq(constant)
             for name, setting in settings.items():
                 with case(name):
-                    m.d.comb += value.eq(setting)
+                    m.d.comb += static.eq(setting)
                     with m.If(write):
                         m.d.sync += setting.eq(request.data)
             for number in range(STOPS):
                 with case(f"STOP_{number}"):
                     stop = self.stop[number]
-                    m.d.comb += value.eq(stop.token | stop.valid << 31)
+                    m.d.comb += static.eq(stop.token | stop.valid << 31)
                     with m.If(write):
                         m.d.sync += [stop.token.eq(request.data), stop.valid.eq(request.data[31])]
             for counter in Counter:
                 with case(f"COUNTER_{counter.name}"):
-                    m.d.comb += value.eq(self.counters[counter])
+                    m.d.comb += static.eq(self.counters[counter])
             with case("CONTROL"):
                 with m.If(write):
                     m.d.sync += commands.eq(request.data)
             with case("STATUS"):
-                m.d.comb += value.eq(status)
+                m.d.comb += static.eq(status)
             with case("TOKEN"):
                 m.d.comb += self.o_token.valid.eq(write & self.token_room)
                 with m.If(write):
@@ -258,12 +273,12 @@ class Registers(Component):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
             if self.config.top_k:
                 with case("BEST_TOKEN"):
-                    m.d.comb += value.eq(self.ranked.token | self.ranked.exists << 31)
+                    m.d.comb += static.eq(self.ranked.token | self.ranked.exists << 31)
                 with case("BEST_LOGIT"):
-                    m.d.comb += value.eq(self.ranked.logit)
+                    m.d.comb += static.eq(self.ranked.logit)
             if self.config.log_probability:
                 with case("TARGET"):
-                    m.d.comb += value.eq(target.token | target.valid << 31)
+                    m.d.comb += static.eq(target.token | target.valid << 31)
                     with m.If(write):
                         m.d.sync += [
                             target.token.eq(request.data),
@@ -275,20 +290,25 @@ class Registers(Component):
                         bits = self.i_log_probability.payload.as_unsigned()
                         m.d.comb += value.eq(bits | 1 << 31)
             with case("MEMORY"):
-                m.d.comb += [value.eq(self.memory), self.set_position.eq(write & self.piece_room)]
+                m.d.comb += static.eq(self.memory)
                 wait(self.piece_room)
+                with m.If(write & self.piece_room):
+                    m.d.sync += [self.memory.eq(request.data), self.memory_address.eq(0)]
+                    m.d.sync += self.set_position.eq(1)
             with case("ADDRESS"):
-                m.d.comb += [value.eq(self.position), self.set_position.eq(write & self.piece_room)]
+                m.d.comb += value.eq(self.position)
                 wait(self.piece_room)
+                with m.If(write & self.piece_room):
+                    m.d.sync += [self.memory_address.eq(request.data), self.set_position.eq(1)]
             with case("DATA"):
-                self._data(m, write, read, value, done)
+                self._data(m, request, write, read, value, done)
                 with m.If(write):
                     wait(self.piece_room)
             with case("CHECK"):
-                m.d.comb += self.check.eq(write & self.piece_room)
+                m.d.sync += self.check.eq(write & self.piece_room)
                 wait(self.piece_room)
             with case("CHECKSUM"):
-                m.d.comb += value.eq(self.checksum)
+                m.d.comb += static.eq(self.checksum)
         m.d.comb += [
             self.check_pieces.eq(request.data),
             self.o_token.payload.token.eq(request.data[:SLOT_SHIFT]),
@@ -299,25 +319,16 @@ class Registers(Component):
         ]
         if self.config.log_probability:
             m.d.comb += self.o_token.payload.target.eq(target)
-        self._position(m, request, write)
         return m
 
-    def _position(self, m: Module, request, write: Signal) -> None:
-        """MEMORY and ADDRESS reach the loader in the clock in which they are written."""
-        memory = Signal(Memory)
-        with m.If(write & (request.address == REGISTERS["MEMORY"].address)):
-            with m.If(self.piece_room):
-                m.d.sync += memory.eq(request.data)
-            m.d.comb += [self.memory.eq(request.data), self.memory_address.eq(0)]
-        with m.Else():
-            m.d.comb += [self.memory.eq(memory), self.memory_address.eq(request.data)]
-
-    def _data(self, m: Module, write: Signal, read: Signal, value: Signal, done: Signal) -> None:
+    def _data(
+        self, m: Module, request, write: Signal, read: Signal, value: Signal, done: Signal
+    ) -> None:
         """Pieces to and from the loader; a read asks first and waits for the answer."""
         asked = Signal()
         m.d.comb += [
             self.o_piece.payload.read.eq(~write),
-            self.o_piece.payload.data.eq(self.i.payload.data),
+            self.o_piece.payload.data.eq(request.data),
             self.o_piece.valid.eq(Mux(write, self.piece_room, read & ~asked)),
             self.i_piece.ready.eq(read & asked),
             value.eq(self.i_piece.payload),
