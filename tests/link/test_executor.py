@@ -166,7 +166,7 @@ class ExecutorBench(UnitBench):
         "refusal not seen": broken("with m.Elif(refused):", "with m.Elif(0):"),
         "goes on after a refusal": broken("held.eq(result != Outcome.DONE)", "held.eq(0)"),
         "never goes on": broken("held.eq(held & ~self.i.payload.resume)", "held.eq(held)"),
-        "replies too long": broken("(count > REPLY_WORDS - read_words)", "(count > 255)"),
+        "replies too long": broken("(count > read_room)", "(count > 255)"),
         "cut operation executed": broken("length - position < _WORD", "0"),
         "missing words not seen": broken(
             "end(Outcome.DONE)\n                    with m.If(left != 0)",

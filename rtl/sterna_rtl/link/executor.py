@@ -73,9 +73,16 @@ class Executor(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         head = Signal(NOTICE)
-        # What becomes of a register request is known late in its clock, and looked at in the next.
-        refused = Signal()
+        # What the registers say comes from afar, and is looked at a clock later.
+        refused, arrived, answer = Signal(), Signal(), Signal(32)
+        m.d.sync += [
+            refused.eq(self.refused),
+            arrived.eq(transfers(self.i_answer)),
+            answer.eq(self.i_answer.payload),
+        ]
         length, position = Signal(9), Signal(9)  # bytes of the payload, and those fetched
+        at_end, short = Signal(), Signal()  # no bytes are left to fetch, or less than a word
+        m.d.sync += [at_end.eq(position == length), short.eq(length - position < _WORD)]
         held = Signal()  # a request before was not done
         outcome, words_done = Signal(Outcome), Signal(8)
         m.d.comb += [
@@ -85,7 +92,8 @@ class Executor(Component):
         ]
         code, address = Signal(Code), Signal(8)
         left = Signal(8)  # words of the operation to go
-        read_words = Signal(range(REPLY_WORDS + 1))
+        read_room = Signal(range(REPLY_WORDS + 1))  # words that the reply can still take
+        malformed = Signal()
         word, byte = Signal(32), Signal(range(_WORD + 1))
         reads = (code == Code.READ) | (code == Code.READ_NEXT)
         steps = (code == Code.WRITE_NEXT) | (code == Code.READ_NEXT)
@@ -110,7 +118,8 @@ class Executor(Component):
             with m.State("IDLE"):
                 m.d.comb += [self.i_notice.ready.eq(1), self.i.ready.eq(~self.i_notice.valid)]
                 m.d.sync += [
-                    position.eq(0), left.eq(0), words_done.eq(0), read_words.eq(0), code.eq(0),
+                    position.eq(0), left.eq(0), words_done.eq(0), code.eq(0),
+                    read_room.eq(REPLY_WORDS),
                     outcome.eq(Outcome.DONE),
                 ]  # fmt: skip
                 with m.If(self.i_notice.valid):
@@ -142,11 +151,11 @@ class Executor(Component):
                 m.next = "FETCH"
                 with m.If(reads & (left != 0)):
                     m.next = "REQUEST"
-                with m.Elif(position == length):
+                with m.Elif(at_end):
                     end(Outcome.DONE)
                     with m.If(left != 0):
                         end(Outcome.MALFORMED)
-                with m.Elif(length - position < _WORD):
+                with m.Elif(short):
                     end(Outcome.MALFORMED)
             with m.State("FETCH"):
                 # The RAM gives a byte a clock after its address: the first one is none.
@@ -164,16 +173,18 @@ class Executor(Component):
                     left.eq(word[16:24]),
                     words_done.eq(words_done + 1),
                 ]
-                m.next = "NEXT"
                 count, wants = word[16:24], word[0]
-                with m.If(word[2:8].any() | word[24:].any()):
-                    end(Outcome.MALFORMED)
-                with m.If(wants & (count > REPLY_WORDS - read_words)):
+                reserved = word[2:8].any() | word[24:].any()
+                m.d.sync += malformed.eq(reserved | (wants & (count > read_room)))
+                m.next = "JUDGED"
+            with m.State("JUDGED"):
+                m.next = "NEXT"
+                with m.If(malformed):
                     end(Outcome.MALFORMED)
             with m.State("REQUEST"):
                 m.d.sync += self.o_request.valid.eq(1)
                 with m.If(transfers(self.o_request)):
-                    m.d.sync += [self.o_request.valid.eq(0), refused.eq(self.refused)]
+                    m.d.sync += self.o_request.valid.eq(0)
                     m.next = "TAKEN"
             with m.State("TAKEN"):
                 m.d.sync += [left.eq(left - 1), address.eq(address + steps)]
@@ -185,10 +196,10 @@ class Executor(Component):
                     m.d.sync += words_done.eq(words_done + 1)
                     m.next = "NEXT"
             with m.State("ANSWER"):
-                m.d.comb += self.i_answer.ready.eq(1)
-                m.d.sync += [word.eq(self.i_answer.payload), byte.eq(0)]
-                with m.If(self.i_answer.valid):
-                    m.d.sync += read_words.eq(read_words + 1)
+                m.d.comb += self.i_answer.ready.eq(~arrived)
+                m.d.sync += [word.eq(answer), byte.eq(0)]
+                with m.If(arrived):
+                    m.d.sync += read_room.eq(read_room - 1)
                     m.next = "GIVE"
             with m.State("GIVE"):
                 emit(word[:8], "GIVE")
