@@ -107,10 +107,13 @@ class SerialLink(Component):
             executor.written.eq(writer.done),
             window.done.eq(executor.done),
         ]
-        connect_stream(m, executor.o, appender.i)
+        # Before the CRC's XORs and behind them.
         m.submodules.bytes = byte_queue = cleared(Queue(BYTE, 2))
-        connect_stream(m, appender.o, byte_queue.i)
-        connect_stream(m, byte_queue.o, writer.i)
+        m.submodules.checked_bytes = checked_queue = cleared(Queue(BYTE, 2))
+        connect_stream(m, executor.o, byte_queue.i)
+        connect_stream(m, byte_queue.o, appender.i)
+        connect_stream(m, appender.o, checked_queue.i)
+        connect_stream(m, checked_queue.o, writer.i)
         connect(m, writer.write, replies.write)
         m.d.comb += writer.first.eq(
             Mux(executor.notice, NOTICE_ADDRESS, Cat(C(0, 8), executor.slot))
