@@ -197,7 +197,7 @@ class LoaderBench(UnitBench):
         ),
         "reads the piece after": broken("select(piece % _QUAD", "select((piece + 1) % _QUAD"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
-        "reads before the answer has gone": broken("held & ~answering", "held"),
+        "reads before the answer has gone": broken("& ~ask & ~answering", "& ~ask"),
         "a piece of another RAM too": broken("chosen[option] & (piece //", "(piece //"),
         "a piece of another quad too": broken(" & (piece // _QUAD == quad)", ""),
         "a read fills the word": broken("due & ~item.read", "due"),
@@ -247,6 +247,13 @@ class LoaderBench(UnitBench):
         for _ in range(6):
             host.read_word()
         yield host.case("state", clocks=3 * written + 11 * len(host.answers))
+
+        for memory in rams:
+            host.go_to(memory, 1)
+            host.write_words(1)
+            host.go_to(memory, 1)
+            host.read_word()
+        yield host.case("a word of each RAM")
 
         for _ in range(30):
             memory = rams[rng.integers(len(rams))]

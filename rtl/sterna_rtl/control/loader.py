@@ -123,7 +123,7 @@ class Loader(Component):
         answering, room = Signal(), Signal()
         reading = Signal(READ_CLOCKS + 1)  # bit k is up k + 1 clocks after `ask`
         read_done = reading[-1]
-        due = held & ~answering & ~self.o_word.valid
+        due = held & ~self.o_word.valid
         m.d.sync += [
             store.eq(due & ~item.read),
             ask.eq(due & item.read),
