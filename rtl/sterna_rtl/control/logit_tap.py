@@ -9,7 +9,8 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.stream import transfers
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["LogitTap"]
 
@@ -17,8 +18,8 @@ __all__ = ["LogitTap"]
 class LogitTap(Component):
     """Copy logits to the host.
 
-    With `keep` up, a beat is taken only when all logits of the one before have been read by the
-    host, so that none is lost: the chip then runs as fast as the host reads.
+    With `keep` up, a beat is taken only when all logits of the one before are with the host or in
+    a queue of two, so that none is lost: the chip then runs as fast as the host reads.
 
     Parameters
     ----------
@@ -53,17 +54,19 @@ class LogitTap(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         values = Signal(self.elements * PRE_BITS, reset_less=True)
-        left = Signal(self.elements)  # a one for each logit that the host has not read
+        left = Signal(self.elements)  # a one for each logit that is not in the queue
+        m.submodules.queue = queue = Queue(self.o_logit.payload.shape(), 2)
+        connect_stream(m, queue.o, self.o_logit)
         any_left = left[0]
         room = ~self.keep | ~any_left
         m.d.comb += [
             self.o.payload.eq(self.i.payload),
             self.o.valid.eq(self.i.valid & room),
             self.i.ready.eq(self.o.ready & room),
-            self.o_logit.valid.eq(any_left),
-            self.o_logit.payload.eq(values[:PRE_BITS].as_signed()),
+            queue.i.valid.eq(any_left),
+            queue.i.payload.eq(values[:PRE_BITS].as_signed()),
         ]
-        with m.If(transfers(self.o_logit)):
+        with m.If(transfers(queue.i)):
             m.d.sync += [left.eq(left >> 1), values.eq(values >> PRE_BITS)]
         # Whether or not the beat passes on this clock: this keeps the register's input small.
         with m.If(~any_left):
