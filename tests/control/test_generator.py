@@ -117,7 +117,7 @@ def expected(groups, sampled, counts, stops, slots, targets):
         for item in stepped if targets else ():
             item["target"] = joining[0]["target"] if joining else {"token": 0, "valid": 0}
         out["o_token"] += stepped
-        clocks += 2 * len(members) + len(draws) + max(len(joining), members[-1] not in draws)
+        clocks += 3 * len(members) + len(draws) + max(len(joining), members[-1] not in draws)
         for slot in members:
             token = next(sampled)
             out["i_sampled"].append({"token": token, "slot": slot})
@@ -176,8 +176,8 @@ class GeneratorBench(UnitBench):
     cocotb_configs = ("1-bit", "3-slots")
     bug_configs = ("3-slots", "10-bits")
     bugs = {
-        "one token too many": broken("(of_slot(left, slot) <= 1)", "(of_slot(left, slot) < 1)"),
-        "stop ignored": broken(" | stopped", ""),
+        "one token too many": broken("sampled.slot) <= 1)", "sampled.slot) < 1)"),
+        "stop ignored": broken(" | stops", ""),
         "stop not in use stops": broken("stop.valid & (", "1 & ("),
         "last token is stepped": broken("drawing.eq(self.draw & ~ended)", "drawing.eq(self.draw)"),
         "first token again": broken("eq(sampled.token)", "eq(of_slot(tokens, sampled.slot))"),
@@ -255,7 +255,7 @@ class GeneratorBench(UnitBench):
                 },
                 {"busy": 0, "tokens": tokens, "draw_kept": 1},
                 # The first pass waits until all have come.
-                clocks=clocks + len(prompt) + 3,
+                clocks=clocks + len(prompt) + 5,
                 name=name,
             )
 
@@ -459,7 +459,7 @@ def test_busy_from_the_first_token_to_the_last():
 def test_contract():
     contract = StreamContract(free=("abort",), depth=16, induction=6, covers=1)
     config = replace(REFERENCE, max_vocab=2, slots=2)
-    bug = edited(Generator, "with m.If(transfers(self.o_token)):", "with m.If(1):")
+    bug = edited(Generator, "with m.If(~self.o_token.valid):", "with m.If(1):")
     late = edited(Generator, "told.eq(told | self.o_pass.ready)", "told.eq(1)")
     bugs = {"valid not held": lambda: bug(config), "pass not held": lambda: late(config)}
     check_contract(lambda: Generator(config), contract, bugs)

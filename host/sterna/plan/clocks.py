@@ -21,7 +21,7 @@ __all__ = ["expected_clocks", "pass_ends"]
 EMBEDDING = 8
 """Clocks from a token to the first word of its row."""
 
-GENERATOR = 2
+GENERATOR = 3
 """Clocks from a token drawn to the next pass."""
 
 NEXT_SEGMENT = 3

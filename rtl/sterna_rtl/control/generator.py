@@ -50,7 +50,7 @@ class Generator(Component):
         `Layouts.pass_`, one for each pass; with one slot always the same and always valid. Sources
         of slots that take no part are anything.
     o_token : stream.Interface
-        Tokens to step, those of a pass in the order of their slots.
+        Tokens to step, those of a pass in the order of their slots. Registered.
     i_sampled : stream.Interface
         One token for each slot of a pass, at its end.
     draw : Signal, out
@@ -66,8 +66,8 @@ class Generator(Component):
         High for one clock after each token stepped.
 
     Latency
-        From a pass's last `i_sampled` to `o_token` 2 clocks, to `o_generated` 2 clocks; from
-        `i_token` to `o_token` 3 clocks, and one more for each further token of the pass.
+        From a pass's last `i_sampled` to `o_token` 3 clocks, to `o_generated` 2 clocks; from
+        `i_token` to `o_token` 5 clocks, and two more for each further token of the pass.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -118,7 +118,8 @@ class Generator(Component):
 
         # Whole groups of tokens of one pass that wait; a group is being taken.
         groups, joining = Signal(range(_QUEUE + 1)), Signal()
-        pushed = transfers(prompt.i) & ~prompt.i.payload.more
+        pushed = Signal()  # on the clock before
+        m.d.sync += pushed.eq(transfers(prompt.i) & ~prompt.i.payload.more)
         popped = transfers(prompt.o) & ~entry.more
         m.d.sync += groups.eq(groups + pushed - popped)
         drawing, ended = Signal(self.slots), Signal(self.slots)  # draw after this clock
@@ -127,16 +128,20 @@ class Generator(Component):
         joins = waits & ~of_slot(self.draw, entry.slot)
 
         result = generated.i.payload
-        stopped = Cat(stop.valid & (stop.token == result.token) for stop in self.stop).any()
+        sampled = self.i_sampled.payload
+        stops = Cat(stop.valid & (stop.token == sampled.token) for stop in self.stop).any()
+        final = Signal()  # the token drawn is the last one, unless it is aborted anyway
         aborts = of_slot(aborted | self.abort, slot)
         m.d.comb += [
             result.token.eq(of_slot(tokens, slot)),
             result.slot.eq(slot),
-            result.last.eq((of_slot(left, slot) <= 1) | stopped | aborts),
+            result.last.eq(final | aborts),
         ]
 
         idle, told = Signal(), Signal()  # told: the pass has been announced
         m.d.comb += self.o_pass.payload.active.eq(members)
+        with m.If(self.o_token.ready):
+            m.d.sync += self.o_token.valid.eq(0)
         with m.FSM(name="generator"):
             with m.State("IDLE"):
                 m.d.comb += idle.eq(~self.draw.any() & ~joining)
@@ -156,22 +161,22 @@ class Generator(Component):
                 with m.If(Mux(joins | joining, popped, self.draw.any())):
                     m.next = "FEED"
             with m.State("FEED"):
+                # `ready` goes no further than `valid`.
                 others = todo & (todo - 1)
-                m.d.comb += self.o_token.payload.eq(of_slot(tokens, lowest))
-                m.d.comb += self.o_token.valid.eq(todo.any())
-                with m.If(transfers(self.o_token)):
-                    m.d.sync += todo.eq(others)
+                with m.If(~self.o_token.valid):
+                    m.d.sync += self.o_token.payload.eq(of_slot(tokens, lowest))
+                    m.d.sync += [self.o_token.valid.eq(todo.any()), todo.eq(others)]
                 m.d.comb += self.o_pass.valid.eq(~told)
                 m.d.sync += told.eq(told | self.o_pass.ready)
-                fed = ~Mux(self.o_token.ready, others, todo).any()
+                fed = ~Mux(self.o_token.valid, todo, others).any()
                 with m.If((told | self.o_pass.ready | (self.slots == 1)) & fed):
                     m.next = "PASS"
             with m.State("PASS"):
-                m.d.comb += self.i_sampled.ready.eq(1)
+                m.d.comb += self.i_sampled.ready.eq(~self.o_token.valid)
                 m.d.sync += told.eq(0)
-                sampled = self.i_sampled.payload
                 m.d.sync += slot.eq(sampled.slot)
-                with m.If(self.i_sampled.valid):
+                m.d.sync += final.eq((of_slot(left, sampled.slot) <= 1) | stops)
+                with m.If(transfers(self.i_sampled)):
                     if self.targets:
                         m.d.sync += self.target.valid.eq(0)
                     m.d.sync += of_slot(members, sampled.slot).eq(0)
