@@ -28,7 +28,7 @@ from sterna_sim.kit import (
 
 OVERHEAD = 5  # clocks of each row beside those of its words
 WAITS = 0b01101100  # at most two clocks in a row
-PIPELINE = 4  # from a word's address to the word
+PIPELINE = 5  # from a word's address to the word
 
 
 def chip(elements, embedding_words, vector_a_words=32, max_vocab=64, embedding_bits=8):
@@ -119,7 +119,7 @@ class EmbeddingBench(UnitBench):
         "token without its job": broken("i_token.valid & self.i_job.valid", "i_token.valid"),
         "all writes to one bank": broken("written = self.", "written = 0 * self."),
         "sign of 4 bits lost": broken("element.eq(stored)", "element.eq(stored.as_unsigned())"),
-        "banks mixed": broken("number == index", "number <= index"),
+        "banks mixed": broken("numbers[-1] == index", "numbers[-1] <= index"),
     }
     not_stalled = {
         "i_token": "taken only together with a job",

@@ -18,7 +18,7 @@ from sterna.spec.tape import header_words
 
 __all__ = ["expected_clocks", "pass_ends"]
 
-EMBEDDING = 8
+EMBEDDING = 9
 """Clocks from a token to the first word of its row."""
 
 GENERATOR = 3
@@ -27,7 +27,7 @@ GENERATOR = 3
 NEXT_SEGMENT = 3
 """Clocks from an epilogue's last write to its next first beat."""
 
-ROW_AHEAD = 4
+ROW_AHEAD = 5
 """Clocks by which the next row's reading begins before the last word of a row is there."""
 
 FILL = 1

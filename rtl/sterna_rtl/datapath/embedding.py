@@ -21,7 +21,7 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Embedding"]
 
-_READ_LATENCY = 3
+_READ_LATENCY = 4
 
 _QUEUE = _READ_LATENCY + 3
 """Room for the words in flight at one a clock, and for the clock in which a credit comes back."""
@@ -57,7 +57,7 @@ class Embedding(Component):
         may be read.
 
     Latency
-        From token and job to the first word: 9 clocks, 5 for the scale and 4 from there, and those
+        From token and job to the first word: 10 clocks, 5 for the scale and 5 from there, and those
         of `wait`.
 
     Throughput
@@ -67,8 +67,8 @@ class Embedding(Component):
         Credits: a word is read only if the queue has room for it and for all in flight.
 
     Resources
-        Banks of 2048 words, each with a register of its own: a block RAM's output is late in its
-        clock.
+        Banks of 2048 words, each with registers of its own, for the address because the banks are
+        spread over the chip, and behind it because a block RAM's output is late in its clock.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -149,26 +149,30 @@ class Embedding(Component):
         return m
 
     def _read(self, m: Module, word: Value) -> Signal:
-        """Read the embedding RAM, `_READ_LATENCY` clocks: banks, their registers, OR.
+        """Read the embedding RAM, `_READ_LATENCY` clocks: addresses, banks, their registers, OR.
 
         The register of a bank that was not read is cleared, which costs an FPGA nothing.
         """
         bank_bits = exact_log2(BANK_WORDS)
-        number = Signal(len(word[bank_bits:]))
-        m.d.sync += number.eq(word[bank_bits:])
+        numbers = [word[bank_bits:]]  # of the bank, by clock
+        for clock in range(_READ_LATENCY - 2):
+            numbers.append(Signal(len(numbers[0]), name=f"bank_number_{clock}"))
+            m.d.sync += numbers[-1].eq(numbers[-2])
         banks = []
         for index, first in enumerate(range(0, self.config.embedding_words, BANK_WORDS)):
             depth = min(BANK_WORDS, self.config.embedding_words - first)
             m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.embedding_word)
             written = self.write.address[bank_bits:] == index
+            address = Signal.like(ram.read.address, name=f"address_{index}", reset_less=True)
             data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}", reset_less=True)
             m.d.comb += [
-                ram.read.address.eq(word),
+                ram.read.address.eq(address),
                 ram.write.enable.eq(self.write.enable & written),
                 ram.write.address.eq(self.write.address),
                 ram.write.data.eq(self.write.data),
             ]
-            m.d.sync += data.eq(Mux(number == index, ram.read.data, 0))
+            m.d.sync += address.eq(word)
+            m.d.sync += data.eq(Mux(numbers[-1] == index, ram.read.data, 0))
             banks.append(data)
         elements = Signal(self.layouts.embedding_word, reset_less=True)
         m.d.sync += elements.eq(reduce(or_, banks))
