@@ -37,7 +37,7 @@ def test_latencies(name):
     assert latencies.engine == engine.latency + (config.rows != config.elements)
     assert latencies.barrier == quantizer.barrier
     assert latencies.writes == epilogue.writes
-    assert latencies.noise == 3 * Noise(min(config.rows, config.elements)).latency
+    assert latencies.noise == 3 * Noise(min(config.rows, config.elements)).latency + 2
 
 
 def test_constants():

@@ -57,7 +57,7 @@ class Latencies:
             writes={op: pre_activation + clocks for op, clocks in later.items()},
             sampler=7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare,
             parts=parts,
-            noise=3 * (compare + 8),
+            noise=3 * (compare + 8) + 2,
         )
 
 

@@ -40,8 +40,8 @@ class Noise(Component):
         Clocks through the pipeline: 8, and one for each doubling of the lanes.
 
     Latency
-        From `restart` to the first item at most three times `latency`, as what is in the pipeline
-        and in the queue is dropped first.
+        From `restart` to the first item at most three times `latency` and two clocks, as what is in
+        the pipeline and in the queue is dropped first.
 
     Throughput
         1 item per clock.
@@ -53,7 +53,7 @@ class Noise(Component):
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
         self.latency = exact_log2(lanes) + 1 + Gumbel.latency
-        self.depth = self.latency + 3
+        self.depth = self.latency + 4  # two clocks pass until the place of an item is free again
         self.shape = ArrayLayout(signed(GUMBEL_BITS), lanes)
         super().__init__(
             {"state": In(64), "restart": In(1), "o": Out(stream.Signature(self.shape))}
@@ -62,21 +62,28 @@ class Noise(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.queue = queue = Queue(self.shape, self.depth)
-        used = Signal(range(self.depth + 1))  # items in flight or in the queue
+        # Items in flight or in the queue, less the depth: negative is room. None at all is known a
+        # clock later, and so is it when one has gone.
+        used = Signal(range(-self.depth, 1), init=-self.depth)
+        empty, gone = Signal(init=1), Signal()
         base = Signal(64)  # state of the next beat's first element
         running, begin = Signal(), Signal()
         m.d.comb += [
-            begin.eq(running & (used != self.depth)),
+            begin.eq(running & used[-1]),
             self.o.payload.eq(queue.o.payload),
             self.o.valid.eq(queue.o.valid & running),
             queue.o.ready.eq(self.o.ready | ~running),
         ]
-        m.d.sync += used.eq(used + begin - transfers(queue.o))
+        m.d.sync += [
+            gone.eq(transfers(queue.o)),
+            used.eq(used + begin - gone),
+            empty.eq((used == -self.depth) & ~begin),
+        ]
         with m.If(begin):
             m.d.sync += base.eq(leap(base, self.lanes))
         with m.If(self.restart):
             m.d.sync += running.eq(0)
-        with m.Elif(~running & (used == 0)):
+        with m.Elif(~running & empty):
             m.d.sync += [running.eq(1), base.eq(self.state)]
 
         in_flight = Signal(self.latency)
