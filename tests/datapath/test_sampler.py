@@ -149,7 +149,7 @@ class SamplerBench(UnitBench):
         "token of the first slot": broken("of_slot(leads, slot).token", "leads[0].token"),
         "no slot with the token": broken("token.slot.eq(slot)", "token.slot.eq(0)"),
         "temperature signed": broken("factor * temperature", "factor * temperature.as_signed()"),
-        "next segment too early": broken("& ~finishing\n            & ~self.o_token.valid", ""),
+        "next segment too early": broken(" & ~finishing & ~self.o_token.valid", ""),
         "drawn among all": broken("ended & (self.top_k == 0)", "ended"),
         "parts while the best are given": broken("ready.append(self.best.i.ready)", "pass"),
         "logit without its fraction": broken("<< GUMBEL_FRACTION", "<< (GUMBEL_FRACTION - 1)"),

@@ -140,6 +140,7 @@ class Sampler(Component):
         connect_stream(m, self.i_logits, logits.i)
         beat = logits.o.payload
         self._loaded = Signal(self.slots)  # seeds are taken on this clock
+        self._gives = Signal()  # the output is loaded on this clock
 
         # A part of a beat goes on its way together with its noise.
         number = Signal(range(parts))
@@ -171,7 +172,7 @@ class Sampler(Component):
         m.submodules.largest = largest = Largest(signed(_SCORE_BITS), lanes)
         for lane, score in enumerate(self._scores(m, part, of_slot(self.temperature, slot))):
             m.d.comb += largest.values[lane].eq(score)
-        finishing = done  # the last part is on its way, or has just been compared
+        finishing = done | flags.end  # the last part goes or is on its way, or was just compared
         for stage in range(_SCORE_LATENCY + largest.latency):
             delayed = Signal(self.flags, name=f"flags_{stage + 1}")
             m.d.sync += delayed.eq(flags)
@@ -194,20 +195,16 @@ class Sampler(Component):
                 log_probability.scale.eq(self.scale),
             ]
             ready.append(log_probability.i.ready)
-        m.d.comb += issue.eq(
-            logits.o.valid
-            & noise.o.valid
-            & Cat(ready).all()
-            & working
-            & ~finishing
-            & ~self.o_token.valid
-        )
+        # What says no for many clocks is looked at a clock before: `issue` has wide loads.
+        may = Signal()
+        m.d.sync += may.eq(working & ~finishing & ~self.o_token.valid & ~self._gives)
+        m.d.comb += issue.eq(may & logits.o.valid & noise.o.valid & Cat(ready).all())
         return m
 
     def _segments(self, m: Module, noise: Noise, issue: Signal, done: Signal):
         """Follow the jobs: whose logits come, and at which element the noise begins.
 
-        Return the slot and whether its noise is that of `state`.
+        Return the slot and whether its noise is that of `state`, on this clock and the next.
         """
         slot, working, begun = Signal(self.layouts.slot), Signal(), Signal()
         load = self._loaded
@@ -240,7 +237,8 @@ class Sampler(Component):
         ]
         with m.If(done):
             m.d.sync += working.eq(0)
-        return slot, working & ~starts & ~(loads & ~begun)
+        will_load = of_slot(self.load_seed, slot)
+        return slot, working & ~starts & ~((loads | will_load) & ~begun)
 
     def _scores(self, m: Module, part, temperature: Value) -> list[Signal]:
         """Scores of a part's elements, `_SCORE_LATENCY` clocks later: operands, product, sum."""
@@ -296,6 +294,7 @@ class Sampler(Component):
 
     def _give(self, m: Module, token: View, found: Value) -> None:
         """Load the output."""
+        m.d.comb += self._gives.eq(found)
         with m.If(found):
             m.d.sync += [self.o_token.valid.eq(1), self.o_token.payload.eq(token)]
         with m.Elif(self.o_token.ready):
