@@ -30,17 +30,17 @@ def chip(rows, columns, elements, psum_words=24):
 def expected_clocks(config, jobs):
     """Clocks from the first transfer to the last sums, if nothing outside stalls."""
     beats = config.columns // config.elements
-    full, done, ahead, taken = beats - 1, 0, 1, 0  # the first clock on which each can be seen
+    full, done, ahead, taken = beats - 1, 0, 2, 0  # the first clock on which each can be seen
     for groups, blocks in jobs:
         for block in range(blocks):
             if block == 0:
                 begin = max(full, done, ahead)
-                ahead = begin + 2
+                ahead = begin + 3
             elif groups < HAZARD:
                 begin = max(full, taken + HAZARD - 1)
             else:
                 begin = max(full, done)
-            full, done, taken = begin + beats, begin + groups, begin + groups
+            full, done, taken = begin + beats, begin + max(groups, 2), begin + groups
     return taken + TernaryEngine(config).latency + 1
 
 

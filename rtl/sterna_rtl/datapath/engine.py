@@ -68,7 +68,8 @@ class _Activations(Component):
         shadow = Signal.like(self.active, reset_less=True)
         elements = len(self.i.payload)
         stored = Signal()
-        last = transfers(self.i) & (beat == self.beats - 1)
+        last_beat = Signal(init=self.beats == 1)  # the next one is
+        last = transfers(self.i) & last_beat
         m.d.comb += [self.i.ready.eq(~stored), self.full.eq(stored | last)]
         with m.If(transfers(self.i)):
             for index in range(self.beats):
@@ -77,7 +78,8 @@ class _Activations(Component):
                     m.d.sync += [
                         shadow[first + lane].eq(self.i.payload[lane]) for lane in range(elements)
                     ]
-            m.d.sync += beat.eq(Mux(beat == self.beats - 1, 0, beat + 1))
+            m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+            m.d.sync += last_beat.eq(self.beats == 1 or beat == self.beats - 2)
         m.d.sync += stored.eq(self.full & ~self.swap)
         with m.If(self.swap):
             m.d.sync += self.active.eq(shadow)
@@ -177,7 +179,9 @@ class TernaryEngine(Component):
     Throughput
         A word per clock, across blocks and jobs, while the next job and its first block are there
         in time: blocks of more than C / E words (and more than one). Blocks of fewer than four
-        words, if the job has several, wait three clocks for the partial sums of the one before.
+        words, if the job has several, wait three clocks for the partial sums of the one before. A
+        job begins on the second clock after the last block of the one before at the earliest, and
+        on the third after that one began.
 
     Backpressure
         No stage is ever stalled: a word of the last block is taken only if the output queue has
@@ -261,18 +265,23 @@ class TernaryEngine(Component):
 
         # A short block begins when no word of the one before is closer than the hazard.
         settled = Signal()
-        m.d.sync += settled.eq(~Cat(tag.word for tag in tags[: _HAZARD - 2]).any())
-        next_ready = Mux(more_blocks, ~job.short | (~active & settled), has_ahead)
+        m.d.sync += settled.eq(~Cat(tag.word for tag in tags[: _HAZARD - 3]).any())
+        # What comes next is known on the second clock after a swap: a swap has wide loads.
+        next_ready, next_words = Signal(), Signal.like(words)
         swap = activations.swap
+        m.d.sync += [
+            next_ready.eq(~swap & Mux(more_blocks, ~job.short | (~active & settled), has_ahead)),
+            next_words.eq(Mux(more_blocks, job.words, ahead.words)),
+        ]
         m.d.comb += swap.eq(activations.full & next_ready & (~active | (take & last_word)))
         with m.If(take):
             m.d.sync += [words.eq(words - 1), active.eq(~last_word)]
         with m.If(swap):
-            m.d.sync += [active.eq(1), later_block.eq(more_blocks)]
+            m.d.sync += [active.eq(1), later_block.eq(more_blocks), words.eq(next_words)]
             with m.If(more_blocks):
-                m.d.sync += [words.eq(job.words), job.blocks.eq(job.blocks - 1)]
+                m.d.sync += job.blocks.eq(job.blocks - 1)
             with m.Else():
-                m.d.sync += [words.eq(ahead.words), job.eq(ahead), has_ahead.eq(0)]
+                m.d.sync += [job.eq(ahead), has_ahead.eq(0)]
         return promised
 
     def _rows(self, m: Module, active: View, platform) -> list[tuple[Value, Value]]:
