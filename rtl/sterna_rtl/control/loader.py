@@ -44,7 +44,7 @@ class Loader(Component):
     ----------
     memory, address : Signal, in
         RAM and next word, taken with `set_position`; this also drops a word that is not complete.
-        Only while `i.ready` is up.
+        Only while `i.ready` is up, and not on a clock on which a piece comes.
     restart : Signal, in
         Drop a word of STREAM, even one that waits on `o_word`, and a piece that waits behind it.
     position : Signal, out
@@ -166,8 +166,9 @@ class Loader(Component):
                 port.enable.eq(writes[option]),
                 port.address.eq(write_address),
                 Value.cast(port.data).eq(words[option]),
-                getattr(self, f"{option.name.lower()}_read").address.eq(self.position),
             ]
+            # A register for each RAM, as they are far from one another.
+            m.d.sync += getattr(self, f"{option.name.lower()}_read").address.eq(self.position)
 
         # Each RAM's word, then one piece of each quad of its pieces, the others cleared, then OR.
         found = []
