@@ -34,7 +34,7 @@ class Checker(Component):
         The same on the loader's side; combinational from `i` and to `o`.
 
     Throughput
-        A piece every 8 clocks.
+        A piece every 10 clocks, as the loader reads them.
     """
 
     def __init__(self) -> None:
