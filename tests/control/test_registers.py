@@ -526,6 +526,35 @@ def test_no_room():
     simulator.run()
 
 
+def test_answer_after_its_request():
+    """Who gives a request may take the answer from the clock after it was taken on, not before."""
+
+    def early(unit):
+        registers, found = unit(chip()), []
+
+        async def bench(ctx):
+            ctx.set(registers.o.ready, 1)
+            request = {"write": 0, "address": REGISTERS["MAGIC"].address, "data": 0}
+            ctx.set(registers.i.payload, request)
+            ctx.set(registers.i.valid, 1)
+            while not ctx.get(registers.i.ready):
+                found.append(ctx.get(registers.o.valid))
+                await ctx.tick()
+            found.append(ctx.get(registers.o.valid))
+            await ctx.tick()
+            found.append(not ctx.get(registers.o.valid))
+            assert ctx.get(registers.o.payload) == MAGIC
+
+        simulator = Simulator(registers)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(bench)
+        simulator.run()
+        return any(found)
+
+    assert not early(Registers)
+    assert early(edited(Registers, "taken & ~request.write", "read & done"))
+
+
 def test_contract():
     """An answer only to a request, held until it is taken; requests on their way are held too."""
     free = ("busy", "faults", "fault_segment", "position", "checking", "checksum")

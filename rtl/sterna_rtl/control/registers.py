@@ -90,9 +90,9 @@ class Registers(Component):
         DATA: pieces to write and requests to read, and the pieces read.
 
     Latency
-        3 clocks from a read to its answer, which comes when the request is taken: one for a copy of
-        the request, so that the link's registers may be far away, and one to choose among what
-        does not move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
+        A read is taken after 3 clocks, and its answer comes a clock later: one for a copy of the
+        request, so that the link's registers may be far away, and one to choose among what does not
+        move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
 
     Throughput
         A write every 3 clocks, a read every 4.
@@ -191,7 +191,10 @@ class Registers(Component):
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
         with m.If(read & done):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(value)]
+            m.d.sync += self.o.payload.eq(value)
+        # Not before the request is taken: who gave it may look for the answer from then on.
+        with m.If(taken & ~request.write):
+            m.d.sync += self.o.valid.eq(1)
 
         settings = {
             "TAPE_LENGTH": self.tape_length,
