@@ -76,7 +76,7 @@ class ScaleBench(UnitBench):
             ("odd exponent of the root", "shift.even.eq(1)", "shift.even.eq(0)"),
             ("no root of 0", "Mux(denominator == 0, 0, inverse", "Mux(0, 0, inverse"),
             ("products of 15 bits", "Mux(upper, product", "Mux(0, product"),
-            ("shift of 0", "with m.If(~product[-2:].any()):", "with m.If(0):"),
+            ("shift of 0", " & product[-2:].any().replicate(6)", ""),
             ("eps term not turned back", "moved.value[::-1]", "moved.value"),
             ("eps term up too far", "Mux(value < 0, 0,", "Mux(0, 0,"),
             ("shift not clamped", "Mux(value[bits:].any(), limit, value[:bits])", "value[:bits]"),
@@ -84,8 +84,12 @@ class ScaleBench(UnitBench):
             ("root of the first slot", "root = of_slot(roots, slot)", "root = roots[0]"),
             ("one root for all slots", "slot.eq(request.slot)", "slot.eq(0)"),
             ("root of the next slot", "of_slot(roots, slot)\n", "of_slot(roots, request.slot)\n"),
-            ("exponent of the first slot", "of_slot(roots, slot).exponent", "roots[0].exponent"),
-            ("output overwritten", "with m.If(can_load(self.o)):", "with m.If(1):"),
+            (
+                "exponent of the first slot",
+                "exponent + of_slot(roots, slot).exponent",
+                "exponent + roots[0].exponent",
+            ),
+            ("output lost", "with m.If(scales.i.ready):", "with m.If(1):"),
         )
     }
 
@@ -97,7 +101,7 @@ class ScaleBench(UnitBench):
         pairs = [requests.add(rng, fresh) for fresh in (0, 1, *rng.integers(2, size=120))]
         inputs, outputs = zip(*pairs, strict=True)
         yield Case({"i": inputs}, {"o": outputs}, name="many")
-        for fresh, latency in (0, 6), (1, 35):
+        for fresh, latency in (0, 6), (1, 26):
             request, result = requests.add(rng, fresh)
             yield Case({"i": [request]}, {"o": [result]}, clocks=1 + latency, name=f"{fresh=}")
 
@@ -107,5 +111,7 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(ScaleBench())
 
 def test_contract():
     """Outputs hold."""
-    bugs = {"output not held": lambda: edited(Scale, "m.If(transfers(self.o))", "m.If(1)")(CONFIG)}
+    held, dropped = "(m, scales.o, self.o)", "self.o.valid.eq(scales.o.valid & self.i.ready)"
+    bug = held, f"{held}; m.d.comb += {dropped}"
+    bugs = {"output not held": lambda: edited(Scale, *bug)(CONFIG)}
     check_contract(lambda: Scale(CONFIG), StreamContract(depth=12, covers=1), bugs)

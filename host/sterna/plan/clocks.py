@@ -33,7 +33,7 @@ ROW_AHEAD = 5
 FILL = 1
 """Clocks from the last activations of a block to its first word."""
 
-SCALED = 2
+SCALED = 1
 """Clocks from a scale to the first beat of its segment."""
 
 SUMS = 17

@@ -29,7 +29,7 @@ READ_AHEAD = 8
 ASK = 6
 """Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
 
-SCALE, KEPT_SCALE = 35, 6
+SCALE, KEPT_SCALE = 26, 6
 """Clocks from a request to its scale, with new sums and with those of before."""
 
 

@@ -92,8 +92,8 @@ class Quantizer(Component):
         One beat of activations per clock, but none for clocks on which results come.
 
     Backpressure
-        A beat is read if the queue has room for all in flight. Two scales wait at the output, two
-        more in `Scale`; then the next job can't end.
+        A beat is read if the queue has room for all in flight. `Scale` holds two scales and
+        computes a third; then the next job can't end.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -320,9 +320,7 @@ class Quantizer(Component):
     def _scale(self, m: Module, asks: Signal) -> None:
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""
         job, sums, request = self.i_job.payload, self.sums, self.scale.i
-        m.submodules.scales = scales = Queue(self.layouts.scale, 2)
-        connect_stream(m, self.scale.o, scales.i)
-        connect_stream(m, scales.o, self.o_scale)
+        connect_stream(m, self.scale.o, self.o_scale)
         largest = self.normalise.o
         kept = of_slot(self.kept, job.slot)
         with m.If(transfers(largest)):
