@@ -3,7 +3,7 @@
 # amaranth: UnusedElaboratable=no
 
 from sterna.spec.fixed import normalise
-from sterna_rtl.arith.normalise import Normalise
+from sterna_rtl.arith.normalise import Normalise, ShiftUp
 from sterna_sim.kit import (
     Case,
     Stalls,
@@ -57,6 +57,40 @@ class NormaliseBench(UnitBench):
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(NormaliseBench())
+
+
+class ShiftUpBench(NormaliseBench):
+    """Numbers of all sizes and all powers of two, with zeros counted before a last 1 or after."""
+
+    name = "shift-up"
+    configs = {"13-to-7": (13, 7), "32-to-17": (32, 17)}
+    bugs = {
+        name: lambda config, bug=bug: edited(ShiftUp, *bug)(*config)
+        for name, bug in {
+            "uppermost bit lost": ("value.any())", "shifted[self.width - 1])"),
+            "a place too many": ("Mux(shifted[-1], places - 1, places)", "places"),
+            "output not held": ("self.i.ready.eq(can_load(self.o))", "self.i.ready.eq(1)"),
+        }.items()
+    }
+
+    def dut(self, config):
+        return ShiftUp(*config)
+
+    def cases(self, config, rng):
+        width, keep = config
+        requests, results = [], []
+        for count in range(1, width + 1):
+            some = rng.integers(1 << count - 1, 1 << count, 3).tolist()
+            for value, less in ((1 << count - 1, 0), (1 << count - 1, 1), *((v, 1) for v in some)):
+                # All places of 0 do for 1.
+                places = min(width - (value - less).bit_length(), width - 1)
+                requests.append({"value": value, "places": places})
+                places = width - count
+                results.append({"value": (value << places) >> width - keep, "places": places})
+        yield Case({"i": requests}, {"o": results}, clocks=len(requests) + 1)
+
+
+test_shift_up_pysim, _, test_shift_up_planted_bugs = bench_tests(ShiftUpBench())
 
 
 def test_same_as_golden():

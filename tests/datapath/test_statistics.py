@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component
 
 from sterna.golden.statistics import statistics
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, VECTOR_BITS
-from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
@@ -31,7 +31,7 @@ class Queued(Component):
         m.submodules.unit = unit = self.unit
         connect_stream(m, self.i, unit.i)
         connect_stream(m, unit.o_measured, self.o_measured)
-        for name, shape in ("o_largest", LARGEST_BITS), ("o_sums", SUMS):
+        for name, shape in ("o_largest", LARGEST), ("o_sums", SUMS):
             ours, theirs = getattr(self, name), getattr(unit, name)
             if self.config.slots > 1:
                 m.submodules[f"queue_{name}"] = queue = Queue(shape, self.config.slots)
@@ -68,7 +68,17 @@ class Vectors:
         values, w1, w12, second = (part.reshape(1, -1) for part in (values, w1, w12, second))
         found = statistics(values, None if unit else w1, w12, second)
         self.largest = found.largest[0]
+        self.negative = any(
+            int(v) * int(w) == -int(self.largest) for v, w in zip(values[0], w12[0], strict=True)
+        ) and not any(
+            int(v) * int(w) == int(self.largest) for v, w in zip(values[0], w12[0], strict=True)
+        )
         self.sums = {"sum1": found.sum1[0], "sum2": found.sum2[0]}
+
+    def found(self):
+        """Return the largest product and its zeros, counted before the 1 of a negative one."""
+        counted = int(self.largest) - self.negative
+        return {"value": self.largest, "places": min(LARGEST_BITS - counted.bit_length(), 31)}
 
 
 class StatisticsBench(UnitBench):
@@ -140,14 +150,14 @@ class StatisticsBench(UnitBench):
             for beat in vector.beats[start:stop]
         ]
         outputs = {
-            "o_largest": [vector.largest for vector in results],
+            "o_largest": [vector.found() for vector in results],
             "o_sums": [vector.sums for vector in results],
         }
         if kinds != "results":
             slot = rng.integers(config.slots)
             count = int(rng.integers(1, 9))
             measured = Vectors(rng, count, elements, slot=slot, results=0, measure=1)
-            outputs["o_measured"] = [measured.largest]
+            outputs["o_measured"] = [measured.found()]
             places = np.sort(rng.integers(len(beats) + 1, size=count))
             for index, (place, beat) in enumerate(zip(places, measured.beats, strict=True)):
                 beats.insert(place + index, beat)

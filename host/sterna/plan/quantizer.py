@@ -17,7 +17,7 @@ NEXT_JOB = 2
 KEEP = 7
 """Clocks from a job that keeps its statistics to its first activations."""
 
-FRESH = 10
+FRESH = 9
 """Clocks from a job whose statistics wait to its first activations; one more with several slots."""
 
 READ = 6

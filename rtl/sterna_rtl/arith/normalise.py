@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 
 from sterna_rtl.lib.stream import can_load
 
-__all__ = ["Normalise", "leading_zeros", "shift_left"]
+__all__ = ["Normalise", "ShiftUp", "leading_zeros", "shift_left"]
 
 
 class Normalise(Component):
@@ -72,6 +72,61 @@ class Normalise(Component):
                 self.o.valid.eq(counted),
                 self.o.payload.value.eq(shift_left(value, places)[self.width - self.keep :]),
                 self.o.payload.places.eq(places),
+            ]
+        return m
+
+
+class ShiftUp(Component):
+    """Shift numbers to the left until their uppermost bit is set, with zeros counted before.
+
+    Who adds the last 1 to a number counts zeros beside that addition: `places` may be one too many,
+    if the addition gave a power of two.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the numbers.
+    keep : int
+        Uppermost bits of the shifted numbers that are wanted.
+
+    Attributes
+    ----------
+    i : stream.Interface
+        `value` and `places`: leading zeros of the value or of one less, and ``width - 1`` for zeros
+        of 0, as `leading_zeros` counts where `width` is a power of two.
+    o : stream.Interface
+        `value`, shifted, and the number of `places`. The places of 0 have no meaning.
+
+    Latency
+        1 clock.
+
+    Throughput
+        One number per clock.
+
+    Backpressure
+        Holds one number.
+    """
+
+    def __init__(self, width: int, keep: int) -> None:
+        self.width, self.keep = width, keep
+        places = ceil_log2(width)
+        request = StructLayout({"value": width, "places": places})
+        result = StructLayout({"value": keep, "places": places})
+        super().__init__({"i": In(stream.Signature(request)), "o": Out(stream.Signature(result))})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        value, places = self.i.payload.value, self.i.payload.places
+        shifted = shift_left(Cat(value, C(0, 1)), places)
+        m.d.comb += self.i.ready.eq(can_load(self.o))
+        with m.If(self.i.ready):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid),
+                # Only of 0 is the uppermost bit not set, whatever the shift pushed out.
+                self.o.payload.value.eq(
+                    Cat(shifted[self.width - self.keep : self.width - 1], value.any())
+                ),
+                self.o.payload.places.eq(Mux(shifted[-1], places - 1, places)),
             ]
         return m
 

@@ -13,9 +13,9 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import ACTIVATION_MAX, SCALE_BITS
 from sterna.spec.program import Op, Stats
 from sterna_rtl.arith.divide import Divide
-from sterna_rtl.arith.normalise import Normalise, shift_left
+from sterna_rtl.arith.normalise import ShiftUp, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
-from sterna_rtl.datapath.statistics import LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.queue import Queue
@@ -83,10 +83,10 @@ class Quantizer(Component):
         Clocks from the last result to the first activations of a job that waits for it.
 
     Latency
-        `barrier` is 14 clocks for E = 1 and E = 2 and grows by one with every further doubling: 16
+        `barrier` is 13 clocks for E = 1 and E = 2 and grows by one with every further doubling: 15
         for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
-        FRESH 10 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
-        FRESH 11 and MAXIMUM one less.
+        FRESH 9 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
+        FRESH 10 and MAXIMUM one less.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -100,12 +100,12 @@ class Quantizer(Component):
         self.config = config
         self.layouts = layouts = Layouts(config)
         self.statistics = Statistics(config)
-        self.normalise = Normalise(LARGEST_BITS, keep=MAXIMUM_BITS)
+        self.normalise = ShiftUp(LARGEST_BITS, keep=MAXIMUM_BITS)
         self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, 4)
         self.scale = Scale(config)
         several = config.slots > 1  # statistics and reciprocals go through registers of their slots
         self.barrier = (
-            1 + self.statistics.largest_latency + 2 + self.reciprocal.latency + 2 + 2 * several
+            1 + self.statistics.largest_latency + 1 + self.reciprocal.latency + 2 + 2 * several
         )
         super().__init__(
             {
@@ -129,7 +129,7 @@ class Quantizer(Component):
         m.submodules.reciprocal = self.reciprocal
         m.submodules.scale = self.scale
         statistics = self.statistics
-        self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST_BITS)
+        self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST)
         self.sums = self._in_order(m, "sums", statistics.o_sums, SUMS)
         self.kept = Signal(ArrayLayout(_KEPT, self.config.slots))
         read = Signal(_READ)
@@ -160,7 +160,7 @@ class Quantizer(Component):
         largest, measured = self.largest, self.statistics.o_measured
         measures = job.stats == Stats.MAXIMUM
         m.d.comb += [
-            self.normalise.i.payload.value.eq(Mux(measures, measured.payload, largest.payload)),
+            self.normalise.i.payload.eq(Mux(measures, measured.payload, largest.payload)),
             reciprocal.i.payload.eq(self.normalise.o.payload.value),
         ]
         with m.FSM(name="job"):

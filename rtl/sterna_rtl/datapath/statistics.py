@@ -12,17 +12,21 @@ from amaranth.utils import ceil_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, SUM_BITS, SUM_SHIFT, VECTOR_BITS
+from sterna_rtl.arith.normalise import leading_zeros
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
 
-__all__ = ["LARGEST_BITS", "PRODUCT_BITS", "SUMS", "Statistics", "beat_layout"]
+__all__ = ["LARGEST", "LARGEST_BITS", "PRODUCT_BITS", "SUMS", "Statistics", "beat_layout"]
 
 PRODUCT_BITS = SCRATCH_BITS + VECTOR_BITS - 1
 """Bits of x * w12, signed: saturation is symmetric, so that x is never -2**17."""
 
 LARGEST_BITS = PRODUCT_BITS - 1
 """Bits of its magnitude."""
+
+LARGEST = StructLayout({"value": LARGEST_BITS, "places": ceil_log2(LARGEST_BITS)})
+"""A largest magnitude and its leading zeros, as `ShiftUp` wants them."""
 
 SUMS = StructLayout({"sum1": SUM_BITS, "sum2": SUM_BITS})
 
@@ -91,8 +95,8 @@ class Statistics(Component):
             {
                 "i": In(stream.Signature(beat_layout(config))),
                 "products": Out(signed(PRODUCT_BITS)).array(config.elements),
-                "o_largest": Out(stream.Signature(LARGEST_BITS)),
-                "o_measured": Out(stream.Signature(LARGEST_BITS)),
+                "o_largest": Out(stream.Signature(LARGEST)),
+                "o_measured": Out(stream.Signature(LARGEST)),
                 "o_sums": Out(stream.Signature(SUMS)),
             }
         )
@@ -137,7 +141,9 @@ class Statistics(Component):
             with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
                 m.d.sync += largest.eq(larger)
             found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
-            m.d.sync += output.payload.eq(found[1:] + found[0])
+            m.d.sync += output.payload.value.eq(found[1:] + found[0])
+            # Beside the addition: a count behind it would cost each barrier a clock.
+            m.d.sync += output.payload.places.eq(leading_zeros(found[1:]))
             complete = Signal(name=f"found_{name}")
             m.d.sync += complete.eq(valid & last)
             _offer(m, output, complete)
