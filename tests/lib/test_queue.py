@@ -1,10 +1,12 @@
-"""Queue: order, capacity, an item on every clock, and the stream contract."""
+"""Queues: order, capacity, an item on every clock, and the stream contract."""
+
+from dataclasses import replace
 
 import pytest
 from amaranth import signed
 from amaranth.lib import data
 
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.queue import BypassQueue, Queue
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
 PAIR = data.StructLayout({"value": signed(5), "last": 1})
@@ -43,6 +45,37 @@ class QueueBench(UnitBench):
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(QueueBench())
 
 
+PASSES = "(waits | ~self.o.ready)"
+
+
+def broken_bypass(old, new):
+    return lambda depth: edited(BypassQueue, old, new)(PAIR, depth)
+
+
+class BypassQueueBench(QueueBench):
+    """The same, but without stalls every item leaves on the clock on which it comes."""
+
+    name = "bypass-queue"
+    configs = {f"depth-{depth}": depth for depth in (5, 2, 3, 17)}
+    cocotb_configs = ("depth-2", "depth-5")
+    bugs = {
+        "item twice": broken_bypass(PASSES, "1"),
+        "item lost": broken_bypass(PASSES, "waits"),
+        "newest item first": broken_bypass("Mux(waits, queue", "Mux(~self.i.valid, queue"),
+        "no bypass": broken_bypass("waits | self.i.valid", "waits"),
+    }
+
+    def dut(self, config):
+        return BypassQueue(PAIR, config)
+
+    def cases(self, config, rng):
+        for case in super().cases(config, rng):
+            yield replace(case, clocks=case.clocks - 1)
+
+
+test_bypass_pysim, test_bypass_cocotb, test_bypass_planted_bugs = bench_tests(BypassQueueBench())
+
+
 def consistent(queue, credit):
     """What ties the level to the items on their way, so that induction can start anywhere."""
     return (credit == queue.level) & queue.consistent()
@@ -56,6 +89,24 @@ def test_contract(depth):
         lost = ("store.eq(comes &", "store.eq(self.o.ready &")
         bugs["wrong item kept"] = lambda: edited(Queue, *lost)(2, depth)
     check_contract(lambda: Queue(2, depth), contract, bugs)
+
+
+def test_bypass_contract():
+    """Outputs hold, though they follow the input."""
+
+    def invariant(queue, credit):
+        return (credit == queue.level) & queue.consistent()
+
+    contract = StreamContract(
+        items_in=1, invariant=invariant, golden=lambda item: item, combinational=True
+    )
+    bugs = {"item lost": lambda: edited(BypassQueue, PASSES, "waits")(2, 2)}
+    check_contract(lambda: BypassQueue(2, 2), contract, bugs)
+
+
+def test_bypass_depth_out_of_range():
+    with pytest.raises(ValueError, match="at least 2"):
+        BypassQueue(8, 1)
 
 
 @pytest.mark.parametrize("depth", [0, 129, 2.0])

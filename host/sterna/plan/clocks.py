@@ -37,7 +37,7 @@ SCALED = 1
 """Clocks from a scale to the first beat of its segment."""
 
 SUMS = 17
-"""Sums that wait for the epilogue before the engine stops."""
+"""Words' sums that wait before the engine stops; and if R < E as many beats behind them."""
 
 PASSES = 4
 """Passes after which one over a tape from outside takes as long as the one before."""
@@ -131,9 +131,11 @@ def _pass_end(
                     words_free = max(words_free, words.arrival(0) + 1)
                 first_sum = start + timing.engine
                 first_beat = max(first_sum, last_write + NEXT_SEGMENT, scale + SCALED)
-                if segment.groups > SUMS:  # the last words wait for room for their sums
-                    pace = max(1, config.rows / config.elements)
-                    words_free = max(words_free, first_beat + (segment.groups - SUMS) * pace)
+                pace = config.rows / config.elements  # beats of a word's sums
+                room = SUMS + (SUMS / pace if pace < 1 else 0)
+                if segment.groups > room:  # the last words wait for room for their sums
+                    late = (segment.groups - room) * max(1, pace)
+                    words_free = max(words_free, first_beat + late)
                 if supply and slot == slots - 1:
                     supply.free(words_free)
                 last_beat = max(words_free - 1 + timing.engine, first_beat + beats - 1)

@@ -15,7 +15,7 @@ from sterna.spec.chip import ChipConfig
 from sterna_rtl.family.ecp5 import is_ecp5
 from sterna_rtl.family.ecp5_rows import LANES_OF_A_CHAIN, TernaryRows
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.queue import BypassQueue
 from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
 
@@ -23,7 +23,7 @@ __all__ = ["TernaryEngine"]
 
 _QUEUE_DEPTH = 17
 """Output queue: 16 rows of LUTRAM and a register. A word has its place from when it is taken until
-its sums have left, `latency` and one clock: enough for sums on every clock up to C = 8192."""
+its sums have left, `latency` and one clock: enough for sums on every clock up to C = 16384."""
 
 _HAZARD = 4
 """Clocks from reading a partial sum to the first clock on which the new one can be read."""
@@ -166,7 +166,7 @@ class TernaryEngine(Component):
     i_activations : stream.Interface
         ``blocks`` x C / E beats for each job, in the order of columns; -128 is not an activation.
     o : stream.Interface
-        Sums of R rows, `groups` beats per job, registered.
+        Sums of R rows, `groups` beats per job.
     busy, starved, waiting, blocked : Signal, out
         For the counters, at most one at a time: a word was taken; none was there; one was there
         but no job, no activations or (in short blocks) no partial sums yet; one was there but its
@@ -207,18 +207,18 @@ class TernaryEngine(Component):
 
     @property
     def latency(self) -> int:
-        """Clocks from a word to its sums: lanes, tree, partial sums, queue."""
-        return self.levels + 3
+        """Clocks from a word to its sums: lanes, tree, partial sums."""
+        return self.levels + 2
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.activations = activations = _Activations(self.config)
-        m.submodules.queue = queue = Queue(self.layouts.sums, _QUEUE_DEPTH)
+        m.submodules.queue = queue = BypassQueue(self.layouts.sums, _QUEUE_DEPTH)
         connect_stream(m, self.i_activations, activations.i)
         connect_stream(m, queue.o, self.o)
 
         # tags[n] belongs to the word that was taken n clocks ago.
-        tags = [Signal(_TAG, name=f"tag_{age}") for age in range(self.latency)]
+        tags = [Signal(_TAG, name=f"tag_{age}") for age in range(self.latency + 1)]
         m.d.sync += [new.eq(old) for old, new in pairwise(tags)]
         promised = self._control(m, activations, tags)
         rows = self._rows(m, activations.active, platform)
@@ -345,7 +345,7 @@ class TernaryEngine(Component):
             output.payload.last.eq(written.end),
         ]
 
-    def _claims(self, m: Module, queue: Queue, promised: Signal, tags: list[View]) -> None:
+    def _claims(self, m: Module, queue: BypassQueue, promised: Signal, tags: list[View]) -> None:
         """What proves that no sums are ever lost, in a form that induction can start anywhere."""
         in_flight = sum((tag.word & ~tag.keep for tag in tags[1:]), C(0))
         m.d.comb += [

@@ -9,7 +9,7 @@ from amaranth.utils import ceil_log2
 
 from .stream import can_load, transfers
 
-__all__ = ["Queue"]
+__all__ = ["BypassQueue", "Queue"]
 
 
 class Queue(Component):
@@ -117,3 +117,59 @@ class Queue(Component):
         m.d.sync += write.addr.eq(write.addr + store)
         m.d.sync += read.addr.eq(read.addr + (more & can_load(self.o)))
         return read.data
+
+
+class BypassQueue(Component):
+    """A `Queue` that an item passes on the same clock while it is empty.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of an item.
+    depth : int
+        Items it holds, 2 to 128.
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Items in and out. `i.ready` comes from registers; `o` follows `i` while nothing waits.
+    level : Signal, out
+        Items held now.
+
+    Latency
+        None through an empty queue.
+
+    Throughput
+        1 item per clock.
+    """
+
+    def __init__(self, shape, depth: int) -> None:
+        if depth == 1:
+            raise ValueError("depth must be at least 2, not 1")
+        self.queue = Queue(shape, depth)
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape)),
+                "o": Out(stream.Signature(shape)),
+                "level": Out(range(depth + 1)),
+            }
+        )
+
+    def consistent(self) -> Value:
+        """Return what `Queue` says."""
+        return self.queue.consistent()
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.queue = queue = self.queue
+        waits = queue.o.valid
+        m.d.comb += [
+            self.i.ready.eq(queue.i.ready),
+            queue.i.valid.eq(self.i.valid & (waits | ~self.o.ready)),
+            queue.i.payload.eq(self.i.payload),
+            queue.o.ready.eq(self.o.ready),
+            self.o.valid.eq(waits | self.i.valid),
+            self.o.payload.eq(Mux(waits, queue.o.payload, self.i.payload)),
+            self.level.eq(queue.level),
+        ]
+        return m

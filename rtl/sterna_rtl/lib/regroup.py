@@ -9,16 +9,21 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 
+from .queue import Queue
 from .stream import can_load, connect_stream, transfers
 
 __all__ = ["Regroup"]
+
+_QUEUE_DEPTH = 17
+"""Beats that wait where R < E: 16 rows of LUTRAM and a register."""
 
 
 class Regroup(Component):
     """Gather row sums of several beats into one, or split one into several, in order.
 
     A beat with `last` ends a segment. If R < E it goes out at once, zeros in the lanes that are
-    missing. If R > E `last` stands on the final part of a beat; nothing is missing.
+    missing; beats wait in a queue, so that what follows catches up at a beat a clock when it begins
+    late. If R > E `last` stands on the final part of a beat; nothing is missing.
 
     Parameters
     ----------
@@ -27,7 +32,7 @@ class Regroup(Component):
     Attributes
     ----------
     i : stream.Interface
-        `Layouts.sums`, R a beat. `i.ready` follows `o.ready`.
+        `Layouts.sums`, R a beat. `i.ready` follows `o.ready`, but if R < E it comes from registers.
     o : stream.Interface
         `Layouts.element_sums`, E a beat. Registered, but if R = E the same as `i`.
 
@@ -60,24 +65,26 @@ class Regroup(Component):
         return m
 
     def _gather(self, m: Module, parts: int) -> None:
-        """Fill the output register part by part."""
-        rows = self.config.rows
+        """Keep all parts but the last, with which they go into the queue."""
+        m.submodules.queue = queue = Queue(self.o.payload.shape(), _QUEUE_DEPTH)
+        connect_stream(m, queue.o, self.o)
+        sums, last = Value.cast(self.i.payload.sums), self.i.payload.last
         part = Signal(range(parts))
-        beat = Signal(self.o.payload.shape(), reset_less=True)
-        full = (part == parts - 1) | self.i.payload.last
-        m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(beat)]
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid & full)
+        full = (part == parts - 1) | last
+        beat = []
+        for index in range(parts):
+            kept = Signal(len(sums), name=f"kept_{index}", reset_less=True)
+            with m.If(part == index):
+                m.d.sync += kept.eq(sums)
+            beat.append(Mux(part == index, sums, Mux(part > index, kept, 0)))
+        m.d.comb += [
+            self.i.ready.eq(queue.i.ready),
+            queue.i.valid.eq(self.i.valid & full),
+            Value.cast(queue.i.payload.sums).eq(Cat(beat)),
+            queue.i.payload.last.eq(last),
+        ]
         with m.If(transfers(self.i)):
-            m.d.sync += [part.eq(Mux(full, 0, part + 1)), beat.last.eq(self.i.payload.last)]
-            with m.If(part == 0):
-                m.d.sync += beat.sums.eq(0)
-            for index in range(parts):
-                with m.If(part == index):
-                    m.d.sync += [
-                        beat.sums[index * rows + row].eq(self.i.payload.sums[row])
-                        for row in range(rows)
-                    ]
+            m.d.sync += part.eq(Mux(full, 0, part + 1))
 
     def _split(self, m: Module, parts: int) -> None:
         """Take the input's parts one by one; it waits until the final one."""
