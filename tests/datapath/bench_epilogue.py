@@ -343,7 +343,12 @@ class EpilogueBench(UnitBench):
             "C(1 << 15, 16), free", "C(0, 16), free", Lane
         ),
         "begins before the last write": planted(
-            "Cat(self.sums_end, self.written)", "Cat(self.sums_end, 1)", SegmentControl
+            "Cat(self.sums_end, ending)", "Cat(self.sums_end, 1)", SegmentControl
+        ),
+        "next job a clock too early": planted(
+            "self.at(self.ended, self.writes, -1)",
+            "self.at(self.ended, self.writes, -2)",
+            SegmentControl,
         ),
         "stages not cleared": planted("[valid.eq(0), ended.eq(0)]", "[]", SegmentControl),
         "keeps a beat too many": planted(

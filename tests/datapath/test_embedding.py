@@ -26,7 +26,7 @@ from sterna_sim.kit import (
     edited,
 )
 
-OVERHEAD = 5  # clocks of each row beside those of its words
+OVERHEAD = 3  # clocks of each row beside those of its words
 WAITS = 0b01101100  # at most two clocks in a row
 PIPELINE = 5  # from a word's address to the word
 

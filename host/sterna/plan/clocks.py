@@ -18,13 +18,13 @@ from sterna.spec.tape import header_words
 
 __all__ = ["expected_clocks", "pass_ends"]
 
-EMBEDDING = 9
+EMBEDDING = 7
 """Clocks from a token to the first word of its row."""
 
 GENERATOR = 3
 """Clocks from a token drawn to the next pass."""
 
-NEXT_SEGMENT = 3
+NEXT_SEGMENT = 2
 """Clocks from an epilogue's last write to its next first beat."""
 
 ROW_AHEAD = 5

@@ -31,7 +31,7 @@ class Embedding(Component):
     """Fetch the row of a token: `source_words` words, from word ``token * source_words`` on.
 
     The scale of token t is element t % E of word ``vector_q + t // E`` of side RAM A. It is read
-    before the row and goes with each of the row's words.
+    a clock before the row, is there in time and goes with each of the row's words.
 
     Parameters
     ----------
@@ -57,8 +57,7 @@ class Embedding(Component):
         may be read.
 
     Latency
-        From token and job to the first word: 10 clocks, 5 for the scale and 5 from there, and those
-        of `wait`.
+        From token and job to the first word: 8 clocks, and those of `wait`.
 
     Throughput
         One word a clock within a row.
@@ -102,6 +101,12 @@ class Embedding(Component):
         # Always at work, so that it can be the multiplier's own register.
         first_word = Signal.like(word, reset_less=True)
         m.d.sync += first_word.eq(token * job.source_words)
+        scales_come, scales_came = Signal(), Signal()
+        m.d.sync += [scales_come.eq(self.reads), scales_came.eq(scales_come)]
+        with m.If(scales_come):
+            m.d.sync += scales.eq(self.vector_read.data)
+        with m.If(scales_came):
+            m.d.sync += scale.eq(scales[token[:lane_bits]])
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
@@ -118,13 +123,7 @@ class Embedding(Component):
                 m.d.comb += self.reads.eq(~self.wait)
                 m.d.sync += [word.eq(first_word), left.eq(job.source_words)]
                 with m.If(~self.wait):
-                    m.next = "ARRIVE"
-            with m.State("ARRIVE"):
-                m.d.sync += scales.eq(self.vector_read.data)
-                m.next = "SELECT"
-            with m.State("SELECT"):
-                m.d.sync += scale.eq(scales[token[:lane_bits]])
-                m.next = "READ"
+                    m.next = "READ"
             with m.State("READ"):
                 m.d.comb += begin.eq(used != _QUEUE)
                 with m.If(begin):

@@ -60,7 +60,7 @@ class Epilogue(Component):
     Latency
         From a beat to its write and result: EMBED, RESIDUAL 7 clocks; PRODUCT 10; GATE 14;
         SILU 16; STATE 19; LOGITS 6 to `o_logits`. One more if row sums are wider than 18 bits.
-        From the last write to the first beat of the next segment: 3, if its job and scale wait.
+        From the last write to the first beat of the next segment: 2, if its job and scale wait.
 
     Throughput
         One beat per clock.

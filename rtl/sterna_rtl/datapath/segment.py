@@ -93,9 +93,11 @@ class SegmentControl(Component):
         words_left = Signal(16)
         last_beat = self.beat & (words_left == 1)
         m.d.sync += words_left.eq(words_left - self.beat)
-        # `last` of the sums has passed; the last word has been written.
+        # `last` of the sums has passed; the last word is written on the next clock, on which the
+        # next job can be taken.
         ends, ends_seen = Signal(2), Signal(2)
-        m.d.comb += ends.eq(ends_seen | Cat(self.sums_end, self.written))
+        ending = self.at(self.ended, self.writes, -1)
+        m.d.comb += ends.eq(ends_seen | Cat(self.sums_end, ending))
         m.d.sync += ends_seen.eq(ends)
 
         with m.FSM(name="segment"):
