@@ -126,7 +126,10 @@ class EngineBench(UnitBench):
         "a clock lost between blocks": broken("(~active | (take & last_word))", "~active"),
         "no job taken ahead": broken("ready.eq(~has_ahead)", "ready.eq(~has_ahead & ~self.busy)"),
         "last on every beat": broken("last.eq(written.end)", "last.eq(1)"),
-        "last activations of the block before": broken("m.If(~stored)", "m.If(0)"),
+        "active a clock early": broken("m.If(moves)", "m.If(self.swap)"),
+        "weights of the word after": broken(
+            "m.d.sync += weights.eq(self.i", "m.d.comb += weights.eq(self.i"
+        ),
         "beats in reverse": broken(
             "first = index * elements", "first = (self.beats - 1 - index) * elements"
         ),

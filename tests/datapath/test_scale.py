@@ -74,7 +74,7 @@ class ScaleBench(UnitBench):
         name: lambda config, old=old, new=new: edited(Scale, old, new)(config)
         for name, old, new in (
             ("odd exponent of the root", "shift.even.eq(1)", "shift.even.eq(0)"),
-            ("no root of 0", "Mux(denominator == 0, 0, inverse", "Mux(0, 0, inverse"),
+            ("no root of 0", "Mux(empty, 0, inverse", "Mux(0, 0, inverse"),
             ("products of 15 bits", "Mux(upper, product", "Mux(0, product"),
             ("shift of 0", " & product[-2:].any().replicate(6)", ""),
             ("eps term not turned back", "moved.value[::-1]", "moved.value"),

@@ -100,8 +100,8 @@ class StatisticsBench(UnitBench):
     bugs = {
         name: lambda config, old=old, new=new: Queued(config, edited(Statistics, old, new))
         for name, old, new in (
-            ("second half of the pair", "| (pair[-1] > largest)", ""),
-            ("largest never cleared", "valid & (first | (pair[0]", "valid & ((pair[0]"),
+            ("second half of the pair", "| _less(largest, pair[-1])", ""),
+            ("largest never cleared", "valid & (first | _less", "valid & (_less"),
             ("sums never cleared", "Mux(first, 0, accumulator)", "accumulator"),
             ("signed comparison", "^ sign.replicate(LARGEST_BITS)", ""),
             ("sign ignored in comparison", "Cat(sign, product[:-1]", "Cat(0, product[:-1]"),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["Supply"]
 
-FROM_RING = 7
-"""Clocks from a word that comes from outside to the engine: ring, sequencer, unpacker."""
+FROM_RING = 6
+"""Clocks from a word that comes from outside to the engine: ring, sequencer."""
 
 
 @dataclass

@@ -104,8 +104,18 @@ class Divide(Component):
 
 
 def _times(value: Value, factor: int) -> Value:
-    """Return a product with a constant by additions: a multiplier would be further away."""
-    return sum((value << n for n in range(factor.bit_length()) if factor >> n & 1), C(0))
+    """Return a product with a constant by few additions and subtractions, at most two up to 15.
+
+    A multiplier would be further away. The factor's digits are -1, 0 and 1, every other one 0.
+    """
+    total, place = C(0), 0
+    while factor:
+        if factor % 2:
+            digit = 2 - factor % 4
+            total = total + (value << place) if digit == 1 else total - (value << place)
+            factor -= digit
+        factor, place = factor // 2, place + 1
+    return total
 
 
 def _divide(value: Value, multiples: list[Value]) -> tuple[Value, Value]:

@@ -47,7 +47,8 @@ class _Activations(Component):
     full : Signal, out
         The shadow holds a whole block, or its last activations come on this clock.
     swap : Signal, in
-        Make that block active, from the next clock on.
+        Make that block active, from the second clock on: the next one parts whoever decides from
+        the enables of so many registers. The shadow is free on the next clock.
     active : View, out
     """
 
@@ -81,13 +82,10 @@ class _Activations(Component):
             m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
             m.d.sync += last_beat.eq(self.beats == 1 or beat == self.beats - 2)
         m.d.sync += stored.eq(self.full & ~self.swap)
-        with m.If(self.swap):
+        moves = Signal()
+        m.d.sync += moves.eq(self.swap)
+        with m.If(moves):
             m.d.sync += self.active.eq(shadow)
-            with m.If(~stored):  # the last activations have not been in the shadow
-                final = len(self.active) - elements
-                m.d.sync += [
-                    self.active[final + lane].eq(self.i.payload[lane]) for lane in range(elements)
-                ]
         return m
 
 
@@ -207,8 +205,8 @@ class TernaryEngine(Component):
 
     @property
     def latency(self) -> int:
-        """Clocks from a word to its sums: lanes, tree, partial sums."""
-        return self.levels + 2
+        """Clocks from a word to its sums: its own register, lanes, tree, partial sums."""
+        return self.levels + 3
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -286,7 +284,10 @@ class TernaryEngine(Component):
 
     def _rows(self, m: Module, active: View, platform) -> list[tuple[Value, Value]]:
         """Total and carry of each row."""
-        columns, weights = self.config.columns, self.i_weights.payload
+        columns = self.config.columns
+        # Without an enable, which would have to reach each of its bits: what is taken says the tag.
+        weights = Signal(self.layouts.weights, reset_less=True)
+        m.d.sync += weights.eq(self.i_weights.payload)
         if is_ecp5(platform) and columns % LANES_OF_A_CHAIN == 0:
             m.submodules.rows = rows = TernaryRows(self.config.rows, columns)
             m.d.comb += [
@@ -310,7 +311,7 @@ class TernaryEngine(Component):
         self, m: Module, rows: list[tuple[Value, Value]], tags: list[View], output
     ) -> None:
         """Add the partial sums, and keep the result or give it out."""
-        levels = self.levels
+        levels = self.levels + 1
         sums = self.layouts.sums["sums"].shape
         m.submodules.partial = partial = Ram(self.config.psum_words, sums)
 

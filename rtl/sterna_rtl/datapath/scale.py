@@ -104,8 +104,9 @@ class Scale(Component):
         slot = Signal.like(request.slot)
         roots = Signal(ArrayLayout(_ROOT, self.slots))
         a, b = Signal(SCALE_BITS), Signal(SCALE_BITS)
-        product = Signal(_PRODUCT_BITS)
-        m.d.sync += product.eq(a * b)
+        product = Signal(_PRODUCT_BITS, reset_less=True)  # the multiplier's own register
+        empty = Signal()
+        m.d.sync += [product.eq(a * b), empty.eq(denominator == 0)]
         # Two normalised mantissas: their product has its uppermost bit in one of two places.
         upper = product[-1]
         mantissa = Mux(upper, product[SCALE_BITS:], product[SCALE_BITS - 1 : -1])
@@ -174,7 +175,7 @@ class Scale(Component):
                     )
                     m.next = "ROOT"
             with m.State("ROOT"):
-                root = Mux(denominator == 0, 0, inverse_root.o.payload)
+                root = Mux(empty, 0, inverse_root.o.payload)
                 m.d.sync += [of_slot(roots, slot).mantissa.eq(root), a.eq(largest), b.eq(root)]
                 with m.If(inverse_root.o.valid):
                     m.d.sync += exponent.eq(exponent + of_slot(roots, slot).exponent)

@@ -126,8 +126,8 @@ class Statistics(Component):
             keys.append(Cat(sign, product[:-1] ^ sign.replicate(LARGEST_BITS)))
 
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
-        pair = _halve(m, keys, lambda a, b: Mux(a >= b, a, b), "larger", until=2)
-        larger = Mux(pair[0] >= pair[-1], pair[0], pair[-1])
+        pair = _halve(m, keys, _larger, "larger", until=2)
+        larger = _larger(pair[0], pair[-1])
         for name, output, count in (
             ("results", self.o_largest, self.slots),
             ("measure", self.o_measured, 1),
@@ -138,7 +138,7 @@ class Statistics(Component):
             counts = self.i.payload[name]
             valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
             largest = of_slot(every, slot)
-            with m.If(valid & (first | (pair[0] > largest) | (pair[-1] > largest))):
+            with m.If(valid & (first | _less(largest, pair[0]) | _less(largest, pair[-1]))):
                 m.d.sync += largest.eq(larger)
             found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
             m.d.sync += output.payload.value.eq(found[1:] + found[0])
@@ -191,6 +191,15 @@ def _register(m: Module, value: Value, name: str) -> Signal:
     register = Signal(Value.cast(value).shape(), name=name, reset_less=True)
     m.d.sync += register.eq(value)
     return register
+
+
+def _less(a: Value, b: Value) -> Value:
+    """Return whether a is less than b: of a comparison Yosys may make an equality besides."""
+    return (a - b)[-1]
+
+
+def _larger(a: Value, b: Value) -> Value:
+    return Mux(_less(a, b), b, a)
 
 
 def _square(m: Module, value: Value, name: str) -> Value:

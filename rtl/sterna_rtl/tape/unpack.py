@@ -9,7 +9,6 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.stream import can_load
 
 __all__ = ["Unpacker"]
 
@@ -41,7 +40,7 @@ _DECODERS = {Packing.TWO_BITS: _two_bits, Packing.FIVE_THIRDS: _five_thirds}
 
 
 class Unpacker(Component):
-    """Decode one tape word per clock, in the packing of the configuration.
+    """Decode tape words in the packing of the configuration.
 
     A code that the packer never writes decodes without notice: 0b10 of two bits to a zero,
     patterns 9 and 13 of five bits to three zeros. Trits beyond the last lane are dropped.
@@ -52,20 +51,18 @@ class Unpacker(Component):
 
     Attributes
     ----------
-    i : stream.Interface
-        Tape words. `i.ready` follows `o.ready`.
-    o : stream.Interface
-        `Layouts.weights`, registered. A zero trit may carry any sign.
+    i, o : stream.Interface
+        Tape words in, `Layouts.weights` out, combinational: registers lie before and behind. A zero
+        trit may carry any sign.
 
     Latency
-        1 clock.
+        None.
 
     Throughput
         1 word per clock.
 
     Resources
-        Five LUT4 per three lanes with five bits for three trits, none with two bits; a register
-        of two bits per lane.
+        Five LUT4 per three lanes with five bits for three trits, none with two bits.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -86,12 +83,11 @@ class Unpacker(Component):
             group = _DECODERS[packing](self.i.payload[start : start + packing.bits])
             nonzero += group[0]
             negative += group[1]
-        weights = Signal(self.o.payload.shape(), reset_less=True)
-        m.d.comb += [self.i.ready.eq(can_load(self.o)), self.o.payload.eq(weights)]
-        with m.If(self.i.ready):
-            m.d.sync += [
-                self.o.valid.eq(self.i.valid),
-                weights.nonzero.eq(Cat(nonzero[:lanes])),
-                weights.negative.eq(Cat(negative[:lanes])),
-            ]
+        weights = self.o.payload
+        m.d.comb += [
+            self.i.ready.eq(self.o.ready),
+            self.o.valid.eq(self.i.valid),
+            weights.nonzero.eq(Cat(nonzero[:lanes])),
+            weights.negative.eq(Cat(negative[:lanes])),
+        ]
         return m
