@@ -26,7 +26,7 @@ from sterna_sim.kit import (
     edited,
 )
 
-OVERHEAD = 3  # clocks of each row beside those of its words
+OVERHEAD = 2  # clocks of each row beside those of its words
 WAITS = 0b01101100  # at most two clocks in a row
 PIPELINE = 5  # from a word's address to the word
 
@@ -108,7 +108,7 @@ class EmbeddingBench(UnitBench):
     }
     bug_configs = ("8-elements", "two-banks")  # the second has 4 bits an element
     bugs = {
-        "scale of lane 0": broken("scales[token[:lane_bits]]", "scales[0]"),
+        "scale of lane 0": broken("scales[lane]", "scales[0]"),
         "scales from word 0": broken("job.vector_q + token[lane_bits:]", "token[lane_bits:]"),
         "scale too late": broken("self.reads.eq(~self.wait)", "self.reads.eq(0)"),
         "side RAM taken from somebody": broken("self.reads.eq(~self.wait)", "self.reads.eq(1)"),

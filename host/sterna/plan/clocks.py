@@ -18,7 +18,7 @@ from sterna.spec.tape import header_words
 
 __all__ = ["expected_clocks", "pass_ends"]
 
-EMBEDDING = 7
+EMBEDDING = 6
 """Clocks from a token to the first word of its row."""
 
 GENERATOR = 3

@@ -57,7 +57,7 @@ class Embedding(Component):
         may be read.
 
     Latency
-        From token and job to the first word: 8 clocks, and those of `wait`.
+        From token and job to the first word: 7 clocks, and those of `wait`.
 
     Throughput
         One word a clock within a row.
@@ -94,19 +94,24 @@ class Embedding(Component):
         begin, last, idle = Signal(), Signal(), Signal()
         m.d.sync += used.eq(used + begin - transfers(queue.o))
 
-        token, job = Signal(self.layouts.token), Signal(self.layouts.embedding_job)
+        token, job = self.i_token.payload, self.i_job.payload
         lane_bits = exact_log2(self.config.elements)
+        lane = Signal(lane_bits)
         scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
         word = Signal.like(self.write.address)
         # Always at work, so that it can be the multiplier's own register.
         first_word = Signal.like(word, reset_less=True)
         m.d.sync += first_word.eq(token * job.source_words)
+        taken = Signal()
+        m.d.sync += taken.eq(transfers(self.i_token))
+        with m.If(taken):
+            m.d.sync += word.eq(first_word)
         scales_come, scales_came = Signal(), Signal()
         m.d.sync += [scales_come.eq(self.reads), scales_came.eq(scales_come)]
         with m.If(scales_come):
             m.d.sync += scales.eq(self.vector_read.data)
         with m.If(scales_came):
-            m.d.sync += scale.eq(scales[token[:lane_bits]])
+            m.d.sync += scale.eq(scales[lane])
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
@@ -114,14 +119,11 @@ class Embedding(Component):
                 m.d.comb += idle.eq(1)
                 with m.If(self.i_token.valid & self.i_job.valid):
                     m.d.comb += [self.i_token.ready.eq(1), self.i_job.ready.eq(1)]
-                    m.d.sync += [token.eq(self.i_token.payload), job.eq(self.i_job.payload)]
-                    m.next = "ADDRESSES"
-            with m.State("ADDRESSES"):
-                m.d.sync += self.vector_read.address.eq(job.vector_q + token[lane_bits:])
-                m.next = "SCALES"
+                    m.d.sync += [lane.eq(token[:lane_bits]), left.eq(job.source_words)]
+                    m.d.sync += self.vector_read.address.eq(job.vector_q + token[lane_bits:])
+                    m.next = "SCALES"
             with m.State("SCALES"):
                 m.d.comb += self.reads.eq(~self.wait)
-                m.d.sync += [word.eq(first_word), left.eq(job.source_words)]
                 with m.If(~self.wait):
                     m.next = "READ"
             with m.State("READ"):
