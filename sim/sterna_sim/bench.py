@@ -11,9 +11,12 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 from sterna.device.device import Sampling
 from sterna.model.layout import Image, lay_out
-from sterna.model.model import Model
+from sterna.model.model import Model, Shape
+from sterna.model.outline import Outline
 from sterna.plan.clocks import expected_clocks
 from sterna.session import Session, run
 from sterna.spec.chip import REFERENCE, ChipConfig
@@ -22,9 +25,15 @@ from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
 
-__all__ = ["PASSES", "Figures", "SlowMemory", "draw_passes", "main", "measure", "slow_memory"]
+__all__ = [
+    "PASSES", "SMALL", "Figures", "SlowMemory", "draw_passes", "main", "measure", "random_model",
+    "slow_memory",
+]  # fmt: skip
 
 TOKENS = 50
+
+SMALL = Shape(vocab=160, hidden=64, width=64, intermediate=144, layers=2)
+"""A model of 98 304 ternary weights, in which each segment is hardly longer than a pipeline."""
 
 RING = replace(REFERENCE, slots=4, tape_words=0, ring_words=2048)
 """The reference's lanes with the tape from outside."""
@@ -84,6 +93,24 @@ class SlowMemory:
     one: float
     sequences: float
     positions: float
+
+
+def random_model(shape: Shape) -> Model:
+    """Make a model of a shape for its clocks, which do not depend on the weights."""
+    rng = np.random.default_rng(0)
+    steps = Outline.of_shape(shape).steps
+    sizes = {step.vector_a: step.rows for step in steps}
+    sizes |= {step.vector_q: step.columns for step in steps}
+    matrices = [step for step in steps if step.columns]
+    return Model(
+        shape,
+        steps,
+        {step.name: rng.integers(-1, 2, (step.rows, step.columns), np.int8) for step in matrices},
+        {name: rng.integers(-32767, 32768, size) for name, size in sizes.items() if name},
+        rng.integers(-8, 8, (shape.vocab, shape.hidden), np.int8),
+        rng.integers(0, 65536, shape.vocab),
+        meta={"source": f"random, hidden {shape.hidden}"},
+    )
 
 
 def measure(model: Model, config: ChipConfig = REFERENCE) -> Figures:
@@ -161,7 +188,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = demo_model()
-    figures = [measure(model), measure(model, replace(REFERENCE, slots=2))]
+    two_slots = replace(REFERENCE, slots=2)
+    figures = [measure(model), measure(model, two_slots), measure(random_model(SMALL))]
     slow = [slow_memory(model, slots) for slots in (2, 4)]
     if options.json:
         rows = {"on_chip": figures, "slow_memory": slow}
