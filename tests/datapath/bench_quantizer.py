@@ -368,7 +368,7 @@ class QuantizerBench(UnitBench):
         """Each kind of job alone: first activations, a beat on every clock, the scale."""
         config = player.config
         several, slot = config.slots > 1, config.slots - 1
-        barrier = 13 + max(config.elements.bit_length() - 2, 0) + 2 * several
+        barrier = 12 + max(config.elements.bit_length() - 2, 0) + 2 * several
         words, parts = length // config.elements, config.columns // config.elements
         blocks = -(-50 // parts)
         beats = blocks * parts
@@ -378,11 +378,11 @@ class QuantizerBench(UnitBench):
         player.maximum(slot, blocks=blocks)
         yield player.case("maximum", clocks=1 + words + barrier - several + beats - 1)
         player.keep(slot, blocks=blocks)
-        yield player.case("keep", clocks=1 + 7 + beats - 1)
+        yield player.case("keep", clocks=1 + 6 + beats - 1)
         player.gather(length, [slot])
         yield player.case("results")
         player.fresh(slot, blocks=blocks)
-        yield player.case("fresh", clocks=1 + 9 + several + beats - 1)
+        yield player.case("fresh", clocks=1 + 8 + several + beats - 1)
 
 
 class WideBench(QuantizerBench):

@@ -14,19 +14,19 @@ __all__ = ["READ_AHEAD", "Quantizer"]
 NEXT_JOB = 2
 """Clocks from the last read for a job to the next job."""
 
-KEEP = 7
+KEEP = 6
 """Clocks from a job that keeps its statistics to its first activations."""
 
-FRESH = 9
+FRESH = 8
 """Clocks from a job whose statistics wait to its first activations; one more with several slots."""
 
-READ = 6
+READ = 5
 """Clocks from a read of the source to its activations."""
 
 READ_AHEAD = 8
 """Reads that can be ahead of the activations that have been taken."""
 
-ASK = 6
+ASK = 5
 """Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
 
 SCALE, KEPT_SCALE = 26, 6

@@ -18,7 +18,7 @@ from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
 from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.queue import BypassQueue, Queue
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
@@ -83,10 +83,10 @@ class Quantizer(Component):
         Clocks from the last result to the first activations of a job that waits for it.
 
     Latency
-        `barrier` is 13 clocks for E = 1 and E = 2 and grows by one with every further doubling: 15
-        for E = 8; two more with several slots. From a job to its first activations: KEEP 7 clocks,
-        FRESH 9 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
-        FRESH 10 and MAXIMUM one less.
+        `barrier` is 12 clocks for E = 1 and E = 2 and grows by one with every further doubling: 14
+        for E = 8; two more with several slots. From a job to its first activations: KEEP 6 clocks,
+        FRESH 8 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
+        FRESH 9 and MAXIMUM one less.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -105,7 +105,7 @@ class Quantizer(Component):
         self.scale = Scale(config)
         several = config.slots > 1  # statistics and reciprocals go through registers of their slots
         self.barrier = (
-            1 + self.statistics.largest_latency + 1 + self.reciprocal.latency + 2 + 2 * several
+            1 + self.statistics.largest_latency + 1 + self.reciprocal.latency + 1 + 2 * several
         )
         super().__init__(
             {
@@ -275,7 +275,7 @@ class Quantizer(Component):
 
     def _activations(self, m: Module, read) -> tuple[Value, Value]:
         """Quantise the products; return whether a read may begin and whether any is in flight."""
-        m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
+        m.submodules.activations = queue = BypassQueue(self.layouts.activations, _QUEUE)
         connect_stream(m, queue.o, self.o_activations)
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
