@@ -9,6 +9,7 @@ from sterna.plan import clocks
 from sterna.plan import quantizer as plan_quantizer
 from sterna.plan.clocks import expected_clocks, pass_ends
 from sterna.plan.latencies import Latencies
+from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath import engine as rtl_engine
 from sterna_rtl.datapath import quantizer as rtl_quantizer
 from sterna_rtl.datapath.engine import TernaryEngine
@@ -16,7 +17,7 @@ from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.scale import Scale
-from sterna_sim.bench import PASSES, draw_passes
+from sterna_sim.bench import PASSES, SMALL, draw_passes, random_model
 from sterna_sim.compiled.chip import CompiledChip
 from tests.chip.models import CONFIGS, config_for, model_of
 from tests.plan.drawn import draw
@@ -76,6 +77,14 @@ def test_drawn_chips(seed):
     model = tiny_model(**drawn.sizes)
     found = list(errors(model, drawn.config(Outline.of(model)), drawn.period))
     assert max(map(abs, found)) < 0.02
+
+
+def test_short_segments():
+    """Half of the clocks are those of barriers; `make bench` measures the same model."""
+    model = random_model(SMALL)
+    lay_out(model, REFERENCE)  # it fits
+    assert model.shape.ternary_weights == 98_304
+    assert expected_clocks(model.steps, REFERENCE) <= 860
 
 
 def test_memory_is_the_limit():
