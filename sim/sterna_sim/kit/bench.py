@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from amaranth.lib import wiring
 
-from .player import CheckError, FlatCase, FlatMemory, Plan
+from .player import Beside, CheckError, FlatCase, FlatMemory, Plan
 from .ports import Codec, Ports
 from .stalls import ALL_STALLS, Stalls
 
@@ -62,6 +62,8 @@ class Case:
         Values that plain outputs must have after the last item.
     memories : sequence of Memory
         RAMs that the unit reads and writes.
+    beside : sequence of callable
+        Make other models that sit on plain ports, see `player.Beside`; picklable.
     clocks : int, optional
         Bound on the clocks from the first to the last transfer without stalls.
     name : str
@@ -73,6 +75,7 @@ class Case:
     constants: Mapping[str, Any] = field(default_factory=dict)
     finals: Mapping[str, Any] = field(default_factory=dict)
     memories: Sequence[Memory] = ()
+    beside: Sequence[Callable[[], Beside]] = ()
     clocks: int | None = None
     name: str = ""
 
@@ -187,6 +190,7 @@ def _flatten(case: Case, ports: Ports, index: int) -> FlatCase:
             port: _pack(ports.plain[port], value, name, port) for port, value in case.finals.items()
         },
         memories=[_flatten_memory(memory, ports, name) for memory in case.memories],
+        beside=list(case.beside),
         clocks=case.clocks,
     )
 

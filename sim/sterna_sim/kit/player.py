@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from .stalls import Stalls, pattern
 
 __all__ = [
+    "Beside",
     "CheckError",
     "Engine",
     "FlatCase",
@@ -47,6 +50,7 @@ class FlatCase:
     constants: dict[str, int]
     finals: dict[str, int]
     memories: list[FlatMemory]
+    beside: list[Callable[[], Beside]]
     clocks: int | None
 
 
@@ -109,6 +113,19 @@ class Engine:
     async def clock(self) -> None:
         """Give one rising edge; only after `settle`."""
         raise NotImplementedError
+
+
+class Beside(Protocol):
+    """A model beside the unit, on its plain ports."""
+
+    def drive(self, engine: Engine) -> None:
+        """Write the unit's inputs for this clock."""
+
+    def sample(self, engine: Engine) -> None:
+        """Read the unit's outputs once all has settled."""
+
+    def check(self) -> None:
+        """Raise a `CheckError` if anything is wrong at the end."""
 
 
 class _Source:
@@ -274,18 +291,21 @@ class _Run:
             _Sink(port, items, stalls.outputs, f"{seed}/{port}")
             for port, items in case.outputs.items()
         ]
-        self.memories = [_Memory(flat) for flat in case.memories]
+        self.beside: list[Beside] = [
+            *(_Memory(flat) for flat in case.memories),
+            *(make() for make in case.beside),
+        ]
         self.clocks = 0
         self.last_transfer = 0
 
     async def step(self, engine: Engine) -> bool:
         """Run one clock; return whether an item moved."""
-        for part in (*self.sources, *self.sinks, *self.memories):
+        for part in (*self.sources, *self.sinks, *self.beside):
             part.drive(engine)
         await engine.settle()
         moved = sum([part.sample(engine) for part in (*self.sources, *self.sinks)])
-        for memory in self.memories:
-            memory.sample(engine)
+        for model in self.beside:
+            model.sample(engine)
         await engine.clock()
         self.clocks += 1
         if moved:
@@ -308,8 +328,8 @@ class _Run:
             raise CheckError("too slow", expected=f"at most {limit}", got=self.last_transfer)
         for _ in range(self.plan.drain):
             await self.step(engine)
-        for memory in self.memories:
-            memory.check()
+        for model in self.beside:
+            model.check()
         for port, expected in self.case.finals.items():
             got = engine.read(port)
             if got != expected:
