@@ -1,0 +1,1 @@
+"""External memory: blocks of words behind streams."""

@@ -1,0 +1,95 @@
+"""Visits: requests for blocks, cut at the ends of rows."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.sdram import BURST, Part
+from sterna_rtl.lib.stream import can_load, transfers
+
+__all__ = ["Visits", "request_layout", "visit_layout"]
+
+
+def request_layout(part: Part) -> StructLayout:
+    """Return a request: `blocks` blocks (1 or more) from `block` on, past the end from 0 on."""
+    return StructLayout({"write": 1, "block": range(part.blocks), "blocks": range(part.blocks + 1)})
+
+
+def visit_layout(part: Part) -> StructLayout:
+    """Return a visit: blocks `block` to `last` of one row."""
+    blocks = range((1 << part.column_bits) // BURST)
+    return StructLayout(
+        {
+            "write": 1,
+            "bank": part.bank_bits,
+            "row": part.row_bits,
+            "block": blocks,
+            "last": blocks,
+        }
+    )
+
+
+class Visits(Component):
+    """Walk through the rows of a request.
+
+    An address is row, bank, column from the highest bit down: after a row comes the same row of the
+    next bank, which can be opened behind the bursts of this one.
+
+    Parameters
+    ----------
+    part : Part
+
+    Attributes
+    ----------
+    i : stream.Interface
+        `request_layout`.
+    o : stream.Interface
+        `visit_layout`. Registered.
+
+    Latency
+        2 clocks from a request to its first visit.
+
+    Throughput
+        A visit every clock; a clock between requests.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        super().__init__(
+            {
+                "i": In(stream.Signature(request_layout(part))),
+                "o": Out(stream.Signature(visit_layout(part))),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        bits = len(self.o.payload.block)
+        full = (1 << bits) - 1
+        busy, request = Signal(), Signal(self.i.payload.shape())
+        m.d.comb += self.i.ready.eq(~busy)
+        with m.If(transfers(self.i)):
+            m.d.sync += [request.eq(self.i.payload), busy.eq(1)]
+
+        block = request.block[:bits]
+        row = request.block[bits:]
+        here = Signal(bits + 1)  # blocks of this row
+        ends = request.blocks <= full + 1 - block
+        m.d.comb += here.eq(Mux(ends, request.blocks, full + 1 - block))
+        with m.If(can_load(self.o)):
+            m.d.sync += self.o.valid.eq(busy)
+            with m.If(busy):
+                m.d.sync += [
+                    self.o.payload.write.eq(request.write),
+                    self.o.payload.bank.eq(row),
+                    self.o.payload.row.eq(row[self.part.bank_bits :]),
+                    self.o.payload.block.eq(block),
+                    self.o.payload.last.eq(block + here - 1),
+                    request.block.eq(Cat(C(0, bits), row + 1)),
+                    request.blocks.eq(request.blocks - here),
+                    busy.eq(~ends),
+                ]
+        return m
