@@ -1,0 +1,133 @@
+"""TapeFetch: the tape in external memory, read round and round."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.memory.visits import request_layout
+
+__all__ = ["TapeFetch"]
+
+
+class TapeFetch(Component):
+    """Ask for the tape's blocks in order and put its words together.
+
+    The tape begins with block 0. A tape word begins with a memory word, lowest bits first, and
+    fills as many as it needs; after the last one the rest of the block is skipped. Configurations
+    whose words fill theirs waste nothing.
+
+    Requests end with a row, so that other readers can come in between.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    part : Part
+
+    Attributes
+    ----------
+    length : Signal, in
+        Tape words, 1 or more. May change while `restart` is up.
+    blocks : Signal, in
+        Blocks that hold them; 0: nothing is asked for. May change while `restart` is up.
+    restart : Signal, in
+        Begin anew with the first word; drop what is asked for, even a word on `o` that waits.
+    o_request : stream.Interface
+        `request_layout`. Registered. At most two rows are asked for ahead.
+    i : stream.Interface
+        The words of the memory. `i.ready` follows `o.ready`.
+    o : stream.Interface
+        Tape words. Registered.
+
+    Latency
+        1 clock from a word's last piece.
+
+    Throughput
+        A piece per clock, from word to word and round to round but for the rest of a block.
+    """
+
+    def __init__(self, config: ChipConfig, part: Part) -> None:
+        self.config = config
+        self.part = part
+        self.pieces = -(-config.word_bits // WORD_BITS)
+        super().__init__(
+            {
+                "length": In(range(part.words + 1)),
+                "blocks": In(range(part.blocks + 1)),
+                "restart": In(1),
+                "o_request": Out(stream.Signature(request_layout(part))),
+                "i": In(stream.Signature(WORD_BITS)),
+                "o": Out(stream.Signature(Layouts(config).word)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        dropping = Signal(init=1)
+        part = Signal(range(BURST))  # words of the block that have come
+        m.d.sync += part.eq(part + transfers(self.i))
+        ends = part == BURST - 1
+        asked = self._requests(m, dropping, ends)
+        with m.If(asked == 0):
+            m.d.sync += dropping.eq(0)
+        with m.If(self.restart):
+            m.d.sync += dropping.eq(1)
+        self._words(m, dropping, ends)
+        return m
+
+    def _requests(self, m: Module, dropping: Signal, ends: Value) -> Signal:
+        """Ask row by row; return the number of blocks that are still to come."""
+        row = (1 << self.part.column_bits) // BURST
+        asked = Signal(range(2 * row + 1))
+        at = Signal(range(self.part.blocks))
+        count, left = Signal(range(row + 1)), Signal.like(self.blocks)
+        m.d.comb += [
+            left.eq(self.blocks - at),
+            count.eq(Mux(left < row, left, row)),
+        ]
+        loads = can_load(self.o_request) & (asked <= row) & ~dropping & ~self.restart
+        loads &= self.blocks != 0
+        m.d.sync += asked.eq(asked + Mux(loads, count, 0) - (transfers(self.i) & ends))
+        with m.If(can_load(self.o_request)):
+            m.d.sync += self.o_request.valid.eq(loads)
+        with m.If(loads):
+            m.d.sync += [
+                self.o_request.payload.block.eq(at),
+                self.o_request.payload.blocks.eq(count),
+                at.eq(Mux(left <= row, 0, at + row)),
+            ]
+        with m.If(self.restart):
+            m.d.sync += at.eq(0)
+        return asked
+
+    def _words(self, m: Module, dropping: Signal, ends: Value) -> None:
+        """Shift the pieces through the output register."""
+        pieces = self.pieces
+        data = Signal(pieces * WORD_BITS, reset_less=True)
+        piece, left = Signal(range(pieces)), Signal.like(self.length)
+        skipping = Signal()  # the rest of the last block
+        last = piece == pieces - 1
+        m.d.comb += [
+            self.o.payload.eq(data),
+            self.i.ready.eq(can_load(self.o) | dropping | skipping),
+        ]
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(transfers(self.i) & skipping):
+            m.d.sync += skipping.eq(~ends)
+        with m.Elif(transfers(self.i) & ~dropping):
+            m.d.sync += [
+                data.eq(Cat(data, self.i.payload)[WORD_BITS:]),
+                piece.eq(Mux(last, 0, piece + 1)),
+                self.o.valid.eq(last),
+            ]
+            with m.If(last):
+                m.d.sync += left.eq(Mux(left == 1, self.length, left - 1))
+                m.d.sync += skipping.eq((left == 1) & ~ends)
+        with m.If(dropping | self.restart):
+            m.d.sync += [self.o.valid.eq(0), piece.eq(0), skipping.eq(0), left.eq(self.length)]

@@ -1,0 +1,201 @@
+"""TapeFetch over the controller and the model of the memory: the tape round and round."""
+
+from dataclasses import replace
+from functools import partial
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.sim import Simulator
+
+from sterna.spec.chip import REFERENCE
+from sterna.spec.sdram import BURST, PARTS, WORD_BITS
+from sterna.spec.trits import Packing
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.memory.pins import Pins
+from sterna_rtl.memory.sdram import Sdram
+from sterna_rtl.tape.fetch import TapeFetch
+from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.sdram_model import Inputs, SdramBeside
+
+CLOCK_HZ = 100_000_000
+# Short rows, so that a tape of a few words has several.
+PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=5)
+
+
+def chip(rows, columns, packing=Packing.FIVE_THIRDS):
+    small = replace(REFERENCE, rows=rows, columns=columns, elements=1, packing=packing)
+    return replace(small, tape_words=0, ring_words=64)
+
+
+class Fetched(wiring.Component):
+    """Fetch and controller, which restart once `count` words have been given, if it is not 0."""
+
+    def __init__(self, config, unit=TapeFetch):
+        self.fetch = unit(config, PART)
+        self.sdram = Sdram(PART, CLOCK_HZ)
+        super().__init__(
+            {
+                "o": Out(stream.Signature(Layouts(config).word)),
+                "length": In(16),
+                "blocks": In(16),
+                "count": In(16),
+                "pins": Out(Pins(PART)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fetch, m.submodules.sdram = fetch, sdram = self.fetch, self.sdram
+        connect_stream(m, fetch.o_request, sdram.i)
+        connect_stream(m, sdram.o, fetch.i)
+        connect(m, sdram.pins, flipped(self.pins))
+        given = Signal(16)
+        m.d.sync += given.eq(given + transfers(self.o))
+        restarts = (given == self.count) & (self.count != 0)
+        with m.If(restarts):
+            m.d.sync += given.eq(self.count + 1)
+        m.d.comb += [
+            fetch.length.eq(self.length),
+            fetch.blocks.eq(self.blocks),
+            fetch.restart.eq(restarts),
+            self.o.payload.eq(fetch.o.payload),
+            self.o.valid.eq(fetch.o.valid & ~restarts),
+            fetch.o.ready.eq(self.o.ready | restarts),
+        ]
+        return m
+
+
+def broken(old, new):
+    return lambda config: Fetched(config, edited(TapeFetch, old, new))
+
+
+class FetchBench(UnitBench):
+    """Tapes of all lengths, from one word to several rows; restarts here and there."""
+
+    name = "fetch"
+    configs = {
+        "80 bits": chip(1, 48),
+        "430 bits": chip(4, 64),
+        "16 bits": chip(1, 8, Packing.TWO_BITS),
+    }
+    cocotb_configs = ("80 bits",)
+    reset_between = True
+    reset_test = False  # the controller's bench does it; here each case takes a power-up
+    not_stalled = {}
+    drain = 0
+    bugs = {
+        "the rest of the last block is read": broken(
+            "skipping.eq((left == 1) & ~ends)", "skipping.eq(0)"),
+        "a block too many is skipped": broken(
+            "skipping.eq((left == 1) & ~ends)", "skipping.eq(left == 1)"),
+        "one round only": broken("Mux(left == 1, self.length, left - 1)", "left - 1"),
+        "begins with the second row": broken(
+            "Mux(left <= row, 0, at + row)", "Mux(left <= row, row, at + row)"),
+        "the first row again": broken("Mux(left <= row, 0, at + row)", "0"),
+        "rows past the end": broken("Mux(left < row, left, row)", "row"),
+        "what was asked for survives a restart": broken(
+            "m.d.sync += dropping.eq(1)", "m.d.sync += dropping.eq(0)"),
+        "a part of a word survives a restart": broken(
+            "[self.o.valid.eq(0), piece.eq(0),", "[self.o.valid.eq(0),"),
+        "goes on after a restart": broken("m.d.sync += at.eq(0)", "m.d.sync += at.eq(at)"),
+        "counts on after a restart": broken(", left.eq(self.length)]", "]"),
+        "highest piece first": broken(
+            "Cat(data, self.i.payload)[WORD_BITS:]", "Cat(self.i.payload, data)[: len(data)]"),
+        "word not held": broken("can_load(self.o) |", "1 |"),
+    }  # fmt: skip
+
+    def dut(self, config):
+        return Fetched(config)
+
+    def cases(self, config, rng):
+        pieces = -(-config.word_bits // WORD_BITS)
+        row = (1 << PART.column_bits) // BURST
+        for length, given, count in (
+            (1, 30, 0),
+            (13, 60, 0),
+            # Whole rows, and a block more: the rest of the last block is empty or nearly whole.
+            (8 * row, 20 * row, 0),
+            (8 * row + 1, 20 * row, 0),
+            (23, 70, 20),
+            (23, 70, 24),
+            (40, 90, 1),
+        ):
+            tape = [
+                int.from_bytes(rng.bytes(pieces * 2), "little") & (1 << config.word_bits) - 1
+                for _ in range(length)
+            ]
+            # What no word fills is anything.
+            blocks = -(-length * pieces // BURST)
+            words = {n: int(rng.integers(1 << WORD_BITS)) for n in range(blocks * BURST + 64)}
+            for n, word in enumerate(tape):
+                word |= int(rng.integers(1 << WORD_BITS)) << config.word_bits
+                for piece in range(pieces):
+                    part = word >> WORD_BITS * piece & (1 << WORD_BITS) - 1
+                    words[n * pieces + piece] = part
+            first = count or given
+            outputs = [tape[n % length] for n in range(first)]
+            outputs += [tape[n % length] for n in range(given - first)]
+            yield Case(
+                {},
+                {"o": outputs},
+                {"length": length, "blocks": blocks, "count": count},
+                beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)],
+                name=f"{length} words, restart after {count}",
+            )
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(FetchBench())
+
+
+def test_a_piece_on_every_clock():
+    """Round and round without a gap but refreshes, if the tape ends with a block and two banks."""
+    config = chip(1, 48)
+    unit = Fetched(config)
+    length, blocks, rounds = 64, 40, 30
+    pieces = unit.fetch.pieces
+    model = SdramBeside(PART, CLOCK_HZ, {}, {}).model
+    assert length * pieces == blocks * BURST
+    counts = []
+
+    async def bench(ctx):
+        ctx.set(unit.length, length)
+        ctx.set(unit.blocks, blocks)
+        ctx.set(unit.o.ready, 1)
+        given = 0
+        while given < rounds * length:
+            if ctx.get(unit.o.valid):
+                given += 1
+                counts.append((model.clock, model.refreshes))
+            pins = unit.pins
+            names = ("command", "bank", "address", "mask")
+            data = ctx.get(pins.data.o) if ctx.get(pins.data.oe) else None
+            inputs = {name: ctx.get(getattr(pins, name)) for name in names}
+            word = model.rise(Inputs(data=data, **inputs))
+            await ctx.tick()
+            ctx.set(pins.data.i, 0 if word is None else word)
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    (begin, before), (end, after) = counts[0], counts[-1]
+    clocks, refreshes = end - begin, after - before
+    cost = unit.sdram.refresh_cost
+    needed = (len(counts) - 1) * pieces
+    print(f"{needed} words of the memory in {clocks} clocks, {refreshes} refreshes of {cost}")
+    # A refresh that comes while the reader waits for another may count at either end.
+    assert abs(clocks - needed - refreshes * cost) <= cost
+
+
+def test_contract():
+    config, small = chip(1, 16, Packing.TWO_BITS), replace(PART, row_bits=1, bank_bits=1)
+    small = replace(small, column_bits=4)
+    held = "with m.If(can_load(self.o_request)):", "with m.If(1):"
+    bug = edited(TapeFetch, *held)
+    check_contract(
+        lambda: TapeFetch(config, small),
+        StreamContract(depth=16),
+        {"request not held": lambda: bug(config, small)},
+    )
