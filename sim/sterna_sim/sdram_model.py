@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 
 from sterna.spec.sdram import AUTO_PRECHARGE, BURST, INIT_REFRESHES, WORD_BITS, Command, Least, Part
 
@@ -125,6 +126,7 @@ class SdramModel:
         self._out: dict[int, int] = {}  # words to be driven, by the clock that shows them
         self._drove = NEVER
         self._mask = 0  # of the last edge
+        self._recovery = next(n for n in count(1) if self._passed(n, part.wr))
         self._longest_open = int(Fraction(part.ras_max_ns) * clock_hz / 10**9)
         self._longest_wait = int(Fraction(part.refresh_ns) * clock_hz / 10**9)
 
@@ -255,14 +257,11 @@ class SdramModel:
         if closes:
             # The row closes by itself when the burst is over, or its last word recovered.
             last = self.clock + BURST - 1
-            bank.closed = last + 1 if command is Command.READ else last + self._recovery()
+            bank.closed = last + (1 if command is Command.READ else self._recovery)
             if not self._passed(bank.closed - bank.opened, self.part.ras):
                 raise SdramError("tRAS", self.clock, "closes by itself")
         if command is Command.READ:
             self._give(burst)
-
-    def _recovery(self) -> int:
-        return self.part.wr.at(self.clock_hz)
 
     def _address(self, burst: _Burst, index: int) -> int:
         """Bursts wrap within a block."""

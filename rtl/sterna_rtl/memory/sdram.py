@@ -88,7 +88,7 @@ class Sdram(Component):
     def latency(self) -> int:
         """Clocks from a read request to its first word."""
         # Visit, its place, then ACTIVATE and READ; command and data are registered.
-        return 4 + self.timing.rcd + 1 + self.timing.cas + 2
+        return 5 + self.timing.rcd + 1 + self.timing.cas + 2
 
     @property
     def refresh_cost(self) -> int:
