@@ -6,6 +6,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
+from sterna.spec.chip import MEMORIES
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
@@ -185,6 +186,7 @@ class Host:
             "CLOCK_HZ": 48_000_000,
             "UART_DIVISOR": 417,
             **{name: int(getattr(config, field)) for name, field in CONFIG_REGISTERS.items()},
+            "CONFIG_MEMORY": MEMORIES.index(config.memory),
             # Registers that are only written.
             "CONTROL": 0,
             "TOKEN": 0,
@@ -364,6 +366,7 @@ class RegistersBench(UnitBench):
         "vocab-2": chip(vocab=2),
         "2-slots": chip(slots=2),
         "ring-3-slots": chip(vocab=1 << 24, slots=3, ring=True),
+        "memory": chip(memory="W9825G6JH-6"),
     }
     cocotb_configs = ("vocab-61", "ring-3-slots")
     bugs = {

@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sterna.errors import InputError
-from sterna.spec.chip import MAX_SLOTS, REFERENCE, ChipConfig
+from sterna.spec.chip import MAX_SLOTS, MEMORIES, REFERENCE, ChipConfig
 from sterna.spec.trits import Packing
 
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
 TAPES = ("tape_words", "ring_words")
 """One of them is 0: the tape lies on the chip or passes through a ring."""
-EXTRAS = ("top_k", "log_probability")
+EXTRAS = ("top_k", "log_probability", "memory")
 DEPTHS = [name for name in NAMES if name.endswith("_words") and name not in TAPES]
+
+
+BESIDE = dataclasses.replace(
+    REFERENCE, tape_words=0, ring_words=16, embedding_words=0, memory="ULX3S"
+)
+"""A chip with a memory beside it."""
 
 
 @st.composite
@@ -25,7 +31,11 @@ def configs(draw):
     depths = {name: draw(st.integers(1, 1 << 24)) for name in DEPTHS}
     depths["psum_words"] = max(depths["psum_words"], -(-elements // rows))
     slots = draw(st.integers(1, MAX_SLOTS))
-    tape, ring = draw(st.permutations([0, draw(st.integers(1, 1 << 24))]))
+    memory = draw(st.sampled_from(MEMORIES))
+    if memory:
+        depths["embedding_words"], tape, ring = 0, 0, draw(st.integers(16, 1 << 24))
+    else:
+        tape, ring = draw(st.permutations([0, draw(st.integers(1, 1 << 24))]))
     return ChipConfig(
         rows=rows,
         elements=elements,
@@ -39,6 +49,7 @@ def configs(draw):
         ring_words=ring,
         top_k=draw(st.integers(0, 16)) if slots == 1 else 0,
         log_probability=slots == 1 and draw(st.booleans()),
+        memory=memory,
         **depths,
     )
 
@@ -77,6 +88,8 @@ def test_digest_tells_any_two_apart(config, name):
         other[name] = 16 - other[name]
     elif name == "log_probability":
         other[name] = not other[name]
+    elif name == "memory":
+        other |= {name: MEMORIES[1], "embedding_words": 0, "tape_words": 0, "ring_words": 16}
     else:
         other[name] = max(1, other[name] - 1)
     try:
@@ -88,7 +101,11 @@ def test_digest_tells_any_two_apart(config, name):
 
 def test_digest_is_the_hash_of_the_canonical_text():
     """In any language: keys in order, no spaces, packings by name."""
-    for config in (REFERENCE, dataclasses.replace(REFERENCE, top_k=3, log_probability=True)):
+    for config in (
+        REFERENCE,
+        dataclasses.replace(REFERENCE, top_k=3, log_probability=True),
+        BESIDE,
+    ):
         values = config.to_dict()
         for name in EXTRAS:
             if not values[name]:  # what a chip does not have is left out
@@ -104,7 +121,7 @@ def test_digest_of_the_reference_chip():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NAMES if name not in ("packing", *TAPES, *EXTRAS)]
+    "name", [name for name in NAMES if name not in ("packing", "embedding_words", *TAPES, *EXTRAS)]
 )
 @pytest.mark.parametrize("value", [0, -1, (1 << 24) + 1, 2.0, "8", None])
 def test_numbers_out_of_range_are_refused_by_name(name, value):
@@ -112,7 +129,7 @@ def test_numbers_out_of_range_are_refused_by_name(name, value):
         dataclasses.replace(REFERENCE, **{name: value})
 
 
-@pytest.mark.parametrize("name", TAPES)
+@pytest.mark.parametrize("name", [*TAPES, "embedding_words"])
 @pytest.mark.parametrize("value", [-1, (1 << 24) + 1, 2.0, "8", None])
 def test_tapes_out_of_range_are_refused_by_name(name, value):
     with pytest.raises(InputError, match=f"{name} must be an integer from 0 to 2"):
@@ -155,6 +172,28 @@ def test_the_tape_lies_on_the_chip_or_in_a_ring():
 def test_sizes_that_do_not_go_together_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(REFERENCE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory": "DDR"}, "memory must be empty or one of AS4C16M16SA-6, .*, not 'DDR'"),
+        ({"memory": None}, "memory must be empty or one of .*, not None"),
+        ({"memory": ""}, r"or in a memory beside it \(memory\): not 0 and ''"),
+        ({"embedding_words": 5}, "beside it .*: not 5 and 'ULX3S'"),
+        ({"ring_words": 15}, "a chip with a memory needs ring_words of 16 or more, not 15"),
+        ({"ring_words": 0, "tape_words": 5}, "needs ring_words of 16 or more, not 0"),
+    ],
+)
+def test_memories_that_do_not_go_with_the_rest_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(BESIDE, **changes)
+
+
+def test_numbers_of_the_memories():
+    """A chip on a board shows its memory by this number."""
+    parts = ("AS4C16M16SA-6", "AS4C16M16SA-7", "W9825G6JH-6", "W9825G6JH-75", "ULX3S")
+    assert dict(enumerate(MEMORIES)) == {0: "", **dict(enumerate(parts, 1))}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sterna.golden.best import best_of
 from sterna.golden.log_probability import log_scale, of_targets
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
-from sterna.spec.chip import ChipConfig
+from sterna.spec.chip import MEMORIES, ChipConfig
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
@@ -84,15 +84,20 @@ def read_config(port: RegisterPort) -> ChipConfig:
         If what it says does not have the digest that it says.
     """
     words = port.execute(
-        [read_next("DIGEST_LOW", 2), read_next(next(iter(CONFIG_REGISTERS)), len(CONFIG_REGISTERS))]
+        [
+            read_next("DIGEST_LOW", 2),
+            read_next(next(iter(CONFIG_REGISTERS)), len(CONFIG_REGISTERS)),
+            read("CONFIG_MEMORY"),
+        ]
     )
-    values = {
-        field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:], strict=True)
+    values: dict[str, Any] = {
+        field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:-1], strict=True)
     }
     try:
         values["log_probability"] = bool(values["log_probability"])
+        values["memory"] = dict(enumerate(MEMORIES))[int(words[-1])]
         config = ChipConfig(**{**values, "packing": Packing(values["packing"])})
-    except (ValueError, InputError) as error:
+    except (ValueError, KeyError, InputError) as error:
         raise DeviceError(f"the device has a configuration that cannot be: {error}") from error
     digest = f"{int(words[1]) << 32 | int(words[0]):016x}"
     if config.digest != digest:

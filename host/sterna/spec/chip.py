@@ -8,13 +8,20 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sterna.errors import InputError
+from sterna.spec.sdram import PARTS
 from sterna.spec.trits import Packing
 
-__all__ = ["MAX_SLOTS", "REFERENCE", "ChipConfig"]
+__all__ = ["MAX_SLOTS", "MEMORIES", "REFERENCE", "ChipConfig"]
 
-_EXTRAS = ("top_k", "log_probability")
+_EXTRAS = ("top_k", "log_probability", "memory")
 """Parts that a chip may have besides. A chip without them has the digest that it had before there
 were any."""
+
+MEMORIES = ("", *PARTS)
+"""What may stand in `memory`, by the number that a register shows."""
+
+_LEAST_RING = 16
+"""Words of a ring beside a memory: a block of the memory and what is on the way must fit half."""
 
 MAX_SLOTS = 8
 """Most slots of a chip; registers name one by three bits."""
@@ -41,7 +48,7 @@ class ChipConfig:
     embedding_bits : int
         Bits of a signed element of the embedding RAM, 4 or 8.
     embedding_words : int
-        Embedding RAM, E elements a word.
+        Embedding RAM, E elements a word; 0 with `memory`.
     residual_words, scratch_words, state_words : int
         Banks: hidden / E, max(width, intermediate) / E, layers x width / E.
     psum_words : int
@@ -61,6 +68,9 @@ class ChipConfig:
         leaves that out. With one slot.
     log_probability : bool
         The sampler computes the log-probability of a token that the host names; with one slot.
+    memory : str
+        Not empty: the part of the SDR SDRAM beside the chip, a name in `sterna.spec.sdram.PARTS`.
+        It holds the tape, which passes through the ring, and the embedding behind it.
     """
 
     rows: int
@@ -82,11 +92,12 @@ class ChipConfig:
     ring_words: int = 0
     top_k: int = 0
     log_probability: bool = False
+    memory: str = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("tape_words", "ring_words") else 1
+            least = 0 if field.name in ("tape_words", "ring_words", "embedding_words") else 1
             if field.name in ("packing", *_EXTRAS):
                 continue
             if not (type(value) is int and least <= value <= 1 << 24):
@@ -124,11 +135,28 @@ class ChipConfig:
             raise InputError(f"top_k must be an integer from 0 to 16, not {self.top_k!r}")
         if type(self.log_probability) is not bool:
             raise InputError(f"log_probability must be true or false, not {self.log_probability!r}")
-        for name in _EXTRAS:
+        for name in ("top_k", "log_probability"):
             if self.slots > 1 and getattr(self, name):
                 raise InputError(f"{name} needs a chip with one slot, not {self.slots}")
+        self._check_memory()
         if self.max_columns > 1 << 16:
             raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
+
+    def _check_memory(self) -> None:
+        """Refuse a memory that is none, or one beside what it holds."""
+        if self.memory not in MEMORIES:
+            parts = ", ".join(PARTS)
+            raise InputError(f"memory must be empty or one of {parts}, not {self.memory!r}")
+        if bool(self.memory) == bool(self.embedding_words):
+            raise InputError(
+                "the embedding lies on the chip (embedding_words) or in a memory beside it "
+                f"(memory): not {self.embedding_words} and {self.memory!r}"
+            )
+        if self.memory and self.ring_words < _LEAST_RING:
+            raise InputError(
+                f"a chip with a memory needs ring_words of {_LEAST_RING} or more, "
+                f"not {self.ring_words}"
+            )
 
     @property
     def lanes(self) -> int:

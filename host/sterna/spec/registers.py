@@ -121,8 +121,14 @@ class Register:
     meaning: str
 
 
-CONFIG_REGISTERS = {f"CONFIG_{field.name.upper()}": field.name for field in fields(ChipConfig)}
-"""Registers that show the chip's configuration, and their fields; packings by number."""
+CONFIG_REGISTERS = {
+    f"CONFIG_{field.name.upper()}": field.name
+    for field in fields(ChipConfig)
+    if field.name != "memory"
+}
+"""Registers that show the chip's configuration, and their fields; packings by number. CONFIG_MEMORY
+stands apart: registers that come later stand behind all others, so that a chip from before reads as
+one without them."""
 
 
 def _registers() -> dict[str, Register]:
@@ -160,6 +166,7 @@ def _registers() -> dict[str, Register]:
         ("UART_DIVISOR", "rw", "clocks per bit of the UART, 4 or more; taken when it is idle"),
         *((name, "r", f"chip configuration: {name[7:].lower()}") for name in CONFIG_REGISTERS),
         *((f"COUNTER_{c.name}", "r", "see Counter") for c in Counter),
+        ("CONFIG_MEMORY", "r", "chip configuration: memory, its place among the parts from 1 on"),
     ]  # fmt: skip
     return {name: Register(address, *rest) for address, (name, *rest) in enumerate(rows)}
 

@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.chip import ChipConfig
+from sterna.spec.chip import MEMORIES, ChipConfig
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
@@ -218,6 +218,7 @@ class Registers(Component):
             "DIGEST_HIGH": int(self.config.digest, 16) >> 32,
             "CLOCK_HZ": self.clock_hz,
             **{name: int(getattr(self.config, f)) for name, f in CONFIG_REGISTERS.items()},
+            "CONFIG_MEMORY": MEMORIES.index(self.config.memory),
         }
         status = Signal(32)
         m.d.comb += status.eq(
