@@ -61,6 +61,8 @@ class Layouts:
         Output scale of a segment.
     embedding_word : ArrayLayout
         A word of the embedding RAM.
+    embedding_row : StructLayout
+        A row of the embedding in external memory: its token, and how many words it has.
     embedding : StructLayout
         E elements of an embedding row; `scale` is the row's, `last` marks its end.
     logits : StructLayout
@@ -170,6 +172,7 @@ class Layouts:
             slot=slot, source=slot,
         )  # fmt: skip
         self.embedding_job = _part("source_words", "vector_q")
+        self.embedding_row = StructLayout({"token": self.token, "words": _FIELD["source_words"]})
 
     def place(self, depth: int) -> StructLayout:
         """Return where a word of a play lies, its tag, and the number of the play's `words`."""

@@ -43,6 +43,12 @@ def chip(elements, embedding_words, vector_a_words=32, max_vocab=64, embedding_b
     )
 
 
+def beside(elements, **sizes):
+    """The same with a memory beside the chip."""
+    small = chip(elements, 1, **sizes)
+    return replace(small, embedding_words=0, tape_words=0, ring_words=16, memory="ULX3S")
+
+
 class Loaded(Component):
     """The unit with its RAM's writes behind a stream, and scales only when it asks for them.
 
@@ -115,7 +121,7 @@ class EmbeddingBench(UnitBench):
         "scale of somebody's word": broken("with m.If(~self.wait):", "with m.If(1):"),
         "row not multiplied": broken("token * job.source_words", "token << 2"),
         "one word too few": broken("last.eq(left == 1)", "last.eq(left == 2)"),
-        "more words than room": broken("begin.eq(used != _QUEUE)", "begin.eq(1)"),
+        "more words than room": broken("can.eq(used != _QUEUE)", "can.eq(1)"),
         "token without its job": broken("i_token.valid & self.i_job.valid", "i_token.valid"),
         "all writes to one bank": broken("written = self.", "written = 0 * self."),
         "sign of 4 bits lost": broken("element.eq(stored)", "element.eq(stored.as_unsigned())"),
@@ -174,6 +180,65 @@ class EmbeddingBench(UnitBench):
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(EmbeddingBench())
+
+
+def from_memory(old, new):
+    return lambda config: edited(Embedding, old, new)(config)
+
+
+class MemoryBench(UnitBench):
+    """Ask for rows, and put scales to the words that come."""
+
+    name = "embedding-memory"
+    configs = {
+        "8-elements": beside(8, vector_a_words=9),
+        "1-element": beside(1),
+        "4-bits": beside(4, embedding_bits=4),
+    }
+    cocotb_configs = ("8-elements",)
+    bugs = {
+        "words taken before their scale": from_memory("reading & queue", "queue"),
+        "a word where there is none": from_memory(
+            "can.eq(transfers(self.i_row))", "can.eq(self.i_row.ready)"),
+        "words taken without room": from_memory("& queue.i.ready & ~self", "& ~self"),
+        "words of a row that nobody has asked for": from_memory(" & ~self.o_row.valid),", "),"),
+        "row of another length": from_memory("words.eq(job.source_words)", "words.eq(left)"),
+        "row asked for twice": from_memory("valid.eq(wanted)", "valid.eq(wanted | self.reads)"),
+    }  # fmt: skip
+    not_stalled = {
+        "i_token": "taken only together with a job",
+        "i_job": "taken only together with a token",
+    }
+
+    def dut(self, config):
+        return Embedding(config)
+
+    def cases(self, config, rng):
+        elements = config.elements
+        side = rng.integers(0, 1 << 16, (config.vector_a_words, elements))
+        for source_words in (1, 3, 17):
+            tokens = rng.integers(0, min(side.size - elements, config.max_vocab), 6)
+            rows = rng.integers(*EmbeddingBench.levels(config), (64, source_words * elements))
+            values, scale = golden.row(rows, side[1:].ravel(), tokens)
+            words = values.reshape(-1, elements)
+            items = [
+                {
+                    "elements": word,
+                    "scale": scale[number // source_words, 0],
+                    "last": number % source_words == source_words - 1,
+                }
+                for number, word in enumerate(words)
+            ]
+            job = {"source_words": source_words, "vector_q": 1}
+            yield Case(
+                {"i_token": tokens, "i_job": [job] * len(tokens), "i_row": words},
+                {"o": items, "o_row": [{"token": t, "words": source_words} for t in tokens]},
+                memories=[EmbeddingBench.side_ram(side)],
+                name=f"{source_words} words",
+            )
+
+
+test_memory_pysim, test_memory_cocotb, test_memory_planted_bugs = bench_tests(MemoryBench())
 
 
 def test_contract():

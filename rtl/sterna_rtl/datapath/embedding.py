@@ -1,4 +1,4 @@
-"""Embedding: a token's row from the embedding RAM, and its scale from side RAM A."""
+"""Embedding: a token's row from RAM or external memory, and its scale from side RAM A."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _QUEUE = _READ_LATENCY + 3
 class Embedding(Component):
     """Fetch the row of a token: `source_words` words, from word ``token * source_words`` on.
 
+    If the configuration has a memory, the row comes from there (`EmbeddingFetch`).
+
     The scale of token t is element t % E of word ``vector_q + t // E`` of side RAM A. It is read
     a clock before the row, is there in time and goes with each of the row's words.
 
@@ -51,23 +53,30 @@ class Embedding(Component):
         High in the clock in which the address of `vector_read` counts, once for each row.
     read : ReadPort
         Any word, while no row is being read; its data come `_READ_LATENCY` clocks after the
-        address.
+        address. Without a memory.
     write : WritePort
         Loads the embedding RAM, which is part of this unit. A word must not be written while it
-        may be read.
+        may be read. Without a memory.
+    o_row : stream.Interface
+        `Layouts.embedding_row`: the row that is wanted. Registered. With a memory.
+    i_row : stream.Interface
+        Its words. `i_row.ready` comes from registers. With a memory.
 
     Latency
-        From token and job to the first word: 7 clocks, and those of `wait`.
+        From token and job to the first word: 7 clocks, and those of `wait`. With a memory 1 to the
+        row that is wanted, and 1 from a word to `o`.
 
     Throughput
         One word a clock within a row.
 
     Backpressure
-        Credits: a word is read only if the queue has room for it and for all in flight.
+        Credits: a word is read only if the queue has room for it and for all in flight. Words of a
+        memory wait for room.
 
     Resources
-        Banks of 2048 words, each with registers of its own, for the address because the banks are
-        spread over the chip, and behind it because a block RAM's output is late in its clock.
+        The RAM: banks of 2048 words, each with registers of its own, for the address because the
+        banks are spread over the chip, and behind it because a block RAM's output is late in its
+        clock.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -81,24 +90,34 @@ class Embedding(Component):
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "wait": In(1),
                 "reads": Out(1),
-                "read": In(ReadPort(config.embedding_words, layouts.embedding_word)),
-                "write": In(WritePort(config.embedding_words, layouts.embedding_word)),
+                **(self._memory_ports() if config.memory else self._ram_ports()),
             }
         )
+
+    def _ram_ports(self) -> dict:
+        words, shape = self.config.embedding_words, self.layouts.embedding_word
+        return {"read": In(ReadPort(words, shape)), "write": In(WritePort(words, shape))}
+
+    def _memory_ports(self) -> dict:
+        layouts = self.layouts
+        return {
+            "o_row": Out(stream.Signature(layouts.embedding_row)),
+            "i_row": In(stream.Signature(layouts.embedding_word)),
+        }
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.queue = queue = Queue(self.layouts.embedding, _QUEUE)
         connect_stream(m, queue.o, self.o)
-        used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
-        begin, last, idle = Signal(), Signal(), Signal()
-        m.d.sync += used.eq(used + begin - transfers(queue.o))
+        # A word of the row can be begun, it is, it is the last one.
+        can, begin, last = Signal(), Signal(), Signal()
+        idle, reading = Signal(), Signal()
 
         token, job = self.i_token.payload, self.i_job.payload
         lane_bits = exact_log2(self.config.elements)
         lane = Signal(lane_bits)
         scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
-        word = Signal.like(self.write.address)
+        word = Signal(range(max(self.config.embedding_words, 2)))
         # Always at work, so that it can be the multiplier's own register.
         first_word = Signal.like(word, reset_less=True)
         m.d.sync += first_word.eq(token * job.source_words)
@@ -127,27 +146,52 @@ class Embedding(Component):
                 with m.If(~self.wait):
                     m.next = "READ"
             with m.State("READ"):
-                m.d.comb += begin.eq(used != _QUEUE)
+                m.d.comb += [reading.eq(1), begin.eq(can)]
                 with m.If(begin):
                     m.d.sync += [word.eq(word + 1), left.eq(left - 1)]
                     with m.If(last):
                         m.next = "IDLE"
 
+        # The next row's scale comes after this row's last word has entered the queue.
+        row = queue.i.payload
+        m.d.comb += row.scale.eq(scale)
+        if self.config.memory:
+            # Words may be there before the scale.
+            ready = reading & ~scales_come & ~scales_came & queue.i.ready & ~self.o_row.valid
+            m.d.comb += [
+                self.i_row.ready.eq(ready),
+                can.eq(transfers(self.i_row)),
+                Cat(queue.i.valid, row.last).eq(Cat(begin, last)),
+            ]
+            # The row before has been asked for since its words have come.
+            wanted = self.o_row.payload
+            with m.If(transfers(self.o_row)):
+                m.d.sync += self.o_row.valid.eq(0)
+            with m.If(transfers(self.i_token)):
+                m.d.sync += self.o_row.valid.eq(1)
+                m.d.sync += [wanted.token.eq(token), wanted.words.eq(job.source_words)]
+            words = self.i_row.payload
+        else:
+            self._by_credits(m, queue, can, begin, last)
+            m.d.comb += self.read.data.eq(self._read(m, Mux(idle, self.read.address, word)))
+            words = self.read.data
+        for element, stored in zip(row.elements, words, strict=True):
+            m.d.comb += element.eq(stored)
+        return m
+
+    def _by_credits(
+        self, m: Module, queue: Queue, can: Signal, begin: Signal, last: Signal
+    ) -> None:
+        """Begin a word if there is room for it; it enters the queue when it has been read."""
+        used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
+        m.d.sync += used.eq(used + begin - transfers(queue.o))
+        m.d.comb += can.eq(used != _QUEUE)
         flags = Cat(begin, last)
         for _ in range(_READ_LATENCY):
             delayed = Signal(2)
             m.d.sync += delayed.eq(flags)
             flags = delayed
-        # The next row's scale comes after this row's last word has entered the queue.
-        row = queue.i.payload
-        m.d.comb += [
-            Cat(queue.i.valid, row.last).eq(flags),
-            self.read.data.eq(self._read(m, Mux(idle, self.read.address, word))),
-            row.scale.eq(scale),
-        ]
-        for element, stored in zip(row.elements, self.read.data, strict=True):
-            m.d.comb += element.eq(stored)
-        return m
+        m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags)
 
     def _read(self, m: Module, word: Value) -> Signal:
         """Read the embedding RAM, `_READ_LATENCY` clocks: addresses, banks, their registers, OR.

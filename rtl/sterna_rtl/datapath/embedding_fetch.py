@@ -1,0 +1,158 @@
+"""EmbeddingFetch: rows of the embedding from external memory."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
+
+from sterna.spec.chip import ChipConfig
+from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.stream import can_load, connect_stream, transfers
+from sterna_rtl.memory.visits import request_layout
+
+__all__ = ["EmbeddingFetch"]
+
+_HALF = 8
+"""Blocks of a request at most: half of what the queue holds, so that one half fills while the other
+is given."""
+
+
+class EmbeddingFetch(Component):
+    """Ask for the blocks of a token's row and put its words together.
+
+    Rows lie one after the other behind `base`, each from the beginning of a block on, E elements a
+    word, lowest bits first; what a row leaves of its last block is skipped.
+
+    Blocks are asked for only if the queue has room for all of their words. So the memory never
+    waits for whoever takes `o`: tape words may stand behind these, and without them `o` would not
+    move.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    part : Part
+
+    Attributes
+    ----------
+    base : Signal, in
+        Block with which the row of token 0 begins. May change while no row is asked for.
+    restart : Signal, in
+        Drop the row, even a word on `o` that waits, and what is asked for.
+    i_row : stream.Interface
+        `Layouts.embedding_row`, of one word or more. Taken once the row before has been given.
+    o_request : stream.Interface
+        `request_layout`. Registered.
+    i : stream.Interface
+        The words of the memory. `i.ready` comes from a register and is up when words come.
+    o : stream.Interface
+        `Layouts.embedding_word`. Registered.
+
+    Latency
+        4 clocks from a row to its request; 2 from a word's last piece.
+
+    Throughput
+        A piece, or a word if it is smaller, per clock.
+    """
+
+    def __init__(self, config: ChipConfig, part: Part) -> None:
+        self.config = config
+        self.part = part
+        self.layouts = layouts = Layouts(config)
+        self.bits = config.elements * config.embedding_bits
+        super().__init__(
+            {
+                "base": In(range(part.blocks)),
+                "restart": In(1),
+                "i_row": In(stream.Signature(layouts.embedding_row)),
+                "o_request": Out(stream.Signature(request_layout(part))),
+                "i": In(stream.Signature(WORD_BITS)),
+                "o": Out(stream.Signature(layouts.embedding_word)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.queue = queue = Queue(WORD_BITS, 2 * _HALF * BURST)
+        connect_stream(m, self.i, queue.i)
+        busy, dropping = Signal(), Signal()
+        row = Signal(self.layouts.embedding_row)
+        left = Signal.like(row.words)  # words that have not been given
+        m.d.comb += self.i_row.ready.eq(~busy & ~self.restart)
+        with m.If(transfers(self.i_row)):
+            m.d.sync += [busy.eq(1), row.eq(self.i_row.payload), left.eq(self.i_row.payload.words)]
+
+        place = Signal(range(BURST))  # of the word that leaves the queue, in its block
+        m.d.sync += place.eq(place + transfers(queue.o))
+        ends = place == BURST - 1
+        waiting, idle = self._requests(m, busy, row, transfers(queue.o) & ends)
+        with m.If(self.restart):
+            m.d.sync += dropping.eq(busy)
+        with m.If(idle & ~waiting & busy & (dropping | (left == 0))):
+            m.d.sync += [busy.eq(0), dropping.eq(0)]
+        self._words(m, queue.o, left, dropping)
+        return m
+
+    def _requests(self, m: Module, busy: Signal, row, freed: Value) -> tuple[Value, Value]:
+        """Ask for a row; return whether there is more to ask for, and whether all has come."""
+        free = Signal(range(2 * _HALF + 1), init=2 * _HALF)
+        blocks, at = Signal(range(self.part.blocks)), Signal(range(self.part.blocks))
+        sized, placed = Signal(), Signal()
+        block_bits = BURST * WORD_BITS
+        if self.bits <= block_bits:
+            words = block_bits // self.bits
+            needed = (row.words + words - 1) >> exact_log2(words)
+        else:
+            needed = row.words << exact_log2(self.bits // block_bits)
+        count = Mux(blocks > _HALF, _HALF, blocks)
+        asks = placed & (blocks != 0) & (free >= _HALF) & can_load(self.o_request)
+        asks &= ~self.restart
+        m.d.sync += free.eq(free + freed - Mux(asks, count, 0))
+        with m.If(can_load(self.o_request)):
+            m.d.sync += self.o_request.valid.eq(asks)
+        with m.If(busy & ~sized):
+            m.d.sync += [sized.eq(1), blocks.eq(needed)]
+        with m.If(busy & sized & ~placed):
+            m.d.sync += [placed.eq(1), at.eq(self.base + row.token * blocks)]
+        with m.If(asks):
+            m.d.sync += [
+                self.o_request.payload.block.eq(at),
+                self.o_request.payload.blocks.eq(count),
+                at.eq(at + count),
+                blocks.eq(blocks - count),
+            ]
+        with m.If(self.restart):
+            m.d.sync += [sized.eq(1), placed.eq(1), blocks.eq(0)]
+        with m.If(~busy | transfers(self.i_row)):
+            m.d.sync += [sized.eq(0), placed.eq(0)]
+        return ~placed | (blocks != 0), free == 2 * _HALF
+
+    def _words(self, m: Module, words, left: Signal, dropping: Signal) -> None:
+        """Join pieces to words, or part them."""
+        parts = max(self.bits, WORD_BITS) // min(self.bits, WORD_BITS)
+        data = Signal(self.bits, reset_less=True)
+        part = Signal(range(parts))
+        moves, whole, takes, last = Signal(), Signal(), Signal(), left == 1
+        skips = dropping | (left == 0)
+        m.d.comb += [
+            Value.cast(self.o.payload).eq(data),
+            moves.eq(words.valid & ~skips & can_load(self.o)),
+            words.ready.eq(takes | skips),
+        ]
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        if self.bits >= WORD_BITS:
+            m.d.comb += [takes.eq(moves), whole.eq(moves & (part == parts - 1))]
+            joined = Cat(data, words.payload)[WORD_BITS:]
+        else:
+            m.d.comb += [takes.eq(moves & ((part == parts - 1) | last)), whole.eq(moves)]
+            joined = words.payload.word_select(part, self.bits)
+        with m.If(moves):
+            m.d.sync += [data.eq(joined), part.eq(Mux(takes & whole, 0, part + 1))]
+        with m.If(whole):
+            m.d.sync += [self.o.valid.eq(1), left.eq(left - 1)]
+        with m.If(self.restart | dropping):
+            m.d.sync += [self.o.valid.eq(0), part.eq(0)]
