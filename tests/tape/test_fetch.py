@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from amaranth import Module, Signal
+from amaranth import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
@@ -12,12 +12,14 @@ from sterna.spec.chip import REFERENCE
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_rtl.tape.fetch import TapeFetch
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from sterna_sim.sdram_model import Inputs, SdramBeside
+from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
 # Short rows, so that a tape of a few words has several.
@@ -30,17 +32,22 @@ def chip(rows, columns, packing=Packing.FIVE_THIRDS):
 
 
 class Fetched(wiring.Component):
-    """Fetch and controller, which restart once `count` words have been given, if it is not 0."""
+    """Fetch, controller and a ring; a restart once `count` words have been given, if it is not 0.
+
+    `waited` tells whether a word ever found no room in the ring.
+    """
 
     def __init__(self, config, unit=TapeFetch):
         self.fetch = unit(config, PART)
         self.sdram = Sdram(PART, CLOCK_HZ)
+        self.ring = Queue(Layouts(config).word, config.ring_words)
         super().__init__(
             {
                 "o": Out(stream.Signature(Layouts(config).word)),
                 "length": In(16),
                 "blocks": In(16),
                 "count": In(16),
+                "waited": Out(1),
                 "pins": Out(Pins(PART)),
             }
         )
@@ -60,10 +67,15 @@ class Fetched(wiring.Component):
             fetch.length.eq(self.length),
             fetch.blocks.eq(self.blocks),
             fetch.restart.eq(restarts),
-            self.o.payload.eq(fetch.o.payload),
-            self.o.valid.eq(fetch.o.valid & ~restarts),
-            fetch.o.ready.eq(self.o.ready | restarts),
+            fetch.space.eq(self.ring.depth - self.ring.level),
+            self.o.payload.eq(self.ring.o.payload),
+            self.o.valid.eq(self.ring.o.valid & ~restarts),
+            self.ring.o.ready.eq(self.o.ready),
         ]
+        connect_stream(m, fetch.o, self.ring.i)
+        with m.If(fetch.o.valid & ~fetch.o.ready):
+            m.d.sync += self.waited.eq(1)
+        m.submodules.ring = ResetInserter(restarts)(self.ring)
         return m
 
 
@@ -81,10 +93,11 @@ class FetchBench(UnitBench):
         "16 bits": chip(1, 8, Packing.TWO_BITS),
     }
     cocotb_configs = ("80 bits",)
+    bug_configs = ("16 bits", "80 bits")
     reset_between = True
     reset_test = False  # the controller's bench does it; here each case takes a power-up
-    not_stalled = {}
     drain = 0
+    stalls = FEW_STALLS
     bugs = {
         "the rest of the last block is read": broken(
             "skipping.eq((left == 1) & ~ends)", "skipping.eq(0)"),
@@ -92,9 +105,9 @@ class FetchBench(UnitBench):
             "skipping.eq((left == 1) & ~ends)", "skipping.eq(left == 1)"),
         "one round only": broken("Mux(left == 1, self.length, left - 1)", "left - 1"),
         "begins with the second row": broken(
-            "Mux(left <= row, 0, at + row)", "Mux(left <= row, row, at + row)"),
-        "the first row again": broken("Mux(left <= row, 0, at + row)", "0"),
-        "rows past the end": broken("Mux(left < row, left, row)", "row"),
+            "Mux(left <= most, 0, at + most)", "Mux(left <= most, most, at + most)"),
+        "the first row again": broken("Mux(left <= most, 0, at + most)", "0"),
+        "rows past the end": broken("Mux(left < most, left, most)", "most"),
         "what was asked for survives a restart": broken(
             "m.d.sync += dropping.eq(1)", "m.d.sync += dropping.eq(0)"),
         "a part of a word survives a restart": broken(
@@ -103,7 +116,9 @@ class FetchBench(UnitBench):
         "counts on after a restart": broken(", left.eq(self.length)]", "]"),
         "highest piece first": broken(
             "Cat(data, self.i.payload)[WORD_BITS:]", "Cat(self.i.payload, data)[: len(data)]"),
-        "word not held": broken("can_load(self.o) |", "1 |"),
+        "more than fits the ring": broken("& (asked + count <= fits)", ""),
+        "counted without what was asked for": broken("asked + count <= fits", "count <= fits"),
+        "a word more than there is room for": broken("away = 3", "away = 0"),
     }  # fmt: skip
 
     def dut(self, config):
@@ -141,6 +156,7 @@ class FetchBench(UnitBench):
                 {},
                 {"o": outputs},
                 {"length": length, "blocks": blocks, "count": count},
+                {"waited": 0},
                 beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)],
                 name=f"{length} words, restart after {count}",
             )
@@ -193,9 +209,12 @@ def test_contract():
     config, small = chip(1, 16, Packing.TWO_BITS), replace(PART, row_bits=1, bank_bits=1)
     small = replace(small, column_bits=4)
     held = "with m.If(can_load(self.o_request)):", "with m.If(1):"
-    bug = edited(TapeFetch, *held)
+    bug, other = edited(TapeFetch, *held), edited(TapeFetch, "can_load(self.o) |", "1 |")
     check_contract(
         lambda: TapeFetch(config, small),
         StreamContract(depth=16),
-        {"request not held": lambda: bug(config, small)},
+        {
+            "request not held": lambda: bug(config, small),
+            "word not held": lambda: other(config, small),
+        },
     )

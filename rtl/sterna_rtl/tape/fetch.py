@@ -22,7 +22,11 @@ class TapeFetch(Component):
     fills as many as it needs; after the last one the rest of the block is skipped. Configurations
     whose words fill theirs waste nothing.
 
-    Requests end with a row, so that other readers can come in between.
+    Blocks are asked for only if the ring has room for all of their words. So the memory never
+    waits for the ring, which may be full until a row of the embedding comes that stands behind
+    these words.
+    A request is for a quarter of the ring at most, and ends with a row, so that other readers can
+    come in between.
 
     Parameters
     ----------
@@ -37,10 +41,12 @@ class TapeFetch(Component):
         Blocks that hold them; 0: nothing is asked for. May change while `restart` is up.
     restart : Signal, in
         Begin anew with the first word; drop what is asked for, even a word on `o` that waits.
+    space : Signal, in
+        Words that the ring has room for; those on `o` are not in it.
     o_request : stream.Interface
-        `request_layout`. Registered. At most two rows are asked for ahead.
+        `request_layout`. Registered. At most two of these are asked for ahead.
     i : stream.Interface
-        The words of the memory. `i.ready` follows `o.ready`.
+        The words of the memory. `i.ready` follows `o.ready`, which the ring keeps up.
     o : stream.Interface
         Tape words. Registered.
 
@@ -55,10 +61,14 @@ class TapeFetch(Component):
         self.config = config
         self.part = part
         self.pieces = -(-config.word_bits // WORD_BITS)
+        quarter = max(1, config.ring_words * self.pieces // BURST // 4)
+        # Blocks of a request: a power of two, so that they divide a row.
+        self.most = min((1 << part.column_bits) // BURST, 1 << quarter.bit_length() - 1)
         super().__init__(
             {
                 "length": In(range(part.words + 1)),
                 "blocks": In(range(part.blocks + 1)),
+                "space": In(range(config.ring_words + 1)),
                 "restart": In(1),
                 "o_request": Out(stream.Signature(request_layout(part))),
                 "i": In(stream.Signature(WORD_BITS)),
@@ -81,17 +91,22 @@ class TapeFetch(Component):
         return m
 
     def _requests(self, m: Module, dropping: Signal, ends: Value) -> Signal:
-        """Ask row by row; return the number of blocks that are still to come."""
-        row = (1 << self.part.column_bits) // BURST
-        asked = Signal(range(2 * row + 1))
+        """Ask part by part; return the number of blocks that are still to come."""
+        most = self.most
+        asked = Signal(range(2 * most + 1))
         at = Signal(range(self.part.blocks))
-        count, left = Signal(range(row + 1)), Signal.like(self.blocks)
+        count, left = Signal(range(most + 1)), Signal.like(self.blocks)
+        # A word on `o`, one that left it since `space` was true, and one that is not complete.
+        away = 3
+        fits = Signal(range(self.config.ring_words * self.pieces // BURST + 1))
+        whole = (self.space - away) * self.pieces // BURST
+        m.d.sync += fits.eq(Mux(self.space > away, whole, 0))
         m.d.comb += [
             left.eq(self.blocks - at),
-            count.eq(Mux(left < row, left, row)),
+            count.eq(Mux(left < most, left, most)),
         ]
-        loads = can_load(self.o_request) & (asked <= row) & ~dropping & ~self.restart
-        loads &= self.blocks != 0
+        loads = can_load(self.o_request) & (asked <= most) & ~dropping & ~self.restart
+        loads &= (self.blocks != 0) & (asked + count <= fits)
         m.d.sync += asked.eq(asked + Mux(loads, count, 0) - (transfers(self.i) & ends))
         with m.If(can_load(self.o_request)):
             m.d.sync += self.o_request.valid.eq(loads)
@@ -99,7 +114,7 @@ class TapeFetch(Component):
             m.d.sync += [
                 self.o_request.payload.block.eq(at),
                 self.o_request.payload.blocks.eq(count),
-                at.eq(Mux(left <= row, 0, at + row)),
+                at.eq(Mux(left <= most, 0, at + most)),
             ]
         with m.If(self.restart):
             m.d.sync += at.eq(0)

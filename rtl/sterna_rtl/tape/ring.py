@@ -38,6 +38,8 @@ class TapeRing(Component):
         `Layouts.play`, see `Walk`.
     restart : Signal, in
         Drop all words, even one on `o` that waits, and all plays.
+    space : Signal, out
+        Words that there is room for.
     o : stream.Interface
         `Layouts.tape_word`. Registered.
 
@@ -60,6 +62,7 @@ class TapeRing(Component):
                 "i": In(stream.Signature(layouts.word)),
                 "i_play": In(stream.Signature(layouts.play)),
                 "restart": In(1),
+                "space": Out(range(config.ring_words + 1)),
                 "o": Out(stream.Signature(layouts.tape_word)),
             }
         )
@@ -80,6 +83,7 @@ class TapeRing(Component):
         written, frees, reads = Signal(), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(held != depth),
+            self.space.eq(depth - held),
             words.write.enable.eq(transfers(self.i)),
             words.write.data.eq(self.i.payload),
         ]
