@@ -9,8 +9,11 @@ from sterna.spec.registers import Memory
 from sterna.spec.trits import Packing
 from sterna_rtl.control.loader import ADDRESS_BITS, PIECE, READ_CLOCKS, Loader
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.ram import Ram
+from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.memory.block_port import BLOCK_BITS
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
-from sterna_sim.kit import Memory as Ram
+from sterna_sim.kit import Memory as Beside
 from sterna_sim.kit.ports import Codec
 from tests.control.chips import chip
 from tests.control.wrap import join
@@ -18,7 +21,39 @@ from tests.control.wrap import join
 COMMAND = StructLayout(
     {"set": 1, "restart": 1, "memory": Memory, "address": ADDRESS_BITS, "read": 1, "data": PIECE}
 )
-NAMES = tuple(memory.name.lower() for memory in Memory if memory is not Memory.STREAM)
+NAMES = tuple(
+    memory.name.lower() for memory in Memory if memory not in (Memory.STREAM, Memory.EXTERNAL)
+)
+BLOCKS = 8
+
+
+class Blocks(Component):
+    """In place of the memory beside the chip: some blocks, one in 12 clocks."""
+
+    def __init__(self, loader: Loader) -> None:
+        members = loader.signature.members
+        super().__init__({"i": members["o_block"].flip(), "o": members["i_block"].flip()})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.blocks = blocks = Ram(BLOCKS, self.o.payload.shape())
+        left, reads, request = Signal(4), Signal(), self.i.payload
+        m.d.comb += [
+            self.i.ready.eq((left == 0) & ~self.o.valid),
+            blocks.read.address.eq(request.block),
+            blocks.write.enable.eq(transfers(self.i) & request.write),
+            blocks.write.address.eq(request.block),
+            blocks.write.data.eq(request.data),
+        ]
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(left != 0):
+            m.d.sync += [left.eq(left - 1), self.o.valid.eq((left == 1) & reads)]
+        with m.If(left == 12):
+            m.d.sync += self.o.payload.eq(blocks.read.data)
+        with m.If(transfers(self.i)):
+            m.d.sync += [left.eq(12), reads.eq(~request.write)]
+        return m
 
 
 class Commanded(Component):
@@ -40,6 +75,10 @@ class Commanded(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.loader = loader = self.loader
+        if loader.config.memory:
+            m.submodules.blocks = blocks = Blocks(loader)
+            connect_stream(m, loader.o_block, blocks.i)
+            connect_stream(m, blocks.o, loader.i_block)
         command = self.command.payload
         # A restart would drop a word that waits.
         ready = loader.i.ready & ~(command.restart & loader.o_word.valid)
@@ -81,6 +120,9 @@ class Host:
         self.codecs = {memory: Codec(shape) for memory, (_, shape) in loader.words.items()}
         self.codecs[Memory.STREAM] = Codec(Layouts(loader.config).word)
         self.rams = {memory: [0] * depth for memory, (depth, _) in loader.words.items()}
+        if loader.config.memory:
+            self.codecs[Memory.EXTERNAL] = Codec(unsigned(BLOCK_BITS))
+            self.rams[Memory.EXTERNAL] = [0] * BLOCKS
         self.commands, self.answers, self.streamed = [], [], []
         self.memory, self.position = Memory.TAPE, 0
 
@@ -142,10 +184,12 @@ class Host:
         """What the commands so far must lead to; forgets them."""
         memories = []
         for memory, words in self.rams.items():
+            if memory is Memory.EXTERNAL:  # in the unit under test; what it holds is read back
+                continue
             port = memory.name.lower()
             items = [self.codecs[memory].unpack(word) for word in words]
             memories.append(
-                Ram(
+                Beside(
                     [self.codecs[memory].unpack(0)] * len(words),
                     reads=[(f"{port}_read__address", f"{port}_read__data")],
                     latency=READ_CLOCKS,
@@ -163,7 +207,9 @@ class Host:
             name=name,
         )
         self.commands, self.answers, self.streamed = [], [], []
-        self.rams = {memory: [0] * len(words) for memory, words in self.rams.items()}
+        for memory, words in self.rams.items():
+            if memory is not Memory.EXTERNAL:
+                words[:] = [0] * len(words)
         return case
 
 
@@ -180,8 +226,11 @@ class LoaderBench(UnitBench):
         "R-2-E-1": chip(rows=2, columns=1, elements=1, embedding_bits=4),
         "2-slots": chip(elements=2, slots=2),
         "ring-3-slots": chip(columns=12, elements=4, slots=3, ring=True),
+        "memory": chip(columns=12, elements=4, memory="ULX3S"),
+        "memory-wide-words": chip(rows=4, columns=64, elements=8, memory="ULX3S"),
     }
-    cocotb_configs = ("E-4", "ring-3-slots")
+    cocotb_configs = ("E-4", "ring-3-slots", "memory")
+    bug_configs = ("memory", *configs)
     bugs = {
         "pieces from the top": broken(
             "Cat(data, item.data)[PIECE:]", "Cat(item.data, data)[:longest]"
@@ -206,6 +255,13 @@ class LoaderBench(UnitBench):
         "word read too early": broken("reading[-1]", "reading[-2]"),
         "part of a tape word survives a restart": broken("piece.eq(0), held", "held"),
         "position not counted": broken("self.position + last_piece", "self.position"),
+        "a block of the position before": broken(
+            "last_piece) | self.set_position)", "last_piece)"
+        ),
+        "block not waited for": broken("return (ask & ~external) | (waits & there)", "return ask"),
+        "block that waits is overwritten": broken("due &= ~self.o_block.valid", "pass"),
+        "block written with its first piece": broken("| (store & last_piece)", "| store"),
+        "all blocks written": broken("payload.write.eq(store)", "payload.write.eq(1)"),
         "state of slot 0 alone": broken(
             "(config.slots * config.state_words", "(config.state_words"
         ),
@@ -226,7 +282,8 @@ class LoaderBench(UnitBench):
             host.go_to(memory, 0)
             host.write_words(len(host.rams[memory]))
         # A piece every third clock, a position between.
-        yield host.case("all", clocks=3 * len(host.commands) - len(rams))
+        slow = 12 * BLOCKS if config.memory else 0
+        yield host.case("all", clocks=3 * len(host.commands) - len(rams) + slow)
 
         host.go_to(Memory.STREAM, 0)
         host.write_words(3)
@@ -235,7 +292,24 @@ class LoaderBench(UnitBench):
         host.write_words(12)
         yield host.case("a tape as it comes")
 
+        if config.memory:
+            for _ in range(3):
+                for block in range(BLOCKS):
+                    if host.position == BLOCKS or rng.integers(3) == 0:
+                        host.go_to(Memory.EXTERNAL, block)
+                    host.read_word()
+                host.go_to(Memory.EXTERNAL, int(rng.integers(BLOCKS)))
+                host.read_word(int(rng.integers(1, 4)))  # a part, then another block
+                host.go_to(Memory.EXTERNAL, int(rng.integers(BLOCKS)))
+                host.read_word()
+                host.go_to(Memory.EXTERNAL, 0)
+                host.write_words(int(rng.integers(1, BLOCKS)))
+                host.go_to(Memory.EXTERNAL, 0)
+            yield host.case("blocks")
+
         if config.ring_words:
+            if config.memory:
+                host.no_ram(Memory.EMBEDDING, 3)
             host.no_ram(Memory.TAPE, 3)
             yield host.case("no tape on the chip")
 

@@ -25,6 +25,7 @@ from sterna.spec.registers import (
     Memory,
     Status,
 )
+from sterna.spec.sdram import PARTS
 from sterna_rtl.control.registers import REQUEST, Registers
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
@@ -173,6 +174,7 @@ class Host:
             # Left out of a chip they read as 0.
             "TOP_K": 31 if config.top_k else 0,
             "RANK": 15 if config.top_k else 0,
+            "TAPE_BLOCKS": PARTS[config.memory].blocks - 1 if config.memory else 0,
             "LOG_SCALE": (1 << LOG_SCALE_BITS) - 1 if config.log_probability else 0,
             "TARGET": VALID | (1 << bits) - 1 if config.log_probability else 0,
         }
@@ -336,6 +338,8 @@ class Host:
         stops = [values[f"STOP_{number}"] for number in range(STOPS)]
         token = (1 << self.config.token_bits) - 1
         extras = {"log_scale": values["LOG_SCALE"]} if self.config.log_probability else {}
+        if self.config.memory:
+            extras["tape_blocks"] = values["TAPE_BLOCKS"]
         if self.config.top_k:
             extras |= {"top_k": values["TOP_K"], "rank": values["RANK"]}
         return Case(

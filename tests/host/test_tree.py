@@ -29,7 +29,12 @@ TESTED_WITH = {
 ALLOWED = {"family": ("Instance",), "boards": ("Instance", "Elaboratable")}
 """What only these folders may use: primitives of an FPGA, and tops without ports."""
 
-GOLDEN_IN = {"choice": "sampler", "noise": "sampler", "segment": "epilogue"}
+GOLDEN_IN = {
+    "choice": "sampler",
+    "embedding_fetch": "embedding",
+    "noise": "sampler",
+    "segment": "epilogue",
+}
 """Golden files of units of the data path that have none of their own name."""
 
 

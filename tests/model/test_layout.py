@@ -9,9 +9,11 @@ from sterna.errors import InputError
 from sterna.model.layout import fit, lay_out, read_back
 from sterna.model.model import Model, Shape
 from sterna.model.outline import Outline
-from sterna.model.sizes import needs
+from sterna.model.sizes import needs, row_blocks
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
+from sterna.spec.registers import Memory
+from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.tape import HEADER_BITS, Header, header_words
 from sterna.spec.trits import Packing, unpack
 
@@ -229,6 +231,43 @@ def test_width_of_the_embedding_is_that_of_its_levels(level, bits):
     if bits == 8:
         with pytest.raises(InputError, match="needs embedding_bits = 8, the chip has 4; choose"):
             lay_out(model, dataclasses.replace(config, embedding_bits=4))
+
+
+@pytest.mark.parametrize("model", [MODEL, COARSE])
+@pytest.mark.parametrize("name", LANES)
+def test_memory_beside_the_chip(name, model):
+    """Tape words begin with a word of the memory, rows of the embedding with a block."""
+    config = fit(model, **LANES[name], ring_words=1 << 12, memory="ULX3S")
+    image = lay_out(model, config)
+    assert set(image.memories()) == {Memory.VECTOR_A, Memory.VECTOR_B, Memory.EXTERNAL}
+    words = image.memories()[Memory.EXTERNAL].view("<u2").reshape(-1).tolist()
+    pieces = -(-config.word_bits // WORD_BITS)
+    for number, word in enumerate(image.tape):
+        whole = sum(int(piece) << 32 * n for n, piece in enumerate(word))
+        found = words[number * pieces : (number + 1) * pieces]
+        assert sum(piece << WORD_BITS * n for n, piece in enumerate(found)) == whole
+    assert image.tape_blocks == -(-len(image.tape) * pieces // BURST)
+
+    bits, per_row = config.embedding_bits, row_blocks(SHAPE.hidden, config) * BURST
+    assert per_row * WORD_BITS - BURST * WORD_BITS < SHAPE.hidden * bits + config.elements * bits
+    for token, row in enumerate(model.embedding):
+        first = image.tape_blocks * BURST + token * per_row
+        joined = sum(word << WORD_BITS * n for n, word in enumerate(words[first : first + per_row]))
+        mask = (1 << bits) - 1
+        assert [joined >> bits * n & mask for n in range(len(row))] == (
+            row.astype(int) & mask
+        ).tolist()
+    assert len(words) == (image.tape_blocks * BURST) + len(model.embedding) * per_row
+
+
+def test_memory_that_is_too_small(monkeypatch):
+    config = fit(MODEL, **LANES["4x8-4"], ring_words=1 << 12, memory="ULX3S")
+    needed = lay_out(MODEL, config).external.nbytes
+    small = dataclasses.replace(PARTS["ULX3S"], row_bits=1, column_bits=3)
+    monkeypatch.setitem(PARTS, "ULX3S", small)
+    message = f"needs {needed:,} bytes of the memory ULX3S, which holds {small.words * 2:,};"
+    with pytest.raises(InputError, match=message):
+        lay_out(MODEL, config)
 
 
 @pytest.mark.parametrize("name", ["4x8-4", "cut"])

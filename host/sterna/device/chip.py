@@ -32,6 +32,7 @@ from sterna.spec.registers import (
     Memory,
     Status,
 )
+from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 
 __all__ = [
@@ -117,6 +118,7 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
         Memory.EMBEDDING: (config.embedding_words, config.embedding_bits * elements),
         Memory.STATE: (config.slots * config.state_words, STATE_BITS * elements),
+        Memory.EXTERNAL: (PARTS[config.memory].blocks if config.memory else 0, BURST * WORD_BITS),
     }[memory]
 
 
@@ -194,7 +196,8 @@ class ChipDevice:
             self.config = read_config(port)
             self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
             self.image: Image = lay_out(model, self.config, streamed=True)
-            self._streams = len(self.image.tape) > self.config.tape_words
+            on_chip = len(self.image.tape) <= self.config.tape_words
+            self._streams = not (on_chip or self.config.memory)
             self._snapshot = np.zeros((model.shape.layers, model.shape.width), dtype=np.int64)
             self._journal: list[int] = []  # tokens stepped since the snapshot of the state
             self._current = False  # the chip's state is what snapshot and journal say
@@ -316,6 +319,7 @@ class ChipDevice:
         self.port.execute(
             [
                 write("TARGET", 0),
+                write("TAPE_BLOCKS", self.image.tape_blocks),
                 write("TAPE_LENGTH", length),
                 write("CONTROL", 1 << Control.RESET),
             ]

@@ -9,10 +9,21 @@ import numpy as np
 from sterna.errors import InputError
 from sterna.model.model import Model
 from sterna.model.outline import Outline
-from sterna.model.sizes import ceil_div, check_fit, cuts, fit, needs
+from sterna.model.sizes import (
+    absent,
+    ceil_div,
+    check_fit,
+    check_memory,
+    cuts,
+    fit,
+    needs,
+    row_blocks,
+    tape_blocks,
+)
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
 from sterna.spec.registers import Memory
+from sterna.spec.sdram import BURST, WORD_BITS
 from sterna.spec.tape import HEADER_BITS, Header, checksum, header_words
 from sterna.spec.trits import pack, unpack
 
@@ -40,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Image:
-    """Contents of a chip's RAMs for one model.
+    """Contents of a chip's RAMs, and of the memory beside it, for one model.
 
     Attributes
     ----------
@@ -49,7 +60,13 @@ class Image:
     vector_a, vector_b : numpy.ndarray
         uint16 [words, E].
     embedding : numpy.ndarray
-        uint32 [words, pieces]: E elements a word, the first in the lowest bits.
+        uint32 [words, pieces]: E elements a word, the first in the lowest bits; none if the chip
+        has a memory beside it.
+    external : numpy.ndarray
+        uint32 [blocks, 4]: that memory, the tape and behind it the embedding. A tape word begins
+        with a word of the memory, a row of the embedding with a block.
+    tape_blocks : int
+        Blocks of it that hold the tape.
     segments : tuple of Segment
     vocab : int
     """
@@ -58,17 +75,20 @@ class Image:
     vector_a: np.ndarray
     vector_b: np.ndarray
     embedding: np.ndarray
+    external: np.ndarray
+    tape_blocks: int
     segments: tuple[Segment, ...]
     vocab: int
 
     def memories(self) -> dict[Memory, np.ndarray]:
         """What is loaded into each memory: uint32 [words, pieces], lowest piece first."""
-        return {
-            Memory.TAPE: self.tape,
+        vectors = {
             Memory.VECTOR_A: ram_pieces(self.vector_a),
             Memory.VECTOR_B: ram_pieces(self.vector_b),
-            Memory.EMBEDDING: self.embedding,
         }
+        if self.tape_blocks:
+            return {**vectors, Memory.EXTERNAL: self.external}
+        return {Memory.TAPE: self.tape, **vectors, Memory.EMBEDDING: self.embedding}
 
 
 def ram_pieces(words: np.ndarray) -> np.ndarray:
@@ -129,11 +149,28 @@ def _pieces(bits: np.ndarray) -> np.ndarray:
 def _embedding_pieces(table: np.ndarray, config: ChipConfig) -> np.ndarray:
     """Rows of the embedding one after the other, each padded to whole words, in pieces."""
     words = np.pad(table, ((0, 0), (0, -table.shape[1] % config.elements)))
-    raw = words.reshape(-1, config.elements).view(np.uint8)
-    if config.embedding_bits == 4:
-        raw = np.pad(raw & 15, ((0, 0), (0, config.elements % 2)))
-        raw = raw[:, ::2] | raw[:, 1::2] << 4
-    return ram_pieces(raw)
+    return ram_pieces(_element_bytes(words.reshape(-1, config.elements), config))
+
+
+def _element_bytes(words: np.ndarray, config: ChipConfig) -> np.ndarray:
+    """Elements int8 [words, n] as bytes, two of 4 bits in one."""
+    raw = words.view(np.uint8)
+    if config.embedding_bits == 8:
+        return raw
+    raw = np.pad(raw & 15, ((0, 0), (0, raw.shape[1] % 2)))
+    return raw[:, ::2] | raw[:, 1::2] << 4
+
+
+def _external(tape: np.ndarray, table: np.ndarray, config: ChipConfig) -> np.ndarray:
+    """Return the memory beside the chip, uint32 [blocks, 4]."""
+    words = np.ascontiguousarray(tape).view("<u2")[:, : ceil_div(config.word_bits, WORD_BITS)]
+    block = BURST * WORD_BITS // 8
+    laid = np.zeros(tape_blocks(len(tape), config) * block, dtype=np.uint8)
+    laid[: words.size * 2] = np.ascontiguousarray(words).view(np.uint8).reshape(-1)
+    rows = _element_bytes(table, config)
+    padded = np.zeros((len(table), row_blocks(table.shape[1], config) * block), dtype=np.uint8)
+    padded[:, : rows.shape[1]] = rows
+    return np.concatenate([laid, padded.reshape(-1)]).view("<u4").reshape(-1, block // 4)
 
 
 def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
@@ -209,6 +246,11 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
     InputError
         If the model does not fit, with the RAM, what is needed and what there is.
     """
+    needed = needs(Outline.of(model), config)
+    left_out = absent(config) | ({"tape_words"} if streamed else set())
+    check_fit({name: need for name, need in needed.items() if name not in left_out}, config)
+    if config.memory:
+        check_memory(Outline.of(model), config)
     a, b = _SideRam(config.elements), _SideRam(config.elements)
     parts = _headers(model, config, a, b)
     tape: list[np.ndarray] = []
@@ -227,18 +269,18 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         if index < len(parts) - 1:
             first += header_words(config.word_bits)
         segments.append(Segment(number, header, first, len(parts[index][2])))
+    words, table = np.concatenate(tape), model.embedding
+    beside = config.memory != ""
     image = Image(
-        tape=np.concatenate(tape),
+        tape=words,
         vector_a=a.image(),
         vector_b=b.image(),
-        embedding=_embedding_pieces(model.embedding, config),
+        embedding=_embedding_pieces(table[:0] if beside else table, config),
+        external=_external(words, table, config) if beside else np.zeros((0, 4), np.uint32),
+        tape_blocks=tape_blocks(len(words), config) if beside else 0,
         segments=tuple(segments),
         vocab=len(model.embedding),
     )
-    needed = needs(Outline.of(model), config)
-    if streamed or config.ring_words:
-        del needed["tape_words"]
-    check_fit(needed, config)
     return image
 
 

@@ -11,10 +11,23 @@ from sterna.model.model import Model
 from sterna.model.outline import Outline
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
+from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.tape import header_words
 from sterna.spec.trits import Packing
 
-__all__ = ["Cut", "ceil_div", "check_fit", "cuts", "fit", "needs", "weight_words"]
+__all__ = [
+    "Cut",
+    "absent",
+    "ceil_div",
+    "check_fit",
+    "check_memory",
+    "cuts",
+    "fit",
+    "needs",
+    "row_blocks",
+    "tape_blocks",
+    "weight_words",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,43 @@ def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
     }
 
 
+def absent(config: ChipConfig) -> set[str]:
+    """Sizes of RAMs that a chip does not have because something else is in their place."""
+    names = {"tape_words"} if config.ring_words else set()
+    return names | {"embedding_words"} if config.memory else names
+
+
+def row_blocks(hidden: int, config: ChipConfig) -> int:
+    """Blocks of the memory that a row of the embedding fills."""
+    elements = ceil_div(hidden, config.elements) * config.elements
+    return ceil_div(elements * config.embedding_bits, BURST * WORD_BITS)
+
+
+def tape_blocks(words: int, config: ChipConfig) -> int:
+    """Blocks of the memory that a tape fills; a tape word begins with a word of the memory."""
+    return ceil_div(words * ceil_div(config.word_bits, WORD_BITS), BURST)
+
+
+def check_memory(outline: Outline, config: ChipConfig) -> None:
+    """Compare what tape and embedding need with what the memory beside a chip holds.
+
+    Raises
+    ------
+    InputError
+        If they are more.
+    """
+    shape = outline.shape
+    need = tape_blocks(needs(outline, config)["tape_words"], config)
+    need += shape.vocab * row_blocks(shape.hidden, config)
+    have = PARTS[config.memory].blocks
+    if need > have:
+        size = BURST * WORD_BITS // 8
+        raise InputError(
+            f"the model needs {need * size:,} bytes of the memory {config.memory}, which holds "
+            f"{have * size:,}; choose a chip with another memory or another model"
+        )
+
+
 def check_fit(needed: dict[str, int], config: ChipConfig) -> None:
     """Compare what a model needs with what a chip has.
 
@@ -151,6 +201,7 @@ def fit(
     psum_words: int | None = None,
     slots: int = 1,
     ring_words: int = 0,
+    memory: str = "",
 ) -> ChipConfig:
     """Return the smallest configuration with these lanes that holds a model."""
     outline = model if isinstance(model, Outline) else Outline.of(model)
@@ -158,6 +209,8 @@ def fit(
     unlimited: dict[str, Any] = {f"{name}_words": 1 << 24 for name in depths}
     if ring_words:
         unlimited["tape_words"] = 0
+    if memory:
+        unlimited["embedding_words"] = 0
     config = ChipConfig(
         rows=rows,
         columns=columns,
@@ -169,9 +222,8 @@ def fit(
         max_vocab=outline.shape.vocab,
         slots=slots,
         ring_words=ring_words,
+        memory=memory,
         **unlimited,
     )
     needed = needs(outline, config)
-    if ring_words:
-        del needed["tape_words"]
-    return replace(config, **needed)
+    return replace(config, **{name: needed[name] for name in needed.keys() - absent(config)})

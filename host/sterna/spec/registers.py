@@ -83,6 +83,7 @@ class Memory(IntEnum):
     EMBEDDING = 3
     STATE = 4
     STREAM = 5  #: no RAM: the tape itself, word by word, while TAPE_LENGTH is 0; only written
+    EXTERNAL = 6  #: the memory beside the chip; its words are blocks of four pieces
 
 
 class Counter(IntEnum):
@@ -167,6 +168,7 @@ def _registers() -> dict[str, Register]:
         *((name, "r", f"chip configuration: {name[7:].lower()}") for name in CONFIG_REGISTERS),
         *((f"COUNTER_{c.name}", "r", "see Counter") for c in Counter),
         ("CONFIG_MEMORY", "r", "chip configuration: memory, its place among the parts from 1 on"),
+        ("TAPE_BLOCKS", "rw", "blocks of EXTERNAL that hold the tape; the embedding lies behind"),
     ]  # fmt: skip
     return {name: Register(address, *rest) for address, (name, *rest) in enumerate(rows)}
 

@@ -12,9 +12,11 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import Memory
+from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.stream import transfers
+from sterna_rtl.memory.block_port import BLOCK_BITS, block_layout
 
 __all__ = ["Loader"]
 
@@ -33,8 +35,11 @@ class Loader(Component):
 
     The address counts up after the last piece of each word. Pieces are shifted through one register
     as wide as the widest word; in the last one, bits beyond the word's width are dropped. The words
-    of STREAM go to `o_word`; read, they are zeros. So are those of TAPE on a chip with a ring, and
+    of STREAM go to `o_word`; read, they are zeros. So are those of a RAM that the chip lacks, and
     what is written to it is dropped.
+
+    Words of EXTERNAL are blocks. They go to and come from `BlockPort` and take as long as they do:
+    a block that is written holds up the next piece, one that is read its first piece.
 
     Parameters
     ----------
@@ -56,6 +61,10 @@ class Loader(Component):
         Pieces read. Registered.
     o_word : stream.Interface
         Tape words of STREAM. Registered.
+    o_block : stream.Interface
+        `block_layout`; with a memory. Registered.
+    i_block : stream.Interface
+        The block read; with a memory. It is taken when the position moves on.
     tape, vector_a, vector_b, embedding, state : WritePort
     tape_read, vector_a_read, vector_b_read, embedding_read, state_read : ReadPort
         Data may take up to `READ_CLOCKS` from the address.
@@ -78,8 +87,17 @@ class Loader(Component):
             Memory.EMBEDDING: (config.embedding_words, layouts.embedding_word),
             Memory.STATE: (config.slots * config.state_words, layouts.state),
         }
-        if config.tape_words == 0:
-            del self.words[Memory.TAPE]
+        # A chip has no RAM of no words.
+        self.words = {memory: word for memory, word in self.words.items() if word[0]}
+        part = PARTS.get(config.memory)
+        blocks = (
+            {
+                "o_block": Out(stream.Signature(block_layout(part))),
+                "i_block": In(stream.Signature(BLOCK_BITS)),
+            }
+            if part
+            else {}
+        )
         ports = {memory.name.lower(): word for memory, word in self.words.items()}
         super().__init__(
             {
@@ -91,6 +109,7 @@ class Loader(Component):
                 "i": In(stream.Signature(StructLayout({"read": 1, "data": PIECE}))),
                 "o": Out(stream.Signature(PIECE)),
                 "o_word": Out(stream.Signature(layouts.word)),
+                **blocks,
                 **{name: Out(WritePort(*word)) for name, word in ports.items()},
                 **{f"{name}_read": Out(ReadPort(*word)) for name, word in ports.items()},
             }
@@ -100,6 +119,8 @@ class Loader(Component):
         m = Module()
         widths = {m_: Shape.cast(shape).width for m_, (_, shape) in self.words.items()}
         widths[Memory.STREAM] = self.config.word_bits
+        if self.config.memory:
+            widths[Memory.EXTERNAL] = BLOCK_BITS
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
         data = Signal(longest, reset_less=True)
@@ -121,14 +142,16 @@ class Loader(Component):
         held, item = Signal(), Signal.like(self.i.payload)  # a piece taken, not yet dealt with
         store, ask = Signal(), Signal()  # the one in `item` is written; a piece is asked for
         answering, room = Signal(), Signal()
-        reading = Signal(READ_CLOCKS + 1)  # bit k is up k + 1 clocks after `ask`
+        begin = ask  # the word that the piece is of stands still from now on
+        reading = Signal(READ_CLOCKS + 1)  # bit k is up k + 1 clocks after `begin`
         read_done = reading[-1]
         due = held & ~self.o_word.valid
+        if self.config.memory:
+            due &= ~self.o_block.valid
         m.d.sync += [
             store.eq(due & ~item.read),
             ask.eq(due & item.read),
             room.eq(~held & ~ask & ~answering & ~transfers(self.i)),
-            reading.eq(Cat(ask, reading)),
         ]
         m.d.comb += self.i.ready.eq(room)
         with m.If(due):
@@ -159,6 +182,16 @@ class Loader(Component):
             with m.If(chosen[Memory.STREAM]):
                 m.d.sync += [piece.eq(0), held.eq(0), store.eq(0)]
 
+        if self.config.memory:
+            begin = self._blocks(m, ask, store, read_done, last_piece, chosen[Memory.EXTERNAL])
+            with m.If(ask):
+                m.d.sync += write_address.eq(self.position)
+            m.d.comb += [
+                self.o_block.payload.block.eq(write_address),
+                self.o_block.payload.data.eq(words[Memory.EXTERNAL]),
+            ]
+        m.d.sync += reading.eq(Cat(begin, reading))
+
         m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
         for option in self.words:
             port = getattr(self, option.name.lower())
@@ -170,12 +203,15 @@ class Loader(Component):
             # A register for each RAM, as they are far from one another.
             m.d.sync += getattr(self, f"{option.name.lower()}_read").address.eq(self.position)
 
-        # Each RAM's word, then one piece of each quad of its pieces, the others cleared, then OR.
+        # Each memory's word, one piece of each quad of its pieces, the others cleared, then OR.
+        read = {o: Value.cast(getattr(self, f"{o.name.lower()}_read").data) for o in self.words}
+        if self.config.memory:
+            read[Memory.EXTERNAL] = self.i_block.payload
         found = []
-        for option in self.words:
+        for option, there in read.items():
             name = f"{option.name.lower()}_read"
             word = Signal(widths[option], name=f"{name}_word", reset_less=True)
-            m.d.sync += word.eq(Value.cast(getattr(self, name).data))
+            m.d.sync += word.eq(there)
             for quad in range(-(-pieces[option] // _QUAD)):
                 here = Signal(name=f"{name}_here_{quad}")
                 part = Signal(PIECE, name=f"{name}_piece_{quad}", reset_less=True)
@@ -190,3 +226,26 @@ class Loader(Component):
         with m.If(read_done):
             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(reduce(or_, found))]
         return m
+
+    def _blocks(
+        self,
+        m: Module,
+        ask: Signal,
+        store: Signal,
+        read_done: Value,
+        last_piece: Signal,
+        external: Signal,
+    ) -> Value:
+        """Ask for blocks and give them away; return when the word that a piece is of is there."""
+        waits = Signal()  # for the block that a piece is asked of
+        there = self.i_block.valid
+        m.d.comb += self.i_block.ready.eq(((store | read_done) & last_piece) | self.set_position)
+        with m.If(transfers(self.o_block)):
+            m.d.sync += self.o_block.valid.eq(0)
+        with m.If(external & ((ask & ~there) | (store & last_piece))):
+            m.d.sync += [self.o_block.valid.eq(1), self.o_block.payload.write.eq(store)]
+        with m.If(ask & external):
+            m.d.sync += waits.eq(1)
+        with m.If(waits & there):
+            m.d.sync += waits.eq(0)
+        return (ask & ~external) | (waits & there)

@@ -23,6 +23,7 @@ from sterna.spec.registers import (
     Memory,
     Status,
 )
+from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
@@ -61,6 +62,8 @@ class Registers(Component):
     tape_length, temperature, seed, count, stop, keep_logits : out
         Settings, as they were written last; all 0 after reset. `temperature` and `count` for each
         slot.
+    tape_blocks : Signal, out
+        TAPE_BLOCKS; only if the configuration has a memory.
     divisor : Signal, out
         UART_DIVISOR.
     busy, faults, fault_segment, counters, checking, checksum : in
@@ -111,6 +114,7 @@ class Registers(Component):
             "log_scale": Out(LOG_SCALE_BITS),
             "i_log_probability": In(stream.Signature(signed(LOG_PROBABILITY_BITS))),
         }
+        part = PARTS.get(config.memory)
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
@@ -127,6 +131,7 @@ class Registers(Component):
                 "stop": Out(ArrayLayout(StructLayout({"token": token, "valid": 1}), STOPS)),
                 "keep_logits": Out(1),
                 **(best if config.top_k else {}),
+                **({"tape_blocks": Out(range(part.blocks))} if part else {}),
                 **(log_probability if config.log_probability else {}),
                 "divisor": Out(16, init=uart_divisor),
                 "busy": In(1),
@@ -211,6 +216,8 @@ class Registers(Component):
             settings |= {"TOP_K": self.top_k, "RANK": self.rank}
         if self.config.log_probability:
             settings["LOG_SCALE"] = self.log_scale
+        if self.config.memory:
+            settings["TAPE_BLOCKS"] = self.tape_blocks
         constants = {
             "MAGIC": MAGIC,
             "VERSION": INTERFACE_VERSION,
