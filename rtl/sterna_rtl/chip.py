@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out, connect
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from sterna.spec.chip import ChipConfig
+from sterna.spec.sdram import PARTS
 from sterna_rtl.control.banks import Banks
 from sterna_rtl.control.checker import Checker
 from sterna_rtl.control.counters import Counters
@@ -16,6 +17,7 @@ from sterna_rtl.control.logit_tap import LogitTap
 from sterna_rtl.control.registers import REQUEST, Registers
 from sterna_rtl.control.sequencer import Sequencer
 from sterna_rtl.datapath.embedding import Embedding
+from sterna_rtl.datapath.embedding_fetch import EmbeddingFetch
 from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.quantizer import Quantizer
@@ -25,6 +27,11 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream, waits
+from sterna_rtl.memory.arbiter import Arbiter
+from sterna_rtl.memory.block_port import BlockPort
+from sterna_rtl.memory.pins import Pins
+from sterna_rtl.memory.sdram import Sdram
+from sterna_rtl.tape.fetch import TapeFetch
 from sterna_rtl.tape.reader import TapeReader
 from sterna_rtl.tape.ring import TapeRing
 from sterna_rtl.tape.unpack import Unpacker
@@ -33,7 +40,7 @@ __all__ = ["Chip"]
 
 
 class Chip(Component):
-    """A whole accelerator with its model on chip.
+    """A whole accelerator with its model on chip, or with tape and embedding in a memory beside it.
 
     Parameters
     ----------
@@ -52,9 +59,11 @@ class Chip(Component):
     divisor : Signal, out
         The register UART_DIVISOR.
     i_tape : stream.Interface
-        Only of a chip with a ring: the tape, word by word, round and round.
+        Only of a chip with a ring and no memory: the tape, word by word, round and round.
     restart : Signal, out
-        Only of a chip with a ring: the tape begins with its first word after this clock.
+        With `i_tape`: the tape begins with its first word after this clock.
+    pins : Pins
+        Only of a chip with a memory: that memory's.
     """
 
     def __init__(self, config: ChipConfig, **constants: int) -> None:
@@ -66,11 +75,7 @@ class Chip(Component):
                 "refused": Out(1),
                 "clear": In(1),
                 "divisor": Out(16),
-                **(
-                    {"i_tape": In(stream.Signature(Layouts(config).word)), "restart": Out(1)}
-                    if config.ring_words
-                    else {}
-                ),
+                **self._outside(),
             }
         )
         # Host side: survives a reset by command.
@@ -94,6 +99,22 @@ class Chip(Component):
         self.generator = Generator(config)
         self.embedding = Embedding(config)
         self.reset = Signal()  # of the token side, a clock after it is asked for
+        if config.memory:
+            part = PARTS[config.memory]
+            self.fetch = TapeFetch(config, part)
+            self.embedding_fetch = EmbeddingFetch(config, part)
+            self.block_port = BlockPort(part)
+            # What the loader asks for is least, the row of an embedding holds up everything.
+            self.arbiter = Arbiter(part, ("loader", "embedding", "tape"))
+            self.sdram = Sdram(part, self.registers.clock_hz)
+
+    def _outside(self) -> dict:
+        """Ports to what lies beside the chip."""
+        if self.config.memory:
+            return {"pins": Out(Pins(PARTS[self.config.memory]))}
+        if self.config.ring_words:
+            return {"i_tape": In(stream.Signature(Layouts(self.config).word)), "restart": Out(1)}
+        return {}
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -116,6 +137,8 @@ class Chip(Component):
         self._datapath(m)
         self._token(m)
         self._count(m)
+        if self.config.memory:
+            self._memory(m)
         return m
 
     def _host(self, m: Module) -> None:
@@ -141,8 +164,9 @@ class Chip(Component):
             registers.position.eq(loader.position),
             registers.token_room.eq(self.generator.i_token.ready),
         ]
-        connect(m, loader.embedding, self.embedding.write)
-        connect(m, loader.embedding_read, self.embedding.read)
+        if not self.config.memory:
+            connect(m, loader.embedding, self.embedding.write)
+            connect(m, loader.embedding_read, self.embedding.read)
         banks = self.banks
         # A clock late: a token needs longer than that to reach a bank, and the host to see the end.
         m.d.sync += banks.host.eq(~self.generator.busy)
@@ -163,10 +187,14 @@ class Chip(Component):
         if self.config.ring_words:
             # From outside, or from the host as long as there is no tape of a length.
             with m.If(on_chip):
-                connect_stream(m, self.i_tape, source.i)
+                connect_stream(m, self.fetch.o if self.config.memory else self.i_tape, source.i)
             with m.Else():
                 connect_stream(m, self.loader.o_word, source.i)
-            m.d.comb += self.restart.eq(source.restart)
+            if self.config.memory:
+                # Without a length nothing may be asked for while the memory is being written.
+                m.d.comb += self.fetch.restart.eq(source.restart | ~on_chip)
+            else:
+                m.d.comb += self.restart.eq(source.restart)
         else:
             connect(m, self.loader.tape, source.write)
             connect(m, self.loader.tape_read, source.read)
@@ -182,6 +210,38 @@ class Chip(Component):
         connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)
         connect_stream(m, self.sequencer.o_engine, self.engine.i_job)
         connect_stream(m, self.sequencer.o_epilogue, self.epilogue.i_job)
+
+    def _memory(self, m: Module) -> None:
+        """Wire the memory: whatever is reset, controller and arbiter do what was asked for."""
+        fetch, rows, port, arbiter = (
+            self.fetch, self.embedding_fetch, self.block_port, self.arbiter,
+        )  # fmt: skip
+        m.submodules.fetch = fetch
+        m.submodules.embedding_fetch = rows
+        m.submodules.block_port = port
+        m.submodules.arbiter = arbiter
+        m.submodules.sdram = self.sdram
+        for name, reader in (("embedding", rows), ("tape", fetch)):
+            connect_stream(m, reader.o_request, getattr(arbiter, f"i_{name}"))
+            connect_stream(m, getattr(arbiter, f"o_{name}"), reader.i)
+        connect_stream(m, port.o_request, arbiter.i_loader)
+        connect_stream(m, arbiter.o_loader, port.i_word)
+        connect_stream(m, port.o_word, self.sdram.i_word)
+        connect_stream(m, arbiter.o, self.sdram.i)
+        connect_stream(m, self.sdram.o, arbiter.i_word)
+        connect_stream(m, self.loader.o_block, port.i)
+        connect_stream(m, port.o, self.loader.i_block)
+        connect_stream(m, self.embedding.o_row, rows.i_row)
+        connect_stream(m, rows.o, self.embedding.i_row)
+        connect(m, self.sdram.pins, flipped(self.pins))
+        m.d.comb += [
+            fetch.length.eq(self.registers.tape_length),
+            fetch.blocks.eq(self.registers.tape_blocks),
+            fetch.space.eq(self.source.space),
+            rows.base.eq(self.registers.tape_blocks),
+            rows.restart.eq(self.source.restart),
+            port.restart.eq(self.clear),
+        ]
 
     def _datapath(self, m: Module) -> None:
         banks = self.banks

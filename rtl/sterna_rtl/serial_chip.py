@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.link import DEFAULT_BAUD
+from sterna.spec.sdram import PARTS
 from sterna_rtl.chip import Chip
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.link import SerialLink
+from sterna_rtl.memory.pins import Pins
 
 __all__ = ["SerialChip"]
 
@@ -27,13 +29,16 @@ class SerialChip(Component):
     ----------
     rx, tx : Signal
         The UART.
+    pins : Pins
+        Only of a chip with a memory: that memory's.
     """
 
     def __init__(self, config: ChipConfig, clock_hz: int) -> None:
         divisor = round(clock_hz / DEFAULT_BAUD)
         self.chip = Chip(config, clock_hz=clock_hz, uart_divisor=divisor)
         self.link = SerialLink(divisor)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
+        pins = {"pins": Out(Pins(PARTS[config.memory]))} if config.memory else {}
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **pins})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -48,4 +53,6 @@ class SerialChip(Component):
             link.divisor.eq(chip.divisor),
             chip.clear.eq(link.line_break),
         ]
+        if chip.config.memory:
+            connect(m, chip.pins, flipped(self.pins))
         return m

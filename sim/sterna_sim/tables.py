@@ -38,7 +38,20 @@ class _Top(Elaboratable):
         self.rx, self.tx = self.serial.rx, self.serial.tx
         self.ports: list[Signal] = [self.rx, self.tx]
         self.tape = None
-        if config.ring_words:
+        if config.memory:
+            pins = self.serial.pins
+            self.ports += [
+                pins.cke,
+                pins.cs_n,
+                pins.command,
+                pins.bank,
+                pins.address,
+                pins.mask,
+                pins.data.o,
+                pins.data.oe,
+                pins.data.i,
+            ]
+        elif config.ring_words:
             chip = self.serial.chip
             self.tape = Signal(config.word_bits), Signal(), Signal(), Signal()
             self.inner = chip.i_tape.payload, chip.i_tape.valid, chip.i_tape.ready, chip.restart

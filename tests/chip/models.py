@@ -14,7 +14,7 @@ from sterna.spec.trits import Packing
 from sterna_sim.demo import demo_model
 from tests.tiny import tiny_model
 
-__all__ = ["CONFIGS", "MODELS", "config_for", "model_of"]
+__all__ = ["CONFIGS", "MEMORY_CONFIGS", "MODELS", "config_for", "memory_config", "model_of"]
 
 _FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -60,6 +60,29 @@ CONFIGS = {
 in `ring` the tape comes from outside."""
 
 
+MEMORY_CONFIGS = {
+    "fixture-a": {
+        "rows": 2,
+        "columns": 24,
+        "elements": 4,
+        "packing": Packing.FIVE_THIRDS,
+        "ring_words": 256,
+        "memory": "ULX3S",
+    },
+    "odd": {
+        "rows": 2,
+        "columns": 8,
+        "elements": 8,
+        "packing": Packing.TWO_BITS,
+        "slots": 2,
+        "ring_words": 256,
+        "memory": "W9825G6JH-6",
+    },
+}
+"""Lanes of chips with a memory beside them, each for one model: words of 80 bits, which the lanes
+take faster than the memory gives them, and words of 32 bits in two slots, where it is faster."""
+
+
 @cache
 def model_of(name: str) -> Model:
     """Model by name; `odd` has dimensions that no lane count divides and every variant.
@@ -84,3 +107,9 @@ def config_for(name: str) -> ChipConfig:
     fits = [fit(model_of(model), **CONFIGS[name]) for model in MODELS[1:]]
     sizes = [field.name for field in fields(ChipConfig) if field.name not in CONFIGS[name]]
     return replace(fits[0], **{size: max(getattr(c, size) for c in fits) for size in sizes})
+
+
+@cache
+def memory_config(model: str) -> ChipConfig:
+    """Smallest configuration with a memory beside it for a model."""
+    return fit(model_of(model), **MEMORY_CONFIGS[model])

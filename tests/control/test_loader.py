@@ -256,7 +256,7 @@ class LoaderBench(UnitBench):
         "part of a tape word survives a restart": broken("piece.eq(0), held", "held"),
         "position not counted": broken("self.position + last_piece", "self.position"),
         "a block of the position before": broken(
-            "last_piece) | self.set_position)", "last_piece)"
+            "last_piece) | self.set_position)", "last_piece))"
         ),
         "block not waited for": broken("return (ask & ~external) | (waits & there)", "return ask"),
         "block that waits is overwritten": broken("due &= ~self.o_block.valid", "pass"),

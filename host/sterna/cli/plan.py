@@ -165,5 +165,8 @@ def _words(facts: dict[str, Any]) -> str:
         f"{facts['roofline']} would allow",
     ]
     if facts["embedding"] == "memory":
-        lines.append("today's gateware keeps the embedding on the chip: it can't be built yet")
+        lines.append(
+            "today's gateware has the embedding on the chip or in an SDR SDRAM, and plan makes no "
+            "configuration with one yet"
+        )
     return "\n".join([*lines, "all figures are of kind model: calculated, not measured"])

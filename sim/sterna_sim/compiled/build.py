@@ -22,7 +22,7 @@ from sterna.spec.chip import ChipConfig
 from sterna_sim.compiled.probes import PROBES, ProbedChip
 from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
 
-__all__ = ["Library", "build"]
+__all__ = ["Library", "MemoryCall", "build"]
 
 _DRIVER = Path(__file__).with_name("driver.cpp")
 
@@ -34,6 +34,10 @@ _VERILATOR = (
     "--top-module", "chip", "-o", "libchip.so",
 )  # fmt: skip
 
+
+MemoryCall = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32)
+"""A memory at the chip's pins: levels and the word on the bus (-1: none) when the clock rises; the
+word that is there until it rises again."""
 
 _REPEATED = re.compile(r"(?<=[{,] )([^,{}]+?)(?:, \1){2,}(?=,| })")
 """A bit that stands in a concatenation three times or more, one after the other."""
@@ -76,6 +80,8 @@ class Library:
             "chip_events": (u64, [pointer, ctypes.c_int, ctypes.POINTER(words)]),
             "chip_forget": (None, [pointer]),
         }
+        if hasattr(library, "chip_memory"):
+            signatures["chip_memory"] = (None, [pointer, MemoryCall])
         if hasattr(library, "chip_tape"):
             signatures["chip_tape"] = (None, [pointer, words, u64, u64])
         for name, (result, arguments) in signatures.items():
@@ -119,6 +125,13 @@ def _replication(match: re.Match[str]) -> str:
     return f"{{{(len(match[0]) + 2) // (len(match[1]) + 2)}{{{match[1]}}}}}"
 
 
+def _outside(config: ChipConfig) -> str:
+    """What the driver puts beside the chip."""
+    if config.memory:
+        return "#define MEMORY\n"
+    return f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else ""
+
+
 def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
     chip = ProbedChip(config)
     widths = {name: len(value) for name, (_, value) in chip.taps.items()}
@@ -132,8 +145,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
     (work / "widths.json").write_text(json.dumps(widths))
     rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
     (work / "probes.inc").write_text(
-        f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n"
-        + (f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else "")
+        f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n" + _outside(config)
     )
     command = [
         "verilator",

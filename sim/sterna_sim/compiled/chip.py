@@ -10,13 +10,18 @@ from sterna.errors import DeviceError
 from sterna.model.layout import Image
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import REGISTERS, VALID, Control, Memory, Status
-from sterna_sim.compiled.build import build
-from sterna_sim.compiled.probes import PROBES
+from sterna.spec.sdram import PARTS
+from sterna_sim.compiled.build import MemoryCall, build
+from sterna_sim.compiled.memory import ChipMemory
+from sterna_sim.compiled.probes import CLOCK_HZ, PROBES
 
 __all__ = ["CompiledChip"]
 
 _PATIENCE = 1 << 24
 """Clocks after which a chip that gives no answer is said to hang."""
+
+_NO_MEMORY = MemoryCall()
+"""While a chip is being reset its pins say nothing."""
 
 
 class CompiledChip:
@@ -26,6 +31,11 @@ class CompiledChip:
     ----------
     config : ChipConfig
         Built if it is not in the cache; the first build takes half a minute.
+
+    Attributes
+    ----------
+    memory : ChipMemory or None
+        At the pins of a chip that has one. What it objects to, the next call raises.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -33,6 +43,18 @@ class CompiledChip:
         self._built = build(config)
         self._library = self._built.load()
         self._chip = self._library.chip_new()
+        self.memory = ChipMemory(PARTS[config.memory], CLOCK_HZ) if config.memory else None
+        self._attach()
+
+    def _attach(self) -> None:
+        """Put the memory to the chip's pins; without one nothing stands there."""
+        if self.memory:
+            self._library.chip_memory(self._chip, self.memory.rise)
+
+    def _check(self) -> None:
+        """Raise what the memory has objected to."""
+        if self.memory:
+            self.memory.check()
 
     def close(self) -> None:
         """Free the chip."""
@@ -54,12 +76,15 @@ class CompiledChip:
     def run(self, clocks: int) -> None:
         """Let the clock run."""
         self._library.chip_run(self._chip, clocks)
+        self._check()
 
     def read(self, register: str) -> int:
         """Read a register by name."""
         data = ctypes.c_uint32()
         address = REGISTERS[register].address
-        if self._library.chip_request(self._chip, 0, address, ctypes.byref(data), _PATIENCE):
+        failed = self._library.chip_request(self._chip, 0, address, ctypes.byref(data), _PATIENCE)
+        self._check()
+        if failed:
             raise DeviceError(f"the chip does not answer a read of {register}")
         return data.value
 
@@ -67,7 +92,9 @@ class CompiledChip:
         """Write a register by name."""
         data = ctypes.c_uint32(value)
         address = REGISTERS[register].address
-        if self._library.chip_request(self._chip, 1, address, ctypes.byref(data), _PATIENCE):
+        failed = self._library.chip_request(self._chip, 1, address, ctypes.byref(data), _PATIENCE)
+        self._check()
+        if failed:
             raise DeviceError(f"the chip does not take a write to {register}")
 
     def command(self, control: Control) -> None:
@@ -94,7 +121,9 @@ class CompiledChip:
         pieces = np.ascontiguousarray(words, dtype=np.uint32)
         pointer = pieces.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
         address = REGISTERS[register].address
-        return self._library.chip_write(self._chip, address, pointer, pieces.size)
+        taken = self._library.chip_write(self._chip, address, pointer, pieces.size)
+        self._check()
+        return taken
 
     def flash(self, image: Image) -> None:
         """Fill the memories, as a board does from its flash; what does not fit is left out."""
@@ -108,11 +137,11 @@ class CompiledChip:
     def load(self, image: Image, period: int = 1) -> None:
         """Load a model's image.
 
-        The tape of a chip with a ring goes into a memory beside it, which gives a word every
-        `period` clocks.
+        The tape of a chip with a ring alone comes from beside it, a word every `period` clocks.
         """
         self.flash(image)
-        if self.config.ring_words:
+        self.write("TAPE_BLOCKS", image.tape_blocks)
+        if self.config.ring_words and not self.config.memory:
             pieces = np.ascontiguousarray(image.tape, dtype=np.uint32)
             pointer = pieces.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
             self._library.chip_tape(self._chip, pointer, pieces.size, period)
@@ -148,7 +177,11 @@ class CompiledChip:
 
     def reset(self) -> None:
         """Do what a reset button does: registers are cleared, memories stay."""
+        if self.memory:
+            self._library.chip_memory(self._chip, _NO_MEMORY)
+            self.memory.power_up()
         self._library.chip_reset(self._chip)
+        self._attach()
 
     def use_pins(self) -> None:
         """From now on requests come from the UART."""

@@ -74,6 +74,11 @@ struct Chip {
   uint64_t clocks = 0;
   bool recording = false;
   Uart uart;
+#ifdef MEMORY
+  // The memory at the pins: takes their levels and the word on the bus (-1: none) when the clock
+  // rises, and returns the word that is there until it rises again.
+  uint32_t (*memory)(uint32_t levels, int32_t data) = nullptr;
+#endif
 #ifdef TAPE_BITS
   // A memory beside the chip: a word of the tape every `tape_period` clocks, round and round.
   std::vector<uint32_t> tape;
@@ -138,8 +143,16 @@ void clock(Chip *chip) {
     PROBES
 #undef PROBE
   }
+#ifdef MEMORY
+  // What it gives is for the next clock: nothing that depends on it is evaluated with this edge.
+  uint32_t word = 0;
+  if (chip->memory) word = chip->memory(top.memory_levels, top.memory_drives ? top.memory_data : -1);
+#endif
   top.clk = 1;
   top.eval();
+#ifdef MEMORY
+  top.memory_word = word;
+#endif
   chip->clocks++;
 }
 
@@ -235,6 +248,11 @@ uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_p
   received.erase(received.begin(), received.begin() + count);
   return count;
 }
+
+#ifdef MEMORY
+// What stands at the pins of the memory from now on.
+void chip_memory(Chip *chip, uint32_t (*memory)(uint32_t, int32_t)) { chip->memory = memory; }
+#endif
 
 #ifdef TAPE_BITS
 // The memory beside the chip holds these pieces and gives a word every so many clocks.

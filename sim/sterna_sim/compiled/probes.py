@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from amaranth import *
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.activity import ACTIVITY
 from sterna.spec.chip import ChipConfig
 from sterna.spec.link import DEFAULT_BAUD
+from sterna.spec.sdram import WORD_BITS
 from sterna_rtl.chip import Chip
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.link import SerialLink
 
-__all__ = ["CLOCK_HZ", "PROBES", "Probe", "ProbedChip"]
+__all__ = ["CLOCK_HZ", "LEVELS", "PROBES", "Probe", "ProbedChip"]
 
 CLOCK_HZ = 12_000_000
 """What the simulated chip takes its clock for: 4 clocks per bit are 3 Mbaud. A slow clock, so that
 the first bytes, at the link's first speed, take few clocks."""
+
+
+LEVELS = {"command": 3, "bank": 2, "address": 13, "mask": 2, "cke": 1, "cs_n": 1}
+"""Bits of the levels at the pins of a memory, lowest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class ProbedChip(Component):
                 "busy": Out(1),
                 "rx": In(1),
                 "tx": Out(1),
-                **(_tape(config) if config.ring_words else {}),
+                **_outside(config),
                 **{f"{name}_event": Out(1) for name in self.taps},
                 **{f"{name}_value": Out(len(value)) for name, (_, value) in self.taps.items()},
             }
@@ -134,7 +140,15 @@ class ProbedChip(Component):
             link.divisor.eq(self.chip.divisor),
             self.chip.clear.eq(link.line_break),
         ]
-        if self.chip.config.ring_words:
+        if self.chip.config.memory:
+            pins = self.chip.pins
+            m.d.comb += [
+                *(getattr(self.memory_levels, name).eq(getattr(pins, name)) for name in LEVELS),
+                self.memory_data.eq(pins.data.o),
+                self.memory_drives.eq(pins.data.oe),
+                pins.data.i.eq(self.memory_word),
+            ]
+        elif self.chip.config.ring_words:
             tape = self.chip.i_tape
             m.d.comb += [tape.payload.eq(self.tape_word), tape.valid.eq(self.tape_valid)]
             m.d.comb += [self.tape_ready.eq(tape.ready), self.tape_restart.eq(self.chip.restart)]
@@ -144,8 +158,17 @@ class ProbedChip(Component):
         return m
 
 
-def _tape(config: ChipConfig) -> dict:
-    """Ports of a tape from outside."""
+def _outside(config: ChipConfig) -> dict:
+    """Ports of a memory beside the chip, or of a tape from outside."""
+    if config.memory:
+        return {
+            "memory_levels": Out(StructLayout(LEVELS)),
+            "memory_data": Out(WORD_BITS),
+            "memory_drives": Out(1),
+            "memory_word": In(WORD_BITS),
+        }
+    if not config.ring_words:
+        return {}
     return {
         "tape_word": In(config.word_bits),
         "tape_valid": In(1),

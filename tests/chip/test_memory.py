@@ -1,0 +1,113 @@
+"""Chips with a memory beside them: the golden model's numbers, and a memory that never objects."""
+
+import time
+
+import numpy as np
+import pytest
+
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.golden.step import Golden
+from sterna.model.layout import lay_out
+from sterna.spec.registers import Control, Memory
+from sterna.spec.sdram import PARTS, WORD_BITS
+from sterna_rtl.memory.sdram import Sdram
+from sterna_sim.compiled.chip import CompiledChip
+from sterna_sim.compiled.probes import CLOCK_HZ
+from sterna_sim.device import DirectDevice
+from sterna_sim.lockstep import Lockstep
+from sterna_sim.sdram_model import SdramError, SdramModel
+from tests.chip.models import MEMORY_CONFIGS, memory_config, model_of
+from tests.chip.passes import clear_states, positions_of_one_sequence, sequences_side_by_side
+
+
+@pytest.fixture(params=MEMORY_CONFIGS, scope="module")
+def device(request):
+    device = DirectDevice(model_of(request.param), memory_config(request.param))
+    yield device
+    device.close()
+
+
+def test_every_vector(device):
+    """Passes of positions and of sequences in all slots, at every unit boundary."""
+    clear_states(device.chip, device.config.slots)
+    lockstep = Lockstep(device.chip, Golden(device.model), device.model, device.image)
+    positions_of_one_sequence(lockstep, np.random.default_rng(3))
+    sequences_side_by_side(lockstep, np.random.default_rng(4))
+
+
+def test_tokens_and_state(device):
+    """A generation, with resets of the token side in the middle of reads."""
+    golden, rng = GoldenDevice(device.model), np.random.default_rng(5)
+    device.state = golden.state
+    for seed in range(4):
+        sampling = Sampling(temperature=1.0, seed=seed)
+        prompt = rng.integers(0, device.model.shape.vocab, 2).tolist()
+        drawn = list(device.generate(prompt, 6, sampling))
+        assert drawn == list(golden.generate(prompt, 6, sampling))
+        assert np.array_equal(device.state, golden.state)
+        # A token that is cut off, somewhere.
+        device.chip.step(int(prompt[0]))
+        device.chip.run(int(rng.integers(3000)))
+        device.chip.command(Control.RESET)
+        device.state = golden.state
+    assert device.chip.fault() == ""
+
+
+def test_loading_again_after_a_reset(device):
+    """A reset button: the controller begins anew, the memory holds what it held."""
+    device.chip.reset()
+    device.forget()
+    golden = GoldenDevice(device.model)
+    device.state = golden.state
+    assert np.array_equal(device.logits([3]), golden.logits([3]))
+
+
+def test_memory_holds_the_image(device):
+    """Word by word in the model of the memory, and read back through the port."""
+    external = device.image.external
+    words = external.view("<u2").reshape(-1)
+    held = device.chip.memory.model.words
+    assert [held.get(address, 0) for address in range(len(words))] == words.tolist()
+    block = int(np.flatnonzero(external.any(axis=1))[-1])
+    chip = device.chip
+    chip.write("TAPE_LENGTH", 0)
+    chip.write("MEMORY", Memory.EXTERNAL)
+    chip.write("ADDRESS", block)
+    assert [chip.read("DATA") for _ in range(4)] == external[block].tolist()
+    assert chip.read("ADDRESS") == block + 1
+    device.forget()
+
+
+def test_objections_are_raised(device):
+    """What the memory objects to ends the run: here it has been on for too short a time."""
+    memory = device.chip.memory
+    memory.model = SdramModel(memory.part, memory.clock_hz, memory.model.words)
+    with pytest.raises(SdramError, match="power-up"):
+        device.chip.run(1000)
+    device.chip.reset()
+    device.forget()
+
+
+def test_share_of_the_bandwidth():
+    """Bits of tape words per clock, of those that the pins carry; refreshes take their part."""
+    model, config = model_of("fixture-a"), memory_config("fixture-a")
+    image, passes = lay_out(model, config), 4
+    with CompiledChip(config) as chip:
+        chip.load(image)
+        clear_states(chip, config.slots)
+        chip.step(1)
+        chip.idle()
+        before, start = chip.clocks, time.perf_counter()
+        chip.write_all("TOKEN", np.arange(passes))
+        chip.idle()
+        clocks, seconds = chip.clocks - before, time.perf_counter() - start
+    share = len(image.tape) * config.word_bits * passes / (clocks * WORD_BITS)
+    sdram = Sdram(PARTS[config.memory], CLOCK_HZ)
+    most = 1 - sdram.refresh_cost / sdram.period
+    print(
+        f"{len(image.tape)} tape words of {config.word_bits} bits, {clocks / passes:.0f} clocks a "
+        f"token: {share:.4f} of the bandwidth, without refreshes {most:.4f}; "
+        f"{clocks / seconds:.0f} clocks/s"
+    )
+    assert 0.97 * most < share < most
