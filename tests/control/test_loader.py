@@ -227,17 +227,17 @@ class LoaderBench(UnitBench):
         "2-slots": chip(elements=2, slots=2),
         "ring-3-slots": chip(columns=12, elements=4, slots=3, ring=True),
         "memory": chip(columns=12, elements=4, memory="ULX3S"),
-        "memory-wide-words": chip(rows=4, columns=64, elements=8, memory="ULX3S"),
+        "memory-wide-words": chip(rows=2, columns=48, elements=4, memory="ULX3S"),
     }
-    cocotb_configs = ("E-4", "ring-3-slots", "memory")
-    bug_configs = ("memory", *configs)
+    cocotb_configs = ("E-4", "memory")
+    bug_configs = ("memory", "2-slots", "E-4")
     bugs = {
         "pieces from the top": broken(
             "Cat(data, item.data)[PIECE:]", "Cat(item.data, data)[:longest]"
         ),
         "part of a word survives a new position": broken(", piece.eq(0)]", "]"),
         "written one word too far": broken(
-            "write_address.eq(self.position)", "write_address.eq(self.position + 1)"
+            "port.address.eq(write_address)", "port.address.eq(write_address + 1)"
         ),
         "a word of the new RAM": broken(
             "port.enable.eq(writes[option])",
