@@ -67,7 +67,10 @@ def ceil_div(value: int, unit: int) -> int:
 
 
 def cuts(steps: Iterable[Step], config: ChipConfig) -> Iterator[Cut]:
-    """Cut steps into segments so that each fits the partial sums and half a ring.
+    """Cut steps into segments so that each fits the partial sums.
+
+    With several slots it must also fit half a ring, for it stays there until the last has read it;
+    one slot frees each word as it reads it.
 
     Raises
     ------
@@ -98,7 +101,7 @@ def _most_rows(step: Step, config: ChipConfig) -> int:
         return step.rows
     unit = max(config.rows, config.elements)
     groups = config.psum_words
-    if config.ring_words:
+    if config.ring_words and config.slots > 1:
         groups = min(groups, config.ring_words // 2 // ceil_div(step.columns, config.columns))
     most = groups * config.rows // unit * unit
     if most == 0:
@@ -112,7 +115,7 @@ def _most_rows(step: Step, config: ChipConfig) -> int:
 def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
     """Least value of each size of the configuration with which the chip holds this model.
 
-    Only the lanes, `psum_words` and `ring_words` of the configuration count.
+    Only the lanes, `psum_words`, `ring_words` and `slots` of the configuration count.
     """
     shape, elements = outline.shape, config.elements
     tape = weight_words(outline.steps, config)

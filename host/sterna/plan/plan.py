@@ -198,7 +198,9 @@ def _configurations(
         try:
             config = fit(outline, **sizes, psum_words=psum_words)
             if board.memory and _block_rams(config, False) > board.block_rams:
-                config = fit(outline, **sizes, psum_words=psum_words, ring_words=RING_WORDS)
+                # Two slots: what can't be cut to half a ring is left out.
+                ring = {"ring_words": RING_WORDS, "slots": 2}
+                config = fit(outline, **sizes, psum_words=psum_words, **ring)
         except InputError:  # a size beyond what any chip can have
             continue
         outside = config.ring_words > 0 and _block_rams(config, False) > board.block_rams

@@ -62,7 +62,7 @@ class ChipConfig:
         positions of one sequence or sequences of their own.
     ring_words : int
         Not 0: the tape comes from outside and lies in a ring of so many words while the slots read
-        it. A segment must fit half of it. `tape_words` is 0 then.
+        it. With several slots a segment must fit half of it. `tape_words` is 0 then.
     top_k : int
         The sampler keeps so many of the largest logits, at most 16, and can draw among them; 0
         leaves that out. With one slot.
