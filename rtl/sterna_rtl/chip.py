@@ -63,7 +63,8 @@ class Chip(Component):
     restart : Signal, out
         With `i_tape`: the tape begins with its first word after this clock.
     pins : Pins
-        Only of a chip with a memory: that memory's.
+        Only of a chip with a memory: that memory's. Each pad must have a register of its own, on
+        its way out and in.
     """
 
     def __init__(self, config: ChipConfig, **constants: int) -> None:
@@ -106,7 +107,7 @@ class Chip(Component):
             self.block_port = BlockPort(part)
             # What the loader asks for is least, the row of an embedding holds up everything.
             self.arbiter = Arbiter(part, ("loader", "embedding", "tape"))
-            self.sdram = Sdram(part, self.registers.clock_hz)
+            self.sdram = Sdram(part, self.registers.clock_hz, pads=2)
 
     def _outside(self) -> dict:
         """Ports to what lies beside the chip."""

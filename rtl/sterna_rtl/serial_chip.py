@@ -30,7 +30,7 @@ class SerialChip(Component):
     rx, tx : Signal
         The UART.
     pins : Pins
-        Only of a chip with a memory: that memory's.
+        Only of a chip with a memory, see `Chip`.
     """
 
     def __init__(self, config: ChipConfig, clock_hz: int) -> None:

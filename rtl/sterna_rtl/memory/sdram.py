@@ -38,6 +38,8 @@ class Sdram(Component):
         Frequency of the chip and the memory.
     cas : int
         CAS latency.
+    pads : int
+        Registers between these pins and the memory, on the way there and back together.
 
     Attributes
     ----------
@@ -49,8 +51,8 @@ class Sdram(Component):
         Words read, in the order of the requests. Registered.
     pins : Pins
         Commands are on the pins a clock after they are chosen. The memory must take them in the
-        middle of that clock or at its end; a word is taken from the pins `cas` clocks after its
-        READ was there.
+        middle of that clock or at its end; a word is taken from the pins `cas + pads` clocks after
+        its READ was there.
 
     Latency
         `latency` clocks from a read request to its first word if the bank rests.
@@ -64,8 +66,9 @@ class Sdram(Component):
         While `o` waits nothing is lost, and rows are refreshed.
     """
 
-    def __init__(self, part: Part, clock_hz: int, cas: int = 3) -> None:
+    def __init__(self, part: Part, clock_hz: int, cas: int = 3, pads: int = 0) -> None:
         self.part = part
+        self.pads = pads
         self.timing = timing = part.at(clock_hz, cas)
         # From ACTIVATE to PRECHARGE, so that the row's next ACTIVATE and REFRESH keep tRC too.
         self.active = max(timing.ras, timing.rc - timing.rp)
@@ -88,7 +91,7 @@ class Sdram(Component):
     def latency(self) -> int:
         """Clocks from a read request to its first word."""
         # Visit, its place, then ACTIVATE and READ; command and data are registered.
-        return 5 + self.timing.rcd + 1 + self.timing.cas + 2
+        return 5 + self.timing.rcd + 1 + self.timing.cas + self.pads + 2
 
     @property
     def refresh_cost(self) -> int:
@@ -231,10 +234,11 @@ class Sdram(Component):
         """Take the words of bursts as they come; return whether there is room for one more."""
         m.submodules.words_read = queue = Queue(WORD_BITS, READ_QUEUE)
         connect_stream(m, queue.o, self.o)
-        word, coming = Signal(WORD_BITS, reset_less=True), Signal(self.timing.cas + 1 + BURST)
+        trip = self.timing.cas + 1 + self.pads
+        word, coming = Signal(WORD_BITS, reset_less=True), Signal(trip + BURST)
         m.d.sync += [
             word.eq(self.pins.data.i),
-            coming.eq(coming >> 1 | Mux(read, (1 << BURST) - 1 << self.timing.cas + 1, 0)),
+            coming.eq(coming >> 1 | Mux(read, (1 << BURST) - 1 << trip, 0)),
         ]
         m.d.comb += [queue.i.valid.eq(coming[0]), queue.i.payload.eq(word)]
         free = Signal(range(READ_QUEUE + 1), init=READ_QUEUE)

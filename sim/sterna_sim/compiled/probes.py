@@ -17,11 +17,21 @@ from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.link import SerialLink
 
-__all__ = ["CLOCK_HZ", "LEVELS", "PROBES", "Probe", "ProbedChip"]
+__all__ = ["CLOCK_HZ", "LEVELS", "PROBES", "Probe", "ProbedChip", "clock_hz"]
 
 CLOCK_HZ = 12_000_000
 """What the simulated chip takes its clock for: 4 clocks per bit are 3 Mbaud. A slow clock, so that
 the first bytes, at the link's first speed, take few clocks."""
+
+_BESIDE_MEMORY_HZ = 100_000_000
+
+
+def clock_hz(config: ChipConfig) -> int:
+    """Return what a simulated chip takes its clock for.
+
+    With a memory beside it that is what boards are to reach: times of the memory are in ns.
+    """
+    return _BESIDE_MEMORY_HZ if config.memory else CLOCK_HZ
 
 
 LEVELS = {"command": 3, "bank": 2, "address": 13, "mask": 2, "cke": 1, "cs_n": 1}
@@ -74,8 +84,9 @@ class ProbedChip(Component):
     """
 
     def __init__(self, config: ChipConfig) -> None:
-        divisor = round(CLOCK_HZ / DEFAULT_BAUD)
-        self.chip = chip = Chip(config, clock_hz=CLOCK_HZ, uart_divisor=divisor)
+        clock = clock_hz(config)
+        divisor = round(clock / DEFAULT_BAUD)
+        self.chip = chip = Chip(config, clock_hz=clock, uart_divisor=divisor)
         self.link = SerialLink(divisor)
         writes = {
             name: (getattr(chip.epilogue, f"{name}_write"))
@@ -142,7 +153,7 @@ class ProbedChip(Component):
         ]
         if self.chip.config.memory:
             pins = self.chip.pins
-            m.d.comb += [
+            m.d.sync += [  # the pads' registers
                 *(getattr(self.memory_levels, name).eq(getattr(pins, name)) for name in LEVELS),
                 self.memory_data.eq(pins.data.o),
                 self.memory_drives.eq(pins.data.oe),

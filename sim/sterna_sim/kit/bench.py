@@ -91,6 +91,8 @@ class UnitBench:
         What `dut` and `cases` get, by a short name.
     cocotb_configs : tuple of str
         The two or three that also run as Verilog; by default the first two.
+    slow_configs : tuple of str
+        Those whose test with pysim is left to `make test-all`.
     bugs : dict
         Planted bugs: functions that take a configuration and return a broken unit; see `edited`.
     bug_configs : tuple of str
@@ -112,6 +114,7 @@ class UnitBench:
 
     name: ClassVar[str]
     configs: ClassVar[Mapping[str, Any]] = {"default": None}
+    slow_configs: ClassVar[Sequence[str]] = ()
     bugs: ClassVar[Mapping[str, Callable[[Any], wiring.Component]]] = {}
     bug_configs: ClassVar[Sequence[str]] = ()
     stalls: ClassVar[Sequence[Stalls]] = ALL_STALLS

@@ -24,7 +24,10 @@ def bench_tests(bench: UnitBench) -> tuple[Callable, Callable, Callable]:
     if not bench.bugs:
         raise ValueError(f"bench {bench.name} has no planted bug: a test that can't fail")
 
-    @pytest.mark.parametrize("config", list(bench.configs))
+    slow = {name: pytest.mark.slow for name in bench.slow_configs}
+    configs = [pytest.param(name, marks=slow.get(name, ())) for name in bench.configs]
+
+    @pytest.mark.parametrize("config", configs)
     def test_pysim(config: str) -> None:
         run_pysim(bench, config)
 
