@@ -26,7 +26,7 @@ from sterna.model import container
 from sterna.model.layout import Image, lay_out
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna_sim.compiled.chip import CompiledChip
-from sterna_sim.compiled.probes import CLOCK_HZ
+from sterna_sim.compiled.probes import clock_hz
 
 __all__ = ["Board", "Wire", "main"]
 
@@ -97,7 +97,7 @@ class Board:
         """Take what the host has written, run some clocks, give it what the chip has sent."""
         awake = self._left > 0 or self._unwritten
         readable, _, _ = select.select([self._own], [], [], 0 if awake else 0.02)
-        clocks_per_bit = CLOCK_HZ / self._baud()
+        clocks_per_bit = clock_hz(self.chip.config) / self._baud()
         if readable and self.chip.unsent < 4096:
             self.chip.send(self._to_chip(os.read(self._own, 4096)), clocks_per_bit)
         if readable or self.chip.unsent or self.chip.busy:

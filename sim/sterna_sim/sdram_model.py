@@ -8,7 +8,7 @@ controller's conversion to clocks. The controller reads garbage while nobody dri
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import count
@@ -17,7 +17,7 @@ from sterna.spec.sdram import AUTO_PRECHARGE, BURST, INIT_REFRESHES, WORD_BITS, 
 
 from .kit.player import CheckError, Engine
 
-__all__ = ["RULES", "Inputs", "SdramBeside", "SdramError", "SdramModel"]
+__all__ = ["RULES", "Cells", "Inputs", "SdramBeside", "SdramError", "SdramModel"]
 
 RULES = {
     "power-up": "a command before the clock was stable for long enough",
@@ -79,6 +79,12 @@ class _Bank:
     def open_at(self, clock: int) -> bool:
         return self.row is not None and not self.opened < self.closed <= clock
 
+    def open_for(self, clock: int) -> int:
+        """Clocks for which the last row that was open until `clock` has been so."""
+        if self.row is None:
+            return 0
+        return (min(clock, self.closed - 1) if self.opened < self.closed else clock) - self.opened
+
 
 @dataclass(slots=True)
 class _Burst:
@@ -93,6 +99,13 @@ class _Burst:
     closes: bool
 
 
+class Cells(dict[int, int]):
+    """Words by address; those that were never written are 0."""
+
+    def __missing__(self, address: int) -> int:
+        return 0
+
+
 class SdramModel:
     """A memory and the clock at its pin.
 
@@ -100,21 +113,21 @@ class SdramModel:
     ----------
     part : Part
     clock_hz : int
-    words : mapping, optional
-        What it holds, by word address; all other words are 0.
+    words : Cells or array, optional
+        What it holds, by word address. They change as it is written to.
 
     Attributes
     ----------
-    words : dict
+    words : Cells or array
         What it holds.
     refreshes : int
         REFRESH commands since power-up.
     """
 
-    def __init__(self, part: Part, clock_hz: int, words: Mapping[int, int] | None = None) -> None:
+    def __init__(self, part: Part, clock_hz: int, words: Cells | array[int] | None = None) -> None:
         self.part = part
         self.clock_hz = clock_hz
-        self.words = dict(words or {})
+        self.words = Cells() if words is None else words
         self.clock = 0
         self.refreshes = 0
         self.banks = [_Bank() for _ in range(1 << part.bank_bits)]
@@ -152,6 +165,28 @@ class SdramModel:
             self._drove = now
         return word
 
+    def coming(self, clocks: int) -> list[int | None]:
+        """What the memory drives after each of the next rising edges if they are idle ones."""
+        words = [self._out.get(self.clock + index) for index in range(clocks)]
+        return [None, *words[1:]] if self._mask else words
+
+    def skip(self, clocks: int) -> None:
+        """Take idle rising edges: no command, nothing driven, no mask."""
+        burst = self._burst
+        writes = burst is not None and burst.command is Command.WRITE and self.clock < burst.end
+        if writes:
+            for _ in range(clocks):
+                self.rise(Inputs())
+        elif clocks:
+            words = zip(count(self.clock), self.coming(clocks), strict=False)
+            shown = [at for at, word in words if word is not None]
+            self._out = {at: word for at, word in self._out.items() if at >= self.clock + clocks}
+            self._drove = max(shown, default=self._drove)
+            self._mask = 0
+            self.clock += clocks - 1
+            self._watch_time()
+            self.clock += 1
+
     def _powered(self) -> bool:
         return self._passed(self.clock, Least(self.part.power_up_ns))
 
@@ -175,7 +210,7 @@ class SdramModel:
 
     def _watch_time(self) -> None:
         for number, bank in enumerate(self.banks):
-            if bank.open_at(self.clock) and self.clock - bank.opened > self._longest_open:
+            if bank.open_for(self.clock) > self._longest_open:
                 raise SdramError("tRAS max", self.clock, f"bank {number}")
         if self._cas is not None:
             passed = self.clock - self._refreshed
@@ -274,7 +309,7 @@ class SdramModel:
         first = self.clock + self._cas - 1
         self._out = {clock: word for clock, word in self._out.items() if clock < first}
         for index in range(BURST):
-            self._out[first + index] = self.words.get(self._address(burst, index), 0)
+            self._out[first + index] = self.words[self._address(burst, index)]
 
     def _store(self, pins: Inputs) -> None:
         """Take the word of a write; with bits of the mask up, bytes of it stay as they are."""
@@ -285,7 +320,7 @@ class SdramModel:
                 raise SdramError("undriven", self.clock)
             keep = sum(0xFF << 8 * n for n in range(WORD_BITS // 8) if pins.mask >> n & 1)
             address = self._address(burst, self.clock - burst.start)
-            self.words[address] = self.words.get(address, 0) & keep | pins.data & ~keep
+            self.words[address] = self.words[address] & keep | pins.data & ~keep
             self.banks[burst.bank].written = self.clock
 
     def _cut(self, end: int) -> None:
@@ -338,12 +373,14 @@ class SdramBeside:
     words: dict[int, int]
     expected: dict[int, int]
     prefix: str = "pins"
+    held: Cells = field(init=False)
     model: SdramModel = field(init=False)
     garbage: random.Random = field(init=False)
     word: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.model = SdramModel(self.part, self.clock_hz, self.words)
+        self.held = Cells(self.words)
+        self.model = SdramModel(self.part, self.clock_hz, self.held)
         self.garbage = random.Random(len(self.words))
 
     def drive(self, engine: Engine) -> None:
@@ -363,8 +400,8 @@ class SdramBeside:
 
     def check(self) -> None:
         """Compare what the memory holds at the end."""
-        for address in sorted(self.expected.keys() | self.model.words.keys()):
-            expected, got = self.expected.get(address, 0), self.model.words.get(address, 0)
+        for address in sorted(self.expected.keys() | self.held.keys()):
+            expected, got = self.expected.get(address, 0), self.held[address]
             if got != expected:
                 raise CheckError(
                     "wrong word in the SDRAM", index=address, expected=expected, got=got

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sterna.spec.sdram import ALL_BANKS, AUTO_PRECHARGE, BURST, INIT_REFRESHES, PARTS, Command, mode
-from sterna_sim.sdram_model import RULES, Inputs, SdramError, SdramModel
+from sterna_sim.sdram_model import RULES, Cells, Inputs, SdramError, SdramModel
 
 GRADES = {
     "AS4C16M16SA-6": (166_666_666, 3),
@@ -16,13 +16,21 @@ GRADES = {
 }
 
 
+@pytest.fixture(autouse=True, params=["edge by edge", "skipping"])
+def skips(request, monkeypatch):
+    """Idle edges one by one, or several at once."""
+    monkeypatch.setattr(Trace, "skips", request.param == "skipping")
+
+
 class Trace:
     """Commands by clock, each as early as the rules allow; `late` moves one of them."""
+
+    skips = False
 
     def __init__(self, grade):
         clock_hz, self.cas = GRADES[grade]
         part = replace(PARTS[grade], power_up_ns=500)
-        self.model = SdramModel(part, clock_hz, {n: 3 * n + 1 for n in range(BURST)})
+        self.model = SdramModel(part, clock_hz, Cells({n: 3 * n + 1 for n in range(BURST)}))
         self.t = part.at(clock_hz, self.cas)
         self.out = {}
 
@@ -35,6 +43,11 @@ class Trace:
 
     def wait(self, clocks):
         """So many clocks pass from the last command to the next."""
+        if self.skips:
+            words = enumerate(self.model.coming(clocks - 1), self.model.clock)
+            self.out |= {clock: word for clock, word in words if word is not None}
+            self.model.skip(clocks - 1)
+            return
         for _ in range(clocks - 1):
             self.rise()
 

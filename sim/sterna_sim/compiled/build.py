@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import amaranth
@@ -19,7 +20,8 @@ from amaranth.back import verilog
 import sterna.spec
 import sterna_rtl
 from sterna.spec.chip import ChipConfig
-from sterna_sim.compiled.probes import PROBES, ProbedChip
+from sterna.spec.sdram import Command
+from sterna_sim.compiled.probes import LEVELS, PROBES, ProbedChip
 from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
 
 __all__ = ["Library", "MemoryCall", "build"]
@@ -35,9 +37,12 @@ _VERILATOR = (
 )  # fmt: skip
 
 
-MemoryCall = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32)
-"""A memory at the chip's pins: levels and the word on the bus (-1: none) when the clock rises; the
-word that is there until it rises again."""
+MemoryCall = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_int32)
+"""A memory at the chip's pins: idle clocks since the last call, levels and the word on the bus (-1:
+none) when the clock rises."""
+
+COMING = 10
+"""Words that a memory has said at most: a CAS latency and a burst."""
 
 _REPEATED = re.compile(r"(?<=[{,] )([^,{}]+?)(?:, \1){2,}(?=,| })")
 """A bit that stands in a concatenation three times or more, one after the other."""
@@ -62,7 +67,7 @@ class Library:
         """Load the library and declare its functions."""
         library = ctypes.CDLL(str(self.path))
         pointer, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-        words = ctypes.POINTER(u32)
+        words, coming = ctypes.POINTER(u32), ctypes.POINTER(ctypes.c_int32)
         signatures = {
             "chip_new": (pointer, []),
             "chip_reset": (None, [pointer]),
@@ -81,7 +86,7 @@ class Library:
             "chip_forget": (None, [pointer]),
         }
         if hasattr(library, "chip_memory"):
-            signatures["chip_memory"] = (None, [pointer, MemoryCall])
+            signatures["chip_memory"] = (None, [pointer, MemoryCall, coming])
         if hasattr(library, "chip_tape"):
             signatures["chip_tape"] = (None, [pointer, words, u64, u64])
         for name, (result, arguments) in signatures.items():
@@ -128,7 +133,12 @@ def _replication(match: re.Match[str]) -> str:
 def _outside(config: ChipConfig) -> str:
     """What the driver puts beside the chip."""
     if config.memory:
-        return "#define MEMORY\n"
+        # Levels of an idle clock: no command, no mask, CKE.
+        idle = {"command": Command.NOP, "mask": 0, "cke": 1}
+        places = dict(zip(LEVELS, accumulate(LEVELS.values(), initial=0), strict=False))
+        mask = sum((1 << LEVELS[name]) - 1 << places[name] for name in idle)
+        value = sum(level << places[name] for name, level in idle.items())
+        return f"#define COMING {COMING}\n#define IDLE_MASK {mask}\n#define IDLE {value}\n"
     return f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else ""
 
 

@@ -13,7 +13,7 @@ from sterna.spec.registers import REGISTERS, VALID, Control, Memory, Status
 from sterna.spec.sdram import PARTS
 from sterna_sim.compiled.build import MemoryCall, build
 from sterna_sim.compiled.memory import ChipMemory
-from sterna_sim.compiled.probes import CLOCK_HZ, PROBES
+from sterna_sim.compiled.probes import PROBES, clock_hz
 
 __all__ = ["CompiledChip"]
 
@@ -43,13 +43,13 @@ class CompiledChip:
         self._built = build(config)
         self._library = self._built.load()
         self._chip = self._library.chip_new()
-        self.memory = ChipMemory(PARTS[config.memory], CLOCK_HZ) if config.memory else None
+        self.memory = ChipMemory(PARTS[config.memory], clock_hz(config)) if config.memory else None
         self._attach()
 
     def _attach(self) -> None:
         """Put the memory to the chip's pins; without one nothing stands there."""
         if self.memory:
-            self._library.chip_memory(self._chip, self.memory.rise)
+            self._library.chip_memory(self._chip, self.memory.call, self.memory.coming)
 
     def _check(self) -> None:
         """Raise what the memory has objected to."""
@@ -126,11 +126,16 @@ class CompiledChip:
         return taken
 
     def flash(self, image: Image) -> None:
-        """Fill the memories, as a board does from its flash; what does not fit is left out."""
+        """Fill the memories, as a board does from its flash; what does not fit is left out.
+
+        What lies beside the chip is put there at once: through the port it would take minutes.
+        """
         self.write("TAPE_LENGTH", 0)
         self.command(Control.RESET)
         for memory, words in image.memories().items():
-            if memory is not Memory.TAPE or len(words) <= self.config.tape_words:
+            if self.memory and memory is Memory.EXTERNAL:
+                self.memory.fill(0, words.reshape(-1).view(np.uint16))
+            elif memory is not Memory.TAPE or len(words) <= self.config.tape_words:
                 self.write_words(memory, words)
         self.read("ADDRESS")  # comes once the last piece is in its RAM: a reset may follow at once
 
@@ -178,7 +183,7 @@ class CompiledChip:
     def reset(self) -> None:
         """Do what a reset button does: registers are cleared, memories stay."""
         if self.memory:
-            self._library.chip_memory(self._chip, _NO_MEMORY)
+            self._library.chip_memory(self._chip, _NO_MEMORY, None)
             self.memory.power_up()
         self._library.chip_reset(self._chip)
         self._attach()

@@ -68,16 +68,37 @@ struct Uart {
   }
 };
 
+#ifdef COMING
+// The memory at the pins. It is called on clocks that are not idle, and every so often, with the
+// levels and the word on the bus (-1: none) when the clock rises. Then `coming` says what it drives
+// until the next rises, -1 where it does not.
+struct Memory {
+  void (*call)(uint32_t idle, uint32_t levels, int32_t data) = nullptr;
+  const int32_t *coming = nullptr;
+  uint32_t idle = 0, garbage = 1;
+
+  uint32_t rise(uint32_t levels, int32_t data) {
+    if ((levels & IDLE_MASK) != IDLE || data >= 0 || idle == 255) {
+      call(idle, levels, data);
+      idle = 0;
+    } else {
+      idle++;
+    }
+    if (idle < COMING && coming[idle] >= 0) return coming[idle];
+    garbage = garbage * 1664525 + 1013904223;
+    return garbage >> 16;
+  }
+};
+#endif
+
 struct Chip {
   VerilatedContext context;
   Vchip top{&context};
   uint64_t clocks = 0;
   bool recording = false;
   Uart uart;
-#ifdef MEMORY
-  // The memory at the pins: takes their levels and the word on the bus (-1: none) when the clock
-  // rises, and returns the word that is there until it rises again.
-  uint32_t (*memory)(uint32_t levels, int32_t data) = nullptr;
+#ifdef COMING
+  Memory memory;
 #endif
 #ifdef TAPE_BITS
   // A memory beside the chip: a word of the tape every `tape_period` clocks, round and round.
@@ -143,14 +164,16 @@ void clock(Chip *chip) {
     PROBES
 #undef PROBE
   }
-#ifdef MEMORY
+#ifdef COMING
   // What it gives is for the next clock: nothing that depends on it is evaluated with this edge.
   uint32_t word = 0;
-  if (chip->memory) word = chip->memory(top.memory_levels, top.memory_drives ? top.memory_data : -1);
+  if (chip->memory.call) {
+    word = chip->memory.rise(top.memory_levels, top.memory_drives ? top.memory_data : -1);
+  }
 #endif
   top.clk = 1;
   top.eval();
-#ifdef MEMORY
+#ifdef COMING
   top.memory_word = word;
 #endif
   chip->clocks++;
@@ -249,9 +272,11 @@ uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_p
   return count;
 }
 
-#ifdef MEMORY
+#ifdef COMING
 // What stands at the pins of the memory from now on.
-void chip_memory(Chip *chip, uint32_t (*memory)(uint32_t, int32_t)) { chip->memory = memory; }
+void chip_memory(Chip *chip, void (*call)(uint32_t, uint32_t, int32_t), const int32_t *coming) {
+  chip->memory = {call, coming};
+}
 #endif
 
 #ifdef TAPE_BITS

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import random
+import ctypes
+from array import array
 
-from sterna.spec.sdram import WORD_BITS, Part
-from sterna_sim.compiled.build import MemoryCall
+import numpy as np
+
+from sterna.spec.sdram import Part
+from sterna_sim.compiled.build import COMING, MemoryCall
 from sterna_sim.compiled.probes import LEVELS
 from sterna_sim.sdram_model import Inputs, SdramError, SdramModel
 
@@ -15,6 +18,9 @@ __all__ = ["ChipMemory"]
 class ChipMemory:
     """A memory that takes part in each clock of a chip.
 
+    The chip calls on clocks that are not idle, and tells how many were since the last call; what
+    the memory drives on those was said before. So a stream takes a call for each burst.
+
     Parameters
     ----------
     part : Part
@@ -23,20 +29,27 @@ class ChipMemory:
     Attributes
     ----------
     model : SdramModel
-    rise : ctypes function
+    call : ctypes function
         What the chip calls; see `sterna_sim.compiled.build.MemoryCall`.
+    coming : ctypes array
+        The words that the memory drives from a call on if no other comes, -1 for none.
     """
 
     def __init__(self, part: Part, clock_hz: int) -> None:
         self.part, self.clock_hz = part, clock_hz
-        self.model = SdramModel(part, clock_hz)
-        self.rise = MemoryCall(self._rise)
-        self._garbage = random.Random(1)
+        self.model = SdramModel(part, clock_hz, array("H", bytes(2 * part.words)))
+        self.call = MemoryCall(self._call)
+        self.coming = (ctypes.c_int32 * COMING)()
         self._error: SdramError | None = None
 
     def power_up(self) -> None:
         """Begin anew, as the controller does after a reset; what it holds stays."""
         self.model = SdramModel(self.part, self.clock_hz, self.model.words)
+
+    def fill(self, first: int, words: np.ndarray) -> None:
+        """Put words into their places, from a first one on."""
+        held = np.frombuffer(self.model.words, dtype=np.uint16)
+        held[first : first + words.size] = words
 
     def check(self) -> None:
         """Raise what the memory has objected to since the last call."""
@@ -44,14 +57,16 @@ class ChipMemory:
         if error:
             raise error
 
-    def _rise(self, levels: int, data: int) -> int:
+    def _call(self, idle: int, levels: int, data: int) -> None:
         values = {}
         for name, bits in LEVELS.items():
             values[name] = levels & (1 << bits) - 1
             levels >>= bits
         try:
+            self.model.skip(idle)
             word = self.model.rise(Inputs(data=None if data < 0 else data, **values))
         except SdramError as error:  # nothing may be raised through the chip
             self._error = self._error or error
             word = None
-        return self._garbage.getrandbits(WORD_BITS) if word is None else word
+        words = [word, *self.model.coming(COMING - 1)]
+        self.coming[:] = [-1 if word is None else word for word in words]
