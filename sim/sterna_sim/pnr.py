@@ -1,7 +1,8 @@
 """Place and route the demo's chip for the board ULX3S-85F with open tools.
 
 `make pnr` runs it: area per unit, Fmax, block RAM, and a bitstream with its manifest. With
-`--engine` the engine alone, fed from its tape RAM. Yosys keeps the hierarchy while it maps cells,
+`--config` another chip, which may have the board's SDRAM beside it. With `--engine` the engine
+alone, fed from its tape RAM. Yosys keeps the hierarchy while it maps cells,
 so that every cell of the placed design carries its unit's name.
 """
 
@@ -277,24 +278,28 @@ def _chip(config: ChipConfig, clock_hz: int, seed: int, keep: bool) -> None:
     manifest = _manifest(config, clock_hz, seed, result)
     (result.folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     if keep:
-        BITSTREAMS.mkdir(parents=True, exist_ok=True)
+        kept = BITSTREAMS.with_name(f"{BOARD}-sdram") if config.memory else BITSTREAMS
+        kept.mkdir(parents=True, exist_ok=True)
         for name in ("chip.bit", "manifest.json"):
-            shutil.copy(result.folder / name, BITSTREAMS / name)
+            shutil.copy(result.folder / name, kept / name)
 
 
 def main() -> None:
-    """Implement the reference configuration and print the table."""
+    """Implement a configuration and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, help="chip configuration, JSON")
     parser.add_argument("--engine", action="store_true", help="the engine alone, three seeds")
     parser.add_argument("--seed", type=int, default=2, help="of the placer")
     parser.add_argument("--clock", type=float, default=50.0, help="of the chip, in MHz")
     parser.add_argument("--keep", action="store_true", help="put the bitstream into bitstreams/")
     options = parser.parse_args()
-    print(f"configuration {REFERENCE.digest}, LFE5U-85F-6", flush=True)
+    chosen = options.config
+    config = ChipConfig.from_dict(json.loads(chosen.read_text())) if chosen else REFERENCE
+    print(f"configuration {config.digest}, LFE5U-85F-6", flush=True)
     if options.engine:
-        _engine(REFERENCE)
+        _engine(config)
     else:
-        _chip(REFERENCE, round(options.clock * 1e6), options.seed, options.keep)
+        _chip(config, round(options.clock * 1e6), options.seed, options.keep)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""SerialChip on the board ULX3S: clock, UART and three LEDs."""
+"""SerialChip on the board ULX3S: clock, UART, three LEDs and the SDRAM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 from amaranth import *
 
 from sterna.spec.chip import ChipConfig
+from sterna_rtl.boards.sdram_pads import connect_sdram
 from sterna_rtl.serial_chip import SerialChip
 
 __all__ = ["Ulx3s"]
@@ -18,6 +19,8 @@ _OSCILLATOR_HZ = 600_000_000
 
 class Ulx3s(Elaboratable):
     """Top level. LEDs: 0 blinks, 1 and 2 light up while bits come and go.
+
+    The SDRAM's pads are connected if the configuration has a memory.
 
     The clock stands still until the PLL has locked; configuration has set all flip-flops to their
     initial values, so that there is no reset besides the chip's own (line break, CONTROL).
@@ -42,6 +45,9 @@ class Ulx3s(Elaboratable):
         m.submodules.chip = chip = self.chip
         uart = platform.request("uart")
         m.d.comb += [chip.rx.eq(uart.rx.i), uart.tx.o.eq(chip.tx)]
+
+        if chip.chip.config.memory:
+            connect_sdram(m, platform, chip.pins)
 
         beat = Signal(range(self.clock_hz // 2), reset_less=True)
         leds = [platform.request("led", number).o for number in range(3)]
