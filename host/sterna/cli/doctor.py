@@ -12,7 +12,14 @@ import typer
 
 from sterna.cli.options import JsonOption, print_json
 from sterna.cli.progress import showing
-from sterna.device.chip import ChipDevice, Progress, memory_shape, read_config, write_memory
+from sterna.device.chip import (
+    ChipDevice,
+    Progress,
+    checksum_memory,
+    memory_shape,
+    read_config,
+    write_memory,
+)
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.device.known_answer import known_model
@@ -26,6 +33,12 @@ __all__ = ["doctor_command"]
 
 _ROUND_TRIPS = 50
 _TOKENS = 20
+
+_ROWS = 512
+"""Blocks at the beginning of the memory beside a chip: two rows of each of four banks."""
+
+_ANYWHERE = 64
+"""Other blocks of it that are tested."""
 
 
 def doctor_command(
@@ -85,7 +98,7 @@ def _memories(port: RegisterPort, config: ChipConfig, tell: Progress) -> None:
     """Fill each memory with random words and let the device compute their checksum."""
     rng = np.random.default_rng(1)
     for memory in Memory:
-        if memory is Memory.STREAM:
+        if memory in (Memory.STREAM, Memory.EXTERNAL):
             continue
         words, bits = memory_shape(config, memory)
         data = rng.integers(0, 256, (words, -(-bits // 8)), dtype=np.uint8)
@@ -94,11 +107,38 @@ def _memories(port: RegisterPort, config: ChipConfig, tell: Progress) -> None:
         padded = np.zeros((words, -(-bits // 32) * 4), dtype=np.uint8)
         padded[:, : data.shape[1]] = data
         pieces = padded.view("<u4")
-        if write_memory(port, memory, pieces, tell) != zlib.crc32(pieces.tobytes()):
-            raise DeviceError(
-                f"memory {memory.name.lower()} does not hold what was written to it; the chip "
-                "is damaged, or its clock too fast"
-            )
+        _compare(memory, write_memory(port, memory, pieces, tell), pieces)
+    if config.memory:
+        _beside(port, memory_shape(config, Memory.EXTERNAL)[0], rng, tell)
+
+
+def _beside(port: RegisterPort, blocks: int, rng: np.random.Generator, tell: Progress) -> None:
+    """Test the memory beside a chip at some places: all of it would take minutes over a UART.
+
+    They are rows of all banks, a block behind each address line, and others anywhere. All are
+    looked at again once all are written: a line that is broken makes one place of two.
+    """
+    single = {1 << bit for bit in range(blocks.bit_length() - 1)} | {blocks - 1}
+    single |= set(rng.integers(_ROWS, blocks, _ANYWHERE).tolist())
+    sizes = {0: _ROWS} | {first: 1 for first in sorted(single) if first >= _ROWS}
+    written = {
+        first: rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
+        for first, count in sizes.items()
+    }
+    memory = Memory.EXTERNAL
+    for first, pieces in written.items():
+        _compare(memory, write_memory(port, memory, pieces, tell, first), pieces)
+    for first, pieces in written.items():
+        _compare(memory, checksum_memory(port, memory, pieces.size, tell, first), pieces)
+
+
+def _compare(memory: Memory, checksum: int, pieces: np.ndarray) -> None:
+    """Refuse a memory of which the device says another checksum."""
+    if checksum != zlib.crc32(pieces.tobytes()):
+        raise DeviceError(
+            f"memory {memory.name.lower()} does not hold what was written to it; the chip "
+            "is damaged, or its clock too fast"
+        )
 
 
 def _answer(port: RegisterPort, label: str, tell: Progress) -> None:

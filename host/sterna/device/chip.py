@@ -122,21 +122,25 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
     }[memory]
 
 
-def write_memory(port: RegisterPort, memory: Memory, words: np.ndarray, progress: Progress) -> int:
-    """Write a memory from its first word on; return the checksum of what it then holds."""
+def write_memory(
+    port: RegisterPort, memory: Memory, words: np.ndarray, progress: Progress, first: int = 0
+) -> int:
+    """Write a memory from some word on; return the checksum of what is there then."""
     pieces, name = words.reshape(-1), memory.name.lower()
-    port.execute([write("MEMORY", memory)])
+    port.execute([write("MEMORY", memory), write("ADDRESS", first)])
     for start in range(0, len(pieces), _CHUNK):
         progress(f"loading {name}", start, len(pieces))
         port.execute([write("DATA", pieces[start : start + _CHUNK])])
-    return checksum_memory(port, memory, len(pieces), progress)
+    return checksum_memory(port, memory, len(pieces), progress, first)
 
 
-def checksum_memory(port: RegisterPort, memory: Memory, pieces: int, progress: Progress) -> int:
-    """CRC-32 of a memory's first pieces, computed by the device."""
+def checksum_memory(
+    port: RegisterPort, memory: Memory, pieces: int, progress: Progress, first: int = 0
+) -> int:
+    """CRC-32 of a memory's pieces from some word on, computed by the device."""
     name = memory.name.lower()
     progress(f"checking {name}", 0, 1)
-    port.execute([write("MEMORY", memory), write("CHECK", pieces)])
+    port.execute([write("MEMORY", memory), write("ADDRESS", first), write("CHECK", pieces)])
     while int(port.execute([read("STATUS")])[0]) >> Status.CHECKING & 1:
         pass
     progress(f"checking {name}", 1, 1)
