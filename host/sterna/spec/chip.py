@@ -189,8 +189,11 @@ class ChipConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ChipConfig:
-        """Inverse of `to_dict`; says which fields are missing or unknown."""
-        wrong = sorted({field.name for field in fields(cls)} ^ set(values))
+        """Inverse of `to_dict`; says which fields are missing or unknown.
+
+        What a chip may have besides may be left out, as by those who knew of none.
+        """
+        wrong = sorted(({field.name for field in fields(cls)} ^ set(values)) - set(_EXTRAS))
         if wrong:
             raise InputError(f"chip configuration: missing or unknown field {wrong[0]!r}")
         packing = values["packing"]
