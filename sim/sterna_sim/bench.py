@@ -24,6 +24,7 @@ from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, VALID, Control
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
+from sterna_sim.sdram_bench import sdram_config, sdram_model, streamed
 
 __all__ = [
     "PASSES", "SMALL", "Figures", "SlowMemory", "draw_passes", "main", "measure", "random_model",
@@ -191,8 +192,9 @@ def main() -> None:
     two_slots = replace(REFERENCE, slots=2)
     figures = [measure(model), measure(model, two_slots), measure(random_model(SMALL))]
     slow = [slow_memory(model, slots) for slots in (2, 4)]
+    sdram = streamed(sdram_model(), sdram_config())
     if options.json:
-        rows = {"on_chip": figures, "slow_memory": slow}
+        rows = {"on_chip": figures, "slow_memory": slow, "sdram": [sdram]}
         print(json.dumps({k: [asdict(r) for r in v] for k, v in rows.items()}, indent=2))
         return
     print("tape on the chip: R = 4, C = 64, E = 8 (rtl)")
@@ -208,6 +210,9 @@ def main() -> None:
         pairs = ((row.sequences, row.sequences / row.one), (row.positions, row.positions / row.one))
         text = "".join(f"{clocks:14.0f} ({ratio:.3f})" for clocks, ratio in pairs)
         print(f"{row.clocks_per_word:15}{row.one:11.0f}{text}")
+    print("\ntape and embedding in SDRAM, one stream (rtl)")
+    for field, value in asdict(sdram).items():
+        print(f"{field:28}" + (f"{value:>18.5g}" if isinstance(value, float) else f"{value:>18}"))
 
 
 if __name__ == "__main__":
