@@ -35,7 +35,7 @@ def test_shapes(sterna):
     assert (found["tape"], found["embedding"], found["slots"]) == ("memory", "memory", 1)
     assert found["roofline"] == "memory"
     words = sterna("plan", "--shape", "370M", "--board", "u250", "--slots", 1).out
-    assert "plan makes no configuration with one yet" in words
+    assert "this chip can't be built yet" in words
 
 
 def test_own_board(sterna):

@@ -70,3 +70,21 @@ def test_no_fit(change, words):
     outline = Outline.of_shape(Shape(1024, 192, 192, 448, 3), 4)
     with pytest.raises(InputError, match=words):
         plan(outline, dataclasses.replace(ULX3S, **change))
+
+
+def test_board_with_sdram():
+    """What the chip does not hold lies in a memory that it drives, a word of 16 bits a clock."""
+    outline = Outline.of_shape(Shape(4096, 512, 512, 1536, 8), 8)
+    found = plan(outline, ULX3S, slots=1)
+    config = found.config
+    assert (config.memory, config.embedding_words, found.embedding_outside) == ("ULX3S", 0, True)
+    assert found.memory_bound
+    assert 0.95 < found.roofline <= 1
+    assert found.block_rams <= 208
+    # It does not depend on the clock, but for refreshes, which count in ns.
+    fast = plan(outline, dataclasses.replace(ULX3S, clock_hz=100e6), slots=1)
+    assert fast.clocks_per_token == pytest.approx(found.clocks_per_token, rel=0.01)
+    assert fast.clocks_per_token < found.clocks_per_token
+    small = dataclasses.replace(ULX3S.memory, bytes=4 << 20)
+    with pytest.raises(InputError, match="bytes of memory and there are 4,194,304"):
+        plan(outline, dataclasses.replace(ULX3S, memory=small), slots=1)

@@ -111,7 +111,8 @@ def _board(
         board = replace(board, clock_hz=clock * 1e6)
     if bandwidth is not None:
         memory = board.memory or Outside(UNLIMITED, 0, 0, 0)
-        board = replace(board, memory=replace(memory, bytes_per_second=bandwidth * 1e9))
+        rate = bandwidth * 1e9
+        board = replace(board, memory=replace(memory, bytes_per_second=rate, part=""))
     return board
 
 
@@ -164,9 +165,9 @@ def _words(facts: dict[str, Any]) -> str:
         f"{facts['lane_use']:.1%} of the lanes busy, {facts['roofline_fraction']:.1%} of what the "
         f"{facts['roofline']} would allow",
     ]
-    if facts["embedding"] == "memory":
+    if facts["embedding"] == "memory" and not facts["chip"]["memory"]:
         lines.append(
-            "today's gateware has the embedding on the chip or in an SDR SDRAM, and plan makes no "
-            "configuration with one yet"
+            "today's gateware has the embedding on the chip or in an SDR SDRAM: this chip can't be "
+            "built yet"
         )
     return "\n".join([*lines, "all figures are of kind model: calculated, not measured"])

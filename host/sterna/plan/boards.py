@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sterna.spec.sdram import PARTS, WORD_BITS
+
 __all__ = ["BOARDS", "Board", "Outside"]
 
 
@@ -20,12 +22,24 @@ class Outside:
         Share of the time in which it gives nothing: (tRP + tRFC) / tREFI.
     latency : float
         Seconds from an address to its data.
+    part : str
+        Of an SDR SDRAM that chips drive themselves: its name in `sterna.spec.sdram.PARTS`. It runs
+        at the chip's clock, so that its rate and its refresh follow from the part.
     """
 
     bytes: int
     bytes_per_second: float
     refresh: float
     latency: float
+    part: str = ""
+
+    def bytes_per_clock(self, clock_hz: float) -> float:
+        """Bytes that it gives per clock of the chip in the long run."""
+        if not self.part:
+            return self.bytes_per_second / clock_hz * (1 - self.refresh)
+        timing = PARTS[self.part].at(round(clock_hz))
+        # After a refresh the row is opened again.
+        return WORD_BITS / 8 * (1 - (timing.rp + timing.rfc + timing.rcd) / timing.refresh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +78,9 @@ BOARDS = {
     # Lattice FPGA-DS-02012: LFE5U-85 has 84 K LUTs (83 640 TRELLIS_COMB in nextpnr), 208 block RAMs
     # and 156 multipliers. Half of the LUTs: 47 % are what has been routed (docs/architecture.md,
     # "Place and route"). Clock: the target of `make pnr`. SDRAM of 32 MB, 16 bits
-    # wide, run at the chip's clock; tRP 15 ns, tRFC 60 ns, tREFI 7.8 us (IS42S16160G).
+    # wide, run at the chip's clock, from the worst of the parts that such boards carry.
     "ulx3s-85f": Board(
-        83_640, 0.5, 156, 208, 50e6, Outside(32 << 20, 2 * 50e6, 0.0096, 100e-9)
+        83_640, 0.5, 156, 208, 50e6, Outside(32 << 20, 2 * 50e6, 0, 200e-9, "ULX3S")
     ),
     # Xilinx DS962: Alveo U250 has 1 728 K LUT6, 12 288 DSP48, 2 688 block RAMs of 36 Kbit, 64 GB in
     # 4 x DDR4-2400 (77 GB/s). 256 bytes a clock at 300 MHz, the clock that ternip reached on it.

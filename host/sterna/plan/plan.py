@@ -9,12 +9,13 @@ from math import inf
 
 from sterna.errors import InputError
 from sterna.model.outline import Outline
-from sterna.model.sizes import fit, needs, weight_words
+from sterna.model.sizes import ceil_div, fit, needs, weight_words
 from sterna.plan.area import LEAST_LUTS, luts, multipliers
-from sterna.plan.boards import Board, Outside
+from sterna.plan.boards import Board
 from sterna.plan.clocks import expected_clocks
 from sterna.plan.memories import memories
 from sterna.spec.chip import MAX_SLOTS, ChipConfig
+from sterna.spec.sdram import WORD_BITS
 from sterna.spec.trits import Packing
 
 __all__ = ["Plan", "plan"]
@@ -138,7 +139,7 @@ def plan(outline: Outline, board: Board, slots: int | None = None) -> Plan:
     found, nearest = [], (inf, "")
     for config, embedding_outside in _configurations(outline, board, slots):
         candidate = _candidate(outline, board, config, embedding_outside)
-        lack = _lack(candidate, board)
+        lack = _lack(outline, candidate, board)
         if lack is None:
             found.append(candidate)
         else:
@@ -199,11 +200,12 @@ def _configurations(
             config = fit(outline, **sizes, psum_words=psum_words)
             if board.memory and _block_rams(config, False) > board.block_rams:
                 # Two slots: what can't be cut to half a ring is left out.
-                ring = {"ring_words": RING_WORDS, "slots": 2}
+                ring = {"ring_words": RING_WORDS, "slots": 2, "memory": board.memory.part}
                 config = fit(outline, **sizes, psum_words=psum_words, **ring)
         except InputError:  # a size beyond what any chip can have
             continue
         outside = config.ring_words > 0 and _block_rams(config, False) > board.block_rams
+        outside |= bool(config.memory)
         for count in [slots] if slots else range(1, MAX_SLOTS + 1):
             yield replace(config, slots=count), outside
 
@@ -218,7 +220,7 @@ def _candidate(
     words, weights = needs(outline, config)["tape_words"], weight_words(outline.steps, config)
     per_word = 0.0
     if config.ring_words and board.memory:
-        per_word = config.word_bits / 8 / _bytes_per_clock(board, board.memory)
+        per_word = _word_bytes(config) / board.memory.bytes_per_clock(board.clock_hz)
     return _Candidate(
         config=config,
         embedding_outside=embedding_outside,
@@ -231,12 +233,13 @@ def _candidate(
     )
 
 
-def _bytes_per_clock(board: Board, memory: Outside) -> float:
-    """Bytes that the memory gives per clock of the chip in the long run."""
-    return memory.bytes_per_second / board.clock_hz * (1 - memory.refresh)
+def _word_bytes(config: ChipConfig) -> float:
+    """Bytes that a word of the tape fills in the memory."""
+    bits = config.word_bits
+    return (ceil_div(bits, WORD_BITS) * WORD_BITS if config.memory else bits) / 8
 
 
-def _lack(candidate: _Candidate, board: Board) -> tuple[float, str] | None:
+def _lack(outline: Outline, candidate: _Candidate, board: Board) -> tuple[float, str] | None:
     """What a board has too little of: by which factor, and in words."""
     config = candidate.config
     side = max(config.vector_a_words, config.vector_b_words, config.state_words)
@@ -247,8 +250,10 @@ def _lack(candidate: _Candidate, board: Board) -> tuple[float, str] | None:
         (side, ADDRESSES, "words of vectors or state"),
     ]
     if config.ring_words and board.memory:
-        table = config.embedding_words * config.elements * config.embedding_bits // 8
-        size = candidate.words * config.word_bits // 8 + table * candidate.embedding_outside
+        size = round(candidate.words * _word_bytes(config))
+        if candidate.embedding_outside:
+            shape = outline.shape
+            size += shape.vocab * shape.hidden * config.embedding_bits // 8
         limits.append((size, board.memory.bytes, "bytes of memory"))
     factor, need, have, of = max((need / have, need, have, of) for need, have, of in limits)
     return (factor, f"{need:,} {of} and there are {have:,}") if factor > 1 else None
@@ -259,7 +264,7 @@ def _expect(outline: Outline, board: Board, candidate: _Candidate) -> Plan:
     fetch = [0.0, 0.0]
     if candidate.embedding_outside and board.memory:
         row = outline.shape.hidden * config.embedding_bits / 8
-        per_row = row / _bytes_per_clock(board, board.memory)
+        per_row = row / board.memory.bytes_per_clock(board.clock_hz)
         fetch = [board.memory.latency * board.clock_hz + n * per_row for n in (1, slots)]
     alone, clocks = (
         expected_clocks(outline.steps, config, count, candidate.clocks_per_word) + clocks
