@@ -16,7 +16,7 @@ from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import clock_hz
 from sterna_sim.device import DirectDevice
 from sterna_sim.lockstep import Lockstep
-from sterna_sim.sdram_model import SdramError, SdramModel
+from sterna_sim.sdram_model import SdramError
 from tests.chip.models import memory_config, model_of
 from tests.chip.passes import clear_states, positions_of_one_sequence, sequences_side_by_side
 
@@ -69,7 +69,7 @@ def test_loading_through_the_port(device):
     words = external.view("<u2").reshape(-1)
     device.chip.memory.fill(0, np.zeros_like(words))
     device.load()
-    assert device.chip.memory.model.words[: len(words)].tolist() == words.tolist()
+    assert device.chip.memory.words[: len(words)].tolist() == words.tolist()
     block = int(np.flatnonzero(external.any(axis=1))[-1])
     chip = device.chip
     chip.write("TAPE_LENGTH", 0)
@@ -83,7 +83,7 @@ def test_loading_through_the_port(device):
 def test_objections_are_raised(device):
     """What the memory objects to ends the run: here it has been on for too short a time."""
     memory = device.chip.memory
-    memory.model = SdramModel(memory.part, memory.clock_hz, memory.model.words)
+    memory.power_up()
     with pytest.raises(SdramError, match="power-up"):
         device.chip.run(1000)
     device.chip.reset()

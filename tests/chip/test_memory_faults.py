@@ -32,7 +32,7 @@ def device(shared):
 def flip(device, tape_word, bit):
     """Change a bit of the tape where it lies."""
     pieces = -(-device.config.word_bits // WORD_BITS)
-    held = device.chip.memory.model.words
+    held = device.chip.memory.words
     held[tape_word * pieces + bit // WORD_BITS] ^= 1 << bit % WORD_BITS
 
 
@@ -123,7 +123,7 @@ def test_a_line_that_is_stuck(device, monkeypatch):
 
     def stuck(pins):
         store(pins)
-        model.words[place] = word ^ 1 << 9
+        device.chip.memory.words[place] = word ^ 1 << 9
 
     device.become_current()
     monkeypatch.setattr(model, "_store", stuck)

@@ -230,7 +230,7 @@ class LoaderBench(UnitBench):
         "memory-wide-words": chip(rows=2, columns=48, elements=4, memory="ULX3S"),
     }
     cocotb_configs = ("E-4", "memory")
-    bug_configs = ("memory", "2-slots", "E-4")
+    bug_configs = ("memory-wide-words", "2-slots", *configs)
     bugs = {
         "pieces from the top": broken(
             "Cat(data, item.data)[PIECE:]", "Cat(item.data, data)[:longest]"

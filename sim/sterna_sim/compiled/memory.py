@@ -28,6 +28,8 @@ class ChipMemory:
 
     Attributes
     ----------
+    words : array
+        What it holds.
     model : SdramModel
     call : ctypes function
         What the chip calls; see `sterna_sim.compiled.build.MemoryCall`.
@@ -37,18 +39,19 @@ class ChipMemory:
 
     def __init__(self, part: Part, clock_hz: int) -> None:
         self.part, self.clock_hz = part, clock_hz
-        self.model = SdramModel(part, clock_hz, array("H", bytes(2 * part.words)))
+        self.words = array("H", bytes(2 * part.words))
+        self.power_up()
         self.call = MemoryCall(self._call)
         self.coming = (ctypes.c_int32 * COMING)()
         self._error: SdramError | None = None
 
     def power_up(self) -> None:
         """Begin anew, as the controller does after a reset; what it holds stays."""
-        self.model = SdramModel(self.part, self.clock_hz, self.model.words)
+        self.model = SdramModel(self.part, self.clock_hz, self.words)
 
     def fill(self, first: int, words: np.ndarray) -> None:
         """Put words into their places, from a first one on."""
-        held = np.frombuffer(self.model.words, dtype=np.uint16)
+        held = np.frombuffer(self.words, dtype=np.uint16)
         held[first : first + words.size] = words
 
     def check(self) -> None:
