@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.errors import DeviceError
 from sterna.model import container
 from sterna.model.layout import lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
-from sterna.spec.registers import VALID
+from sterna.spec.registers import SLOT_SHIFT, VALID
 from sterna.spec.sdram import PARTS, WORD_BITS
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import clock_hz
@@ -79,18 +82,27 @@ def roofline(tape_bytes: int, clocks: float, memory: str, hz: int) -> float:
 
 
 def streamed(model: Model, config: ChipConfig) -> Streamed:
-    """Draw tokens one after the other."""
+    """Draw tokens one after the other.
+
+    Raises
+    ------
+    DeviceError
+        If they are not the golden model's.
+    """
     image, hz = lay_out(model, config), clock_hz(config)
     with CompiledChip(config) as chip:
         chip.load(image)
         chip.write("COUNT", _PASSES)
         chip.write("TOKEN", 1 | VALID)
         chip.idle()
+        drawn = [chip.read("GENERATED") & (1 << SLOT_SHIFT) - 1 for _ in range(_PASSES)]
         clocks = chip.read("COUNTER_CLOCKS") / _PASSES
         counters = {
             name: chip.read(f"COUNTER_ENGINE_{name}") / _PASSES
             for name in ("STARVED", "WAITING", "BLOCKED")
         }
+    if drawn != list(GoldenDevice(model).generate([1], _PASSES, Sampling())):
+        raise DeviceError(f"the chip draws {drawn}, which is not what the golden model does")
     tape_bytes = len(image.tape) * config.word_bits // 8
     useful = model.shape.ternary_weights * config.packing.bits / config.packing.trits / 8
     return Streamed(
