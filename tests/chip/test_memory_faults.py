@@ -6,6 +6,7 @@ import pytest
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import DeviceError
+from sterna.model.sizes import tape_blocks
 from sterna.spec.registers import Control, Memory
 from sterna.spec.sdram import BURST, WORD_BITS
 from sterna.spec.tape import header_words
@@ -65,6 +66,7 @@ def test_a_short_tape(device, number):
     for length in (segment.first_word, segment.first_word + segment.words // 2):
         device.become_current()
         device.chip.write("TAPE_LENGTH", length)
+        device.chip.write("TAPE_BLOCKS", tape_blocks(length, device.config))
         device.chip.command(Control.RESET)
         with pytest.raises(DeviceError, match=f"segment {number} of the tape"):
             list(device.generate([5], 20, Sampling()))

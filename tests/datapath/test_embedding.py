@@ -197,11 +197,12 @@ class MemoryBench(UnitBench):
     }
     cocotb_configs = ("8-elements",)
     bugs = {
-        "words taken before their scale": from_memory("reading & queue", "queue"),
+        "words taken before their scale": from_memory("ready = reading & ", "ready = "),
         "a word where there is none": from_memory(
             "can.eq(transfers(self.i_row))", "can.eq(self.i_row.ready)"),
         "words taken without room": from_memory("& queue.i.ready & ~self", "& ~self"),
-        "words of a row that nobody has asked for": from_memory(" & ~self.o_row.valid),", "),"),
+        "words of a row that nobody has asked for": from_memory(" & ~self.o_row.valid\n", "\n"),
+        "words before their scale": from_memory("& ~scales_come & ~scales_came ", ""),
         "row of another length": from_memory("words.eq(job.source_words)", "words.eq(left)"),
         "row asked for twice": from_memory("valid.eq(wanted)", "valid.eq(wanted | self.reads)"),
     }  # fmt: skip
