@@ -204,7 +204,7 @@ class MemoryBench(UnitBench):
         "words of a row that nobody has asked for": from_memory(" & ~self.o_row.valid\n", "\n"),
         "words before their scale": from_memory("& ~scales_come & ~scales_came ", ""),
         "row of another length": from_memory("words.eq(job.source_words)", "words.eq(left)"),
-        "row asked for twice": from_memory("valid.eq(wanted)", "valid.eq(wanted | self.reads)"),
+        "row asked for twice": from_memory("valid.eq(0)", "valid.eq(self.reads)"),
     }  # fmt: skip
     not_stalled = {
         "i_token": "taken only together with a job",
