@@ -88,7 +88,7 @@ def test_fewer_blocks_than_the_tape(device):
 def test_a_reset_in_the_tape(device):
     """By command and by the button, wherever the memory stands; the next token is right."""
     golden, rng = GoldenDevice(device.model), np.random.default_rng(8)
-    for clocks in rng.integers(1, 20_000, 6).tolist():
+    for clocks in rng.integers(1, 20_000, 3).tolist():
         for reset in (lambda: device.chip.command(Control.RESET), device.chip.reset):
             device.become_current()
             device.chip.step(3)
