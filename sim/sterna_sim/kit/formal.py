@@ -58,6 +58,9 @@ class StreamContract:
     invariant : callable, optional
         Takes the unit and a signal `credit` (items taken less items given, each times the other's
         number in B), returns what always holds: with it B is proven for all time.
+    also : callable, optional
+        Takes the module of the specification and the unit, and adds what else to assume and to
+        assert. Proven for all time; with a planted bug it runs for `depth` clocks.
     combinational : bool
         Outputs may follow the inputs within a clock. Units with registered outputs leave it False.
     free : tuple of str
@@ -78,6 +81,7 @@ class StreamContract:
     output: str = "o"
     golden: Callable[[Any], Any] | None = None
     invariant: Callable[[Any, Signal], Value] | None = None
+    also: Callable[[Module, Any], None] | None = None
     combinational: bool = False
     free: tuple[str, ...] = ()
     depth: int = 12
@@ -118,6 +122,8 @@ class _Specification(Elaboratable):
             self._cover(m, name, waited)
         self._after_reset(m)
         self._settings(m)
+        if self.contract.also is not None:
+            self.contract.also(m, self.unit)
         if self.contract.items_in:
             self._ratio(m)
         if self.contract.golden is not None and self.mode == "bmc":
