@@ -12,7 +12,7 @@ import pickle
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -24,7 +24,7 @@ from .bench import UnitBench, explain, make_plan
 from .player import CheckError, Plan, check_stalls, plan_size
 from .ports import Ports
 
-__all__ = ["build", "run_cocotb", "to_verilog"]
+__all__ = ["build", "run_cocotb", "run_module", "to_verilog"]
 
 _TOP = "top"
 _FLAGS = (
@@ -98,25 +98,11 @@ def run_cocotb(
 def _run(folder: Path, run: Path, plan: Plan, ports: Ports) -> int:
     (run / "plan.pickle").write_bytes(pickle.dumps(plan))
     environment = {"STERNA_PLAN": str(run / "plan.pickle"), "STERNA_OUTCOME": str(run / "outcome")}
-    # Under pytest the runner raises SystemExit when a test fails, elsewhere it says nothing: the
-    # results file is read in both cases.
-    with _tool_path(), _quiet(), contextlib.suppress(SystemExit):
-        _runner().test(
-            test_module="sterna_sim.kit.cocotb_module",
-            hdl_toplevel=_TOP,
-            hdl_toplevel_lang="verilog",
-            build_dir=folder,
-            test_dir=run,
-            results_xml=str(run / "results.xml"),
-            seed=plan.seed,
-            extra_env=environment,
-            log_file=run / "log",
-        )
+    tests, failed = run_module(folder, run, "sterna_sim.kit.cocotb_module", plan.seed, environment)
     outcome = [json.loads(line) for line in _lines(run / "outcome")]
     for entry in outcome:
         if "text" in entry:
             raise explain(CheckError(entry["text"], **entry["where"]), ports)
-    tests, failed = _results(run / "results.xml")
     if failed or tests != len(plan.stalls) or len(outcome) != len(plan.stalls):
         output = "\n".join(_lines(run / "log")[-40:])
         raise AssertionError(
@@ -126,6 +112,46 @@ def _run(folder: Path, run: Path, plan: Plan, ports: Ports) -> int:
     for entry in outcome:
         check_stalls(plan, plan.stalls[entry["index"]], entry["seen"])
     return sum(entry["clocks"] for entry in outcome)
+
+
+def run_module(
+    folder: Path, run: Path, module: str, seed: int, environment: Mapping[str, str]
+) -> tuple[int, int]:
+    """Run the cocotb tests of a module on what `build` made.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the build is.
+    run : Path
+        An empty folder; the output comes to `log` in it.
+    module : str
+        Name of the module.
+    seed : int
+        Seed of cocotb.
+    environment : dict
+        Variables that the module finds.
+
+    Returns
+    -------
+    tests, failed : int
+        How many ran, and how many of them failed; 0 and 0 if the simulator did not get that far.
+    """
+    # Under pytest the runner raises SystemExit when a test fails, elsewhere it says nothing: the
+    # results file is read in both cases.
+    with _tool_path(), _quiet(), contextlib.suppress(SystemExit):
+        _runner().test(
+            test_module=module,
+            hdl_toplevel=_TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=folder,
+            test_dir=run,
+            results_xml=str(run / "results.xml"),
+            seed=seed,
+            extra_env=dict(environment),
+            log_file=run / "log",
+        )
+    return _results(run / "results.xml")
 
 
 def _results(path: Path) -> tuple[int, int]:
