@@ -55,6 +55,8 @@ class SlowRam(AxiRamRead):
 
     def __init__(self, dut, port, latency, refresh, pauses, failing):
         bus = AxiReadBus.from_prefix(dut, f"axi__{port}_")
+        for name in ("awready", "wready", "bvalid", "bid", "bresp"):
+            getattr(dut, f"axi__{port}__{name}").value = 0
         super().__init__(bus, dut.clk, dut.rst, size=MEMORY.port_bytes)
         self.ar_channel = Late(self.ar_channel, dut.clk, latency)
         self.failing = {at * MEMORY.beat_bytes for number, at in failing if number == port}
@@ -115,7 +117,7 @@ async def ask(dut, requests):
 async def play(dut, requests, *, ready=1.0, latency=8, refresh=(1, 0), pauses=0.0, failing=()):
     """Read and compare; return words per clock from the first word on."""
     cocotb.start_soon(Clock(dut.clk, 10, unit="ns").start())
-    for name in ("i__valid", "i__payload", "o__ready", "clear"):
+    for name in ("i__valid", "i__payload", "i_word__valid", "i_word__payload", "o__ready", "clear"):
         getattr(dut, name).value = 0
     rams = [SlowRam(dut, n, latency, refresh, pauses, failing) for n in range(MEMORY.ports)]
     dut.rst.value = 1

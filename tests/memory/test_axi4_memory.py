@@ -5,7 +5,7 @@ from functools import partial
 from sterna.plan.axi4 import read_clocks
 from sterna.spec.axi4 import BEATS, Axi4
 from sterna_rtl.memory.axi4_memory import Axi4Memory
-from sterna_sim.axi4_model import Axi4Beside, Behaviour
+from sterna_sim.axi4_model import Axi4Beside, Behaviour, ReadPort, WritePort
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from tests.memory.stalls import FEW_STALLS
 
@@ -37,24 +37,33 @@ class MemoryBench(UnitBench):
     reset_between = True
     stalls = FEW_STALLS
     bugs = {
-        "to the first port alone": broken("reader.i.valid.eq(bursts.o.valid & ~taken[port])",
-            "reader.i.valid.eq(bursts.o.valid & ~taken[port] & (port == 0))"),
-        "twice to the same port": broken("bursts.o.valid & ~taken[port]", "bursts.o.valid"),
-        "gone when one port has it": broken(
-            "(taken | Cat(takes)).all()", "(taken | Cat(takes)).any()"),
+        "to the first port alone": broken("source.valid & ~taken[number]",
+            "source.valid & ~taken[number] & (number == 0)"),
+        "twice to the same port": broken("source.valid & ~taken[number]", "source.valid"),
+        "gone when one port has it": broken("(taken | takes).all()", "(taken | takes).any()"),
         "a port is left out of the next": broken(
-            "Mux(bursts.o.ready, 0, taken | Cat(takes))", "taken | Cat(takes)"),
-        "a word without all its parts": broken("Cat(there).all()", "Cat(there).any()"),
-        "ports in another order": broken("for reader in self.readers)",
-            "for reader in reversed(self.readers))"),
+            "Mux(source.ready, 0, taken | takes)", "taken | takes"),
+        "a word without all its parts": broken("for reader in self.readers).all()",
+            "for reader in self.readers).any()"),
+        "ports in another order": broken("for reader in self.readers)),",
+            "for reader in reversed(self.readers))),"),
         "all at the first port's place": broken(
             "Axi4Reader(memory, port)", "Axi4Reader(memory, 0)"),
+        "written to the first port's place": broken(
+            "Axi4Writer(memory, port)", "Axi4Writer(memory, 0)"),
         "parts taken before all are there": broken(
             "reader.o.ready.eq(transfers(self.o))", "reader.o.ready.eq(self.o.ready)"),
-        "an error of one port not told": broken("Cat(errors).any()", "Cat(errors).all()"),
-        "an error is not cleared": broken("reader.clear.eq(self.clear)", "reader.clear.eq(0)"),
+        "an error of one port not told": broken("for unit in units).any()",
+            "for unit in units).all()"),
+        "an error is not cleared": broken("unit.clear.eq(self.clear)", "unit.clear.eq(0)"),
+        "reads before writes are done": broken(" & ~write & ~writing", " & ~write"),
+        "writes before reads are done": broken(" & write & ~reading", " & write"),
+        "the same part to all": broken("word_select(number, part)", "word_select(0, part)"),
     }  # fmt: skip
-    not_stalled = {"i": "few requests, each of many words"}
+    not_stalled = {
+        "i": "few requests, each of many words",
+        "i_word": "taken a burst at a time",
+    }
 
     def dut(self, config):
         return Axi4Memory(config)
@@ -65,19 +74,27 @@ class MemoryBench(UnitBench):
         prefixes = tuple(f"axi__{port}" for port in range(config.ports))
 
         def case(name, requests, clear=0, clocks=None, finals=0, **behaviour):
-            places = [(r["block"] + n) % config.words for r in requests for n in range(r["blocks"])]
+            held, given, read = dict(words), [], []
+            for each in requests:
+                for place in range(each["block"], each["block"] + each["blocks"]):
+                    if each["write"]:
+                        given.append(int.from_bytes(rng.bytes(size), "little"))
+                        held[place % config.words] = given[-1]
+                    else:
+                        read.append(held[place % config.words])
+            behave, kinds = Behaviour(**behaviour), (ReadPort, WritePort)
             return Case(
-                {"i": requests},
-                {"o": [words[at] for at in places]},
+                {"i": requests, "i_word": given},
+                {"o": read},
                 {"clear": clear},
                 {"error": finals},
-                beside=[partial(Axi4Beside, config, Behaviour(**behaviour), words, prefixes)],
+                beside=[partial(Axi4Beside, config, behave, words, prefixes, kinds, held)],
                 clocks=clocks,
                 name=name,
             )
 
-        def request(block, blocks):
-            return {"write": 0, "block": block, "blocks": blocks}
+        def request(block, blocks, write=0):
+            return {"write": write, "block": block, "blocks": blocks}
 
         def some(count):
             places = rng.integers(config.words, size=count).tolist()
@@ -88,6 +105,9 @@ class MemoryBench(UnitBench):
         yield case("in a row", [request(BEATS, 12 * BEATS)], latency=3, clocks=clocks)
         yield case("past the end", [request(config.words - 5, 25)], latency=4)
         yield case("pauses and refresh", some(6), latency=7, pauses=0.3, refresh=(61, 20))
+        # One after the other, to the same words and to others.
+        mixed = [request(8 * n % 24, 9 + n, n % 3 != 1) for n in range(12)]
+        yield case("writes and reads", mixed, latency=12, pauses=0.2)
         last = config.ports - 1
         for place in ((0, 20), (last, 20)):
             yield case("an error", [request(0, 60)], 1, pauses=0.3, failing=frozenset([place]))
@@ -100,7 +120,10 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(MemoryBench())
 
 def test_contract():
     config = Axi4(data_bits=64, ports=2, port_bytes=4096, outstanding=1)
-    names = ("arready", "rid", "rdata", "rresp", "rlast", "rvalid")
+    names = (
+        "arready", "rid", "rdata", "rresp", "rlast", "rvalid",
+        "awready", "wready", "bid", "bresp", "bvalid",
+    )  # fmt: skip
     free = (*(f"axi__{port}__{name}" for port in range(2) for name in names), "clear")
     never = edited(Axi4Memory, "reader.o.ready.eq(transfers(self.o))", "reader.o.ready.eq(1)")
     contract = StreamContract(free=free, depth=20)

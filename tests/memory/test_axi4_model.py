@@ -3,7 +3,7 @@
 import pytest
 
 from sterna.spec.axi4 import BEATS, Axi4, Burst
-from sterna_sim.axi4_model import RULES, Axi4Error, Axi4Port, Behaviour
+from sterna_sim.axi4_model import RULES, Axi4Error, Behaviour, ReadPort, WritePort
 
 MEMORY = Axi4(data_bits=256, ports=2, port_bytes=1 << 16, spacing=1 << 20, outstanding=2)
 WORDS = {n: 3 * n + 1 for n in range(MEMORY.words)}
@@ -11,7 +11,7 @@ FULL = BEATS * MEMORY.beat_bytes
 
 
 def port(**behaviour):
-    return Axi4Port(MEMORY, 1, Behaviour(**behaviour), WORDS, seed=1)
+    return ReadPort(MEMORY, 1, Behaviour(**behaviour), WORDS, seed=1)
 
 
 def clock(model, address=None, **pins):
@@ -58,7 +58,7 @@ def test_refresh():
     while model.clock < 100:
         clock(model, MEMORY.spacing)
     assert not any(5 <= at % 20 - 5 < 10 for at in beats(model) if at < 100)
-    resting = Axi4Port(MEMORY, 0, Behaviour(latency=1, refresh=(20, 20)), WORDS, seed=1)
+    resting = ReadPort(MEMORY, 0, Behaviour(latency=1, refresh=(20, 20)), WORDS, seed=1)
     clock(resting, 0)
     assert not beats(resting)
     with pytest.raises(AssertionError, match="still to come"):
@@ -114,6 +114,68 @@ def test_address_must_be_held(pins):
     assert error.value.rule == "stable"
 
 
+def write(model, beats, address=None, **pins):
+    """Clocks of a port that is given these beats, and one more until it answers."""
+    fixed = {"awid": 0, "awsize": 5, "awburst": Burst.INCR, "awlen": len(beats) - 1, "bready": 1}
+    found = []
+    for number, data in enumerate([*beats, *[None] * 20]):
+        given = data is not None
+        last = {"wdata": data or 0, "wstrb": (1 << 32) - 1, "wlast": number == len(beats) - 1}
+        first = {"awvalid": number == 0, "awaddr": MEMORY.spacing if address is None else address}
+        shown = model.drive()
+        model.sample((fixed | first | last | {"wvalid": given} | pins).__getitem__)
+        found += [(number, shown["bresp"])] if shown["bvalid"] else []
+    return found
+
+
+def written(**behaviour):
+    return WritePort(MEMORY, 1, Behaviour(**behaviour), {}, seed=1)
+
+
+def test_writes():
+    model = written(latency=7)
+    assert write(model, [5, 6, 7]) == [(2 + 7, 0)]
+    assert model.words == {0: 5, 1: 6, 2: 7}
+    model.check()
+
+
+def test_failing_write():
+    model = written(latency=1, failing=frozenset([(1, 1), (0, 0)]))
+    assert write(model, [5, 6, 7]) == [(3, 2)]
+    assert model.words == {0: 5, 2: 7}
+
+
+def test_write_left_over():
+    model = written()
+    write(model, [1, 2], awlen=2)
+    with pytest.raises(AssertionError, match="not complete"):
+        model.check()
+
+
+@pytest.mark.parametrize(
+    ("rule", "pins"),
+    [
+        ("last", {"wlast": 1}),
+        ("last", {"wlast": 0}),
+        ("strobe", {"wstrb": 1}),
+        ("ready", {"bready": 0}),
+        ("id", {"awid": 1}),
+        ("page", {"awaddr": MEMORY.spacing + 4096 - 32}),
+    ],
+)
+def test_breach_of_a_write(rule, pins):
+    with pytest.raises(Axi4Error) as error:
+        write(written(), [1, 2], **pins)
+    assert error.value.rule == rule
+
+
+def test_beats_must_be_held():
+    with pytest.raises(Axi4Error) as error:
+        write(written(pauses=1), [1, 2])
+    assert error.value.rule == "stable"
+
+
 def test_every_rule_is_tried():
-    tried = {mark.args[1][n][0] for mark in test_breach.pytestmark for n in range(10)}
+    breaches = (test_breach, test_breach_of_a_write)
+    tried = {case[0] for test in breaches for case in test.pytestmark[0].args[1]}
     assert tried | {"stable"} == set(RULES)

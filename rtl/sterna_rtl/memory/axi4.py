@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out, Signature
 
 from sterna.spec.axi4 import Axi4
 
-__all__ = ["ReadChannels"]
+__all__ = ["Axi4Channels", "ReadChannels", "WriteChannels"]
 
 
 class ReadChannels(Signature):
@@ -40,3 +40,46 @@ class ReadChannels(Signature):
                 "rready": Out(1),
             }
         )
+
+
+class WriteChannels(Signature):
+    """Write addresses (AW), write data (W) and responses (B).
+
+    Parameters
+    ----------
+    memory : Axi4
+    """
+
+    def __init__(self, memory: Axi4) -> None:
+        super().__init__(
+            {
+                "awid": Out(1),
+                "awaddr": Out(memory.address_bits),
+                "awlen": Out(8),
+                "awsize": Out(3),
+                "awburst": Out(2),
+                "awvalid": Out(1),
+                "awready": In(1),
+                "wdata": Out(memory.data_bits),
+                "wstrb": Out(memory.beat_bytes),
+                "wlast": Out(1),
+                "wvalid": Out(1),
+                "wready": In(1),
+                "bid": In(1),
+                "bresp": In(2),
+                "bvalid": In(1),
+                "bready": Out(1),
+            }
+        )
+
+
+class Axi4Channels(Signature):
+    """All channels of a port.
+
+    Parameters
+    ----------
+    memory : Axi4
+    """
+
+    def __init__(self, memory: Axi4) -> None:
+        super().__init__({**ReadChannels(memory).members, **WriteChannels(memory).members})
