@@ -6,12 +6,12 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.registers import Memory
+from sterna.spec.sdram import PARTS
 from sterna.spec.trits import Packing
 from sterna_rtl.control.loader import ADDRESS_BITS, PIECE, READ_CLOCKS, Loader
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
-from sterna_rtl.memory.block_port import BLOCK_BITS
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from sterna_sim.kit import Memory as Beside
 from sterna_sim.kit.ports import Codec
@@ -121,7 +121,7 @@ class Host:
         self.codecs[Memory.STREAM] = Codec(Layouts(loader.config).word)
         self.rams = {memory: [0] * depth for memory, (depth, _) in loader.words.items()}
         if loader.config.memory:
-            self.codecs[Memory.EXTERNAL] = Codec(unsigned(BLOCK_BITS))
+            self.codecs[Memory.EXTERNAL] = Codec(unsigned(PARTS[loader.config.memory].block_bits))
             self.rams[Memory.EXTERNAL] = [0] * BLOCKS
         self.commands, self.answers, self.streamed = [], [], []
         self.memory, self.position = Memory.TAPE, 0

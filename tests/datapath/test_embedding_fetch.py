@@ -108,7 +108,7 @@ class FetchBench(UnitBench):
         "room is never free again": broken("free + freed -", "free -"),
         "the rest of the last block is read": broken("skips = dropping | (left == 0)",
             "skips = dropping"),
-        "highest piece first": broken("Cat(data, words.payload)[WORD_BITS:]",
+        "highest piece first": broken("Cat(data, words.payload)[word_bits:]",
             "Cat(words.payload, data)[: len(data)]"),
         "a row begins in the middle of a piece": broken("Mux(takes & whole, 0, part + 1)",
             "part + 1"),

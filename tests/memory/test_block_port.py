@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna_rtl.lib.stream import connect_stream, transfers
-from sterna_rtl.memory.block_port import BLOCK_BITS, BlockPort, block_layout
+from sterna_rtl.memory.block_port import BlockPort, block_layout
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
@@ -31,7 +31,7 @@ class Ported(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(block_layout(PART))),
-                "o": Out(stream.Signature(BLOCK_BITS)),
+                "o": Out(stream.Signature(PART.block_bits)),
                 "count": In(8),
                 "after": In(8),
                 "pins": Out(Pins(PART)),
@@ -83,8 +83,8 @@ class PortBench(UnitBench):
         ),
         "two blocks": broken("blocks.eq(1)", "blocks.eq(2)"),
         "a word too few": broken("reading & (words == 1)", "reading & (words == 2)"),
-        "highest word first": broken("Cat(data, self.i_word.payload)[WORD_BITS:]",
-            "Cat(self.i_word.payload, data)[:BLOCK_BITS]"),
+        "highest word first": broken(
+            "data.eq(joined[self.part.word_bits :])", "data.eq(Cat(self.i_word.payload, data))"),
         "a block on its way survives a restart": broken("dropping.eq(1)", "dropping.eq(0)"),
         "a block that waits survives a restart": broken("[self.o.valid.eq(0), dropping.eq(1)]",
             "dropping.eq(1)"),
@@ -102,7 +102,7 @@ class PortBench(UnitBench):
                 block = int(rng.integers(20))
                 # The one that is dropped is a read.
                 write = int(rng.integers(2)) * (number != count - 1)
-                data = int.from_bytes(rng.bytes(BLOCK_BITS // 8), "little")
+                data = int.from_bytes(rng.bytes(PART.block_bits // 8), "little")
                 parts = [data >> WORD_BITS * n & (1 << WORD_BITS) - 1 for n in range(BURST)]
                 requests.append({"write": write, "block": block, "data": data})
                 if write:

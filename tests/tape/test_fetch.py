@@ -115,7 +115,8 @@ class FetchBench(UnitBench):
         "goes on after a restart": broken("m.d.sync += at.eq(0)", "m.d.sync += at.eq(at)"),
         "counts on after a restart": broken(", left.eq(self.length)]", "]"),
         "highest piece first": broken(
-            "Cat(data, self.i.payload)[WORD_BITS:]", "Cat(self.i.payload, data)[: len(data)]"),
+            "Cat(data, self.i.payload)[self.part.word_bits :]",
+            "Cat(self.i.payload, data)[: len(data)]"),
         "more than fits the ring": broken("& (asked + count <= fits)", ""),
         "counted without what was asked for": broken("asked + count <= fits", "count <= fits"),
         "a word more than there is room for": broken("away = 3", "away = 0"),

@@ -98,9 +98,24 @@ class Axi4:
         return self.port_bytes // self.beat_bytes
 
     @property
+    def block_words(self) -> int:
+        """Words of a block: one, since single ones can be read and written."""
+        return 1
+
+    @property
+    def block_bits(self) -> int:
+        """Bits of a block."""
+        return self.word_bits
+
+    @property
     def blocks(self) -> int:
-        """Blocks that it holds: of a word each, since it can read and write single ones."""
+        """Blocks that it holds."""
         return self.words
+
+    @property
+    def row_blocks(self) -> int:
+        """Blocks of a request: as many as may be on their way, up to a power of two."""
+        return 1 << (self.outstanding * BEATS - 1).bit_length()
 
     @property
     def address_bits(self) -> int:

@@ -164,6 +164,26 @@ class Part:
         """Bursts that it holds."""
         return self.words // BURST
 
+    @property
+    def word_bits(self) -> int:
+        """Bits of a word."""
+        return WORD_BITS
+
+    @property
+    def block_words(self) -> int:
+        """Words of a block."""
+        return BURST
+
+    @property
+    def block_bits(self) -> int:
+        """Bits of a block."""
+        return BURST * WORD_BITS
+
+    @property
+    def row_blocks(self) -> int:
+        """Blocks of a row."""
+        return (1 << self.column_bits) // BURST
+
     def cycle_ns(self, cas: int) -> float:
         """Return the shortest clock period at a CAS latency."""
         cycles = dict(self.cycle)

@@ -16,7 +16,7 @@ from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.stream import transfers
-from sterna_rtl.memory.block_port import BLOCK_BITS, block_layout
+from sterna_rtl.memory.block_port import block_layout
 
 __all__ = ["Loader"]
 
@@ -93,7 +93,7 @@ class Loader(Component):
         blocks = (
             {
                 "o_block": Out(stream.Signature(block_layout(part))),
-                "i_block": In(stream.Signature(BLOCK_BITS)),
+                "i_block": In(stream.Signature(part.block_bits)),
             }
             if part
             else {}
@@ -120,7 +120,7 @@ class Loader(Component):
         widths = {m_: Shape.cast(shape).width for m_, (_, shape) in self.words.items()}
         widths[Memory.STREAM] = self.config.word_bits
         if self.config.memory:
-            widths[Memory.EXTERNAL] = BLOCK_BITS
+            widths[Memory.EXTERNAL] = len(self.i_block.payload)
         pieces = {memory: -(-width // PIECE) for memory, width in widths.items()}
         longest = max(pieces.values()) * PIECE
         data = Signal(longest, reset_less=True)

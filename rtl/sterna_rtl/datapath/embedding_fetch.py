@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna.spec.memories import External
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import can_load, connect_stream, transfers
@@ -34,7 +34,7 @@ class EmbeddingFetch(Component):
     Parameters
     ----------
     config : ChipConfig
-    part : Part
+    part : External
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class EmbeddingFetch(Component):
         A piece, or a word if it is smaller, per clock.
     """
 
-    def __init__(self, config: ChipConfig, part: Part) -> None:
+    def __init__(self, config: ChipConfig, part: External) -> None:
         self.config = config
         self.part = part
         self.layouts = layouts = Layouts(config)
@@ -69,14 +69,14 @@ class EmbeddingFetch(Component):
                 "restart": In(1),
                 "i_row": In(stream.Signature(layouts.embedding_row)),
                 "o_request": Out(stream.Signature(request_layout(part))),
-                "i": In(stream.Signature(WORD_BITS)),
+                "i": In(stream.Signature(part.word_bits)),
                 "o": Out(stream.Signature(layouts.embedding_word)),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.queue = queue = Queue(WORD_BITS, 2 * _HALF * BURST)
+        m.submodules.queue = queue = Queue(self.part.word_bits, 2 * _HALF * self.part.block_words)
         connect_stream(m, self.i, queue.i)
         busy, dropping = Signal(), Signal()
         row = Signal(self.layouts.embedding_row)
@@ -85,9 +85,10 @@ class EmbeddingFetch(Component):
         with m.If(transfers(self.i_row)):
             m.d.sync += [busy.eq(1), row.eq(self.i_row.payload), left.eq(self.i_row.payload.words)]
 
-        place = Signal(range(BURST))  # of the word that leaves the queue, in its block
+        # Of the word that leaves the queue, in its block.
+        place = Signal(range(self.part.block_words))
         m.d.sync += place.eq(place + transfers(queue.o))
-        ends = place == BURST - 1
+        ends = place == self.part.block_words - 1
         waiting, idle = self._requests(m, busy, row, transfers(queue.o) & ends)
         with m.If(self.restart):
             m.d.sync += dropping.eq(busy)
@@ -101,7 +102,7 @@ class EmbeddingFetch(Component):
         free = Signal(range(2 * _HALF + 1), init=2 * _HALF)
         blocks, at = Signal(range(self.part.blocks)), Signal(range(self.part.blocks))
         sized, placed = Signal(), Signal()
-        block_bits = BURST * WORD_BITS
+        block_bits = self.part.block_bits
         if self.bits <= block_bits:
             words = block_bits // self.bits
             needed = (row.words + words - 1) >> exact_log2(words)
@@ -132,7 +133,8 @@ class EmbeddingFetch(Component):
 
     def _words(self, m: Module, words, left: Signal, dropping: Signal) -> None:
         """Join pieces to words, or part them."""
-        parts = max(self.bits, WORD_BITS) // min(self.bits, WORD_BITS)
+        word_bits = self.part.word_bits
+        parts = max(self.bits, word_bits) // min(self.bits, word_bits)
         data = Signal(self.bits, reset_less=True)
         part = Signal(range(parts))
         moves, whole, takes, last = Signal(), Signal(), Signal(), left == 1
@@ -144,9 +146,9 @@ class EmbeddingFetch(Component):
         ]
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
-        if self.bits >= WORD_BITS:
+        if self.bits >= word_bits:
             m.d.comb += [takes.eq(moves), whole.eq(moves & (part == parts - 1))]
-            joined = Cat(data, words.payload)[WORD_BITS:]
+            joined = Cat(data, words.payload)[word_bits:]
         else:
             m.d.comb += [takes.eq(moves & ((part == parts - 1) | last)), whole.eq(moves)]
             joined = words.payload.word_select(part, self.bits)

@@ -9,7 +9,7 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna.spec.memories import External
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import can_load, transfers
 
@@ -32,7 +32,7 @@ class Arbiter(Component):
 
     Parameters
     ----------
-    part : Part
+    part : External
     names : sequence of str
         Who asks, highest priority first.
 
@@ -54,10 +54,10 @@ class Arbiter(Component):
         A request and a word per clock.
     """
 
-    def __init__(self, part: Part, names: Sequence[str]) -> None:
+    def __init__(self, part: External, names: Sequence[str]) -> None:
         self.part = part
         self.names = tuple(names)
-        request, word = stream.Signature(request_layout(part)), stream.Signature(WORD_BITS)
+        request, word = stream.Signature(request_layout(part)), stream.Signature(part.word_bits)
         super().__init__(
             {
                 **{f"i_{name}": In(request) for name in self.names},
@@ -92,7 +92,7 @@ class Arbiter(Component):
             free = following
 
         # Words of the oldest read that have been given.
-        given, word = Signal(blocks), Signal(range(BURST))
+        given, word = Signal(blocks), Signal(range(self.part.block_words))
         oldest = reads.o.payload
         for number, name in enumerate(self.names):
             port = getattr(self, f"o_{name}")
@@ -104,7 +104,7 @@ class Arbiter(Component):
                 ]
         with m.If(transfers(self.i_word)):
             m.d.sync += word.eq(word + 1)
-            with m.If(word == BURST - 1):
+            with m.If(word == self.part.block_words - 1):
                 last = given == oldest.blocks - 1
                 m.d.comb += reads.o.ready.eq(last)
                 m.d.sync += given.eq(Mux(last, 0, given + 1))

@@ -7,19 +7,17 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna.spec.memories import External
 from sterna_rtl.lib.stream import transfers
 
 from .visits import request_layout
 
-__all__ = ["BLOCK_BITS", "BlockPort", "block_layout"]
-
-BLOCK_BITS = BURST * WORD_BITS
+__all__ = ["BlockPort", "block_layout"]
 
 
-def block_layout(part: Part) -> StructLayout:
+def block_layout(part: External) -> StructLayout:
     """Return a request for one block: to `write` its `data`, or to read it."""
-    return StructLayout({"write": 1, "block": range(part.blocks), "data": BLOCK_BITS})
+    return StructLayout({"write": 1, "block": range(part.blocks), "data": part.block_bits})
 
 
 class BlockPort(Component):
@@ -30,7 +28,7 @@ class BlockPort(Component):
 
     Parameters
     ----------
-    part : Part
+    part : External
 
     Attributes
     ----------
@@ -57,23 +55,23 @@ class BlockPort(Component):
         One block at a time: `i.ready` comes from registers.
     """
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: External) -> None:
         self.part = part
         super().__init__(
             {
                 "i": In(stream.Signature(block_layout(part))),
-                "o": Out(stream.Signature(BLOCK_BITS)),
+                "o": Out(stream.Signature(part.block_bits)),
                 "restart": In(1),
                 "o_request": Out(stream.Signature(request_layout(part))),
-                "o_word": Out(stream.Signature(WORD_BITS)),
-                "i_word": In(stream.Signature(WORD_BITS)),
+                "o_word": Out(stream.Signature(part.word_bits)),
+                "i_word": In(stream.Signature(part.word_bits)),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        data = Signal(BLOCK_BITS, reset_less=True)
-        words = Signal(range(BURST + 1))  # that are still to be written or read
+        data = Signal(self.part.block_bits, reset_less=True)
+        words = Signal(range(self.part.block_words + 1))  # that are still to be written or read
         reading, dropping, moves = Signal(), Signal(), Signal()
         request = self.o_request.payload
         m.d.comb += [
@@ -90,7 +88,8 @@ class BlockPort(Component):
         with m.If(transfers(self.o_request)):
             m.d.sync += self.o_request.valid.eq(0)
         with m.If(transfers(self.o_word) | (moves & reading & self.i_word.valid)):
-            m.d.sync += [words.eq(words - 1), data.eq(Cat(data, self.i_word.payload)[WORD_BITS:])]
+            joined = Cat(data, self.i_word.payload)
+            m.d.sync += [words.eq(words - 1), data.eq(joined[self.part.word_bits :])]
             with m.If(reading & (words == 1)):
                 m.d.sync += self.o.valid.eq(~dropping)
         with m.If(transfers(self.i)):
@@ -99,7 +98,7 @@ class BlockPort(Component):
                 request.write.eq(self.i.payload.write),
                 request.block.eq(self.i.payload.block),
                 data.eq(self.i.payload.data),
-                words.eq(BURST),
+                words.eq(self.part.block_words),
                 reading.eq(~self.i.payload.write),
                 dropping.eq(0),
             ]

@@ -7,20 +7,21 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.sdram import BURST, Part
+from sterna.spec.memories import External
+from sterna.spec.sdram import Part
 from sterna_rtl.lib.stream import can_load, transfers
 
 __all__ = ["Visits", "request_layout", "visit_layout"]
 
 
-def request_layout(part: Part) -> StructLayout:
+def request_layout(part: External) -> StructLayout:
     """Return a request: `blocks` blocks (1 or more) from `block` on, past the end from 0 on."""
     return StructLayout({"write": 1, "block": range(part.blocks), "blocks": range(part.blocks + 1)})
 
 
 def visit_layout(part: Part) -> StructLayout:
     """Return a visit: blocks `block` to `last` of one row."""
-    blocks = range((1 << part.column_bits) // BURST)
+    blocks = range(part.row_blocks)
     return StructLayout(
         {
             "write": 1,

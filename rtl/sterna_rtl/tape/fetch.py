@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.sdram import BURST, WORD_BITS, Part
+from sterna.spec.memories import External
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import can_load, transfers
 from sterna_rtl.memory.visits import request_layout
@@ -31,7 +31,7 @@ class TapeFetch(Component):
     Parameters
     ----------
     config : ChipConfig
-    part : Part
+    part : External
 
     Attributes
     ----------
@@ -57,13 +57,13 @@ class TapeFetch(Component):
         A piece per clock, from word to word and round to round but for the rest of a block.
     """
 
-    def __init__(self, config: ChipConfig, part: Part) -> None:
+    def __init__(self, config: ChipConfig, part: External) -> None:
         self.config = config
         self.part = part
-        self.pieces = -(-config.word_bits // WORD_BITS)
-        quarter = max(1, config.ring_words * self.pieces // BURST // 4)
+        self.pieces = -(-config.word_bits // part.word_bits)
+        quarter = max(1, config.ring_words * self.pieces // part.block_words // 4)
         # Blocks of a request: a power of two, so that they divide a row.
-        self.most = min((1 << part.column_bits) // BURST, 1 << quarter.bit_length() - 1)
+        self.most = min(part.row_blocks, 1 << quarter.bit_length() - 1)
         super().__init__(
             {
                 "length": In(range(part.words + 1)),
@@ -71,7 +71,7 @@ class TapeFetch(Component):
                 "space": In(range(config.ring_words + 1)),
                 "restart": In(1),
                 "o_request": Out(stream.Signature(request_layout(part))),
-                "i": In(stream.Signature(WORD_BITS)),
+                "i": In(stream.Signature(part.word_bits)),
                 "o": Out(stream.Signature(Layouts(config).word)),
             }
         )
@@ -79,9 +79,9 @@ class TapeFetch(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         dropping = Signal(init=1)
-        part = Signal(range(BURST))  # words of the block that have come
+        part = Signal(range(self.part.block_words))  # words of the block that have come
         m.d.sync += part.eq(part + transfers(self.i))
-        ends = part == BURST - 1
+        ends = part == self.part.block_words - 1
         asked = self._requests(m, dropping, ends)
         with m.If(asked == 0):
             m.d.sync += dropping.eq(0)
@@ -98,8 +98,8 @@ class TapeFetch(Component):
         count, left = Signal(range(most + 1)), Signal.like(self.blocks)
         # A word on `o`, one that left it since `space` was true, and one that is not complete.
         away = 3
-        fits = Signal(range(self.config.ring_words * self.pieces // BURST + 1))
-        whole = (self.space - away) * self.pieces // BURST
+        fits = Signal(range(self.config.ring_words * self.pieces // self.part.block_words + 1))
+        whole = (self.space - away) * self.pieces // self.part.block_words
         m.d.sync += fits.eq(Mux(self.space > away, whole, 0))
         m.d.comb += [
             left.eq(self.blocks - at),
@@ -123,7 +123,7 @@ class TapeFetch(Component):
     def _words(self, m: Module, dropping: Signal, ends: Value) -> None:
         """Shift the pieces through the output register."""
         pieces = self.pieces
-        data = Signal(pieces * WORD_BITS, reset_less=True)
+        data = Signal(pieces * self.part.word_bits, reset_less=True)
         piece, left = Signal(range(pieces)), Signal.like(self.length)
         skipping = Signal()  # the rest of the last block
         last = piece == pieces - 1
@@ -137,7 +137,7 @@ class TapeFetch(Component):
             m.d.sync += skipping.eq(~ends)
         with m.Elif(transfers(self.i) & ~dropping):
             m.d.sync += [
-                data.eq(Cat(data, self.i.payload)[WORD_BITS:]),
+                data.eq(Cat(data, self.i.payload)[self.part.word_bits :]),
                 piece.eq(Mux(last, 0, piece + 1)),
                 self.o.valid.eq(last),
             ]

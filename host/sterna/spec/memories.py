@@ -1,0 +1,15 @@
+"""The memories that may stand beside a chip, of whatever kind.
+
+All of them read and write words of `word_bits` in blocks of `block_words`, and hold `blocks` of
+them. Who reads on and on asks for `row_blocks` at a time: a row of an SDRAM, or as many as are on
+their way from a memory that answers late.
+"""
+
+from __future__ import annotations
+
+from sterna.spec.axi4 import Axi4
+from sterna.spec.sdram import Part
+
+__all__ = ["External"]
+
+External = Part | Axi4
