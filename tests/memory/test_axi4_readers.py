@@ -115,7 +115,7 @@ class ReadersBench(UnitBench):
     bug_configs = ("430 bits",)
     reset_between = True
     reset_test = False  # what was asked for before a reset would still come
-    drain = 0
+    drain = 200
     stalls = (Stalls(), Stalls("random", "random"), Stalls("long", "long"))
     bugs = {
         "words of a burst in another order": lambda config: Together(
