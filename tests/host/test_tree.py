@@ -15,7 +15,7 @@ from tests.control.chips import chip
 
 ROOT = Path(__file__).parents[2]
 RTL = ROOT / "rtl" / "sterna_rtl"
-FOLDERS = ("arith", "control", "datapath", "lib", "link", "tape")
+FOLDERS = ("arith", "control", "datapath", "lib", "link", "pcie", "tape")
 
 TESTED_WITH = {
     "arith/lane": "datapath/test_epilogue",
@@ -23,6 +23,10 @@ TESTED_WITH = {
     "arith/xorshift": "datapath/test_sampler",
     "datapath/segment": "datapath/test_epilogue",
     "lib/memory": "lib/test_ram",
+    "pcie/block": "pcie/test_access",
+    "pcie/completer": "pcie/test_access",
+    "pcie/reader": "pcie/test_access",
+    "pcie/writer": "pcie/test_access",
 }
 """Parts of a unit that are tested in it, and not alone."""
 

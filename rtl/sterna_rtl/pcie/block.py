@@ -1,0 +1,134 @@
+"""The interface of the UltraScale+ hard block, as far as it is used: beats and descriptors.
+
+The block gives requests of the host (CQ) and takes completions (CC) as packets of beats, without
+straddling and aligned to words of 32 bits: a descriptor first, then the payload. Another hard block
+needs nothing but something that translates to these packets.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from amaranth.hdl import unsigned
+from amaranth.lib.data import StructLayout
+
+__all__ = [
+    "CC_DESCRIPTOR",
+    "CQ_DESCRIPTOR",
+    "DWORD",
+    "WIDTHS",
+    "RequestType",
+    "Status",
+    "cc_beat",
+    "cq_beat",
+]
+
+WIDTHS = (64, 128, 256, 512)
+"""Bits of a beat that the block can be set to."""
+
+DWORD = 32
+
+
+class RequestType(IntEnum):
+    """What a CQ packet is. Messages are posted, as writes are; all others want a completion."""
+
+    READ = 0
+    WRITE = 1
+    IO_READ = 2
+    IO_WRITE = 3
+    FETCH_ADD = 4
+    SWAP = 5
+    COMPARE_AND_SWAP = 6
+    LOCKED_READ = 7
+    MESSAGE = 12
+    VENDOR_MESSAGE = 13
+    TRANSLATION_MESSAGE = 14
+
+
+class Status(IntEnum):
+    """How a request ended."""
+
+    SUCCESS = 0
+    UNSUPPORTED = 1
+
+
+CQ_DESCRIPTOR = StructLayout(
+    {
+        "address_type": 2,
+        "address": 62,  # in words
+        "dwords": 11,
+        "type": 4,
+        "_reserved": 1,
+        "requester": 16,
+        "tag": 8,
+        "function": 8,
+        "bar": 3,
+        "aperture": 6,
+        "traffic_class": 3,
+        "attributes": 3,
+        "_reserved_too": 1,
+    }
+)
+
+CC_DESCRIPTOR = StructLayout(
+    {
+        "lower_address": 7,
+        "_reserved": 1,
+        "address_type": 2,
+        "_reserved_too": 6,
+        "bytes": 13,  # from here to the end of what was asked
+        "locked": 1,
+        "_reserved_as_well": 2,
+        "dwords": 11,
+        "status": 3,
+        "poisoned": 1,
+        "_reserved_again": 1,
+        "requester": 16,
+        "tag": 8,
+        "function": 8,
+        "bus": 8,
+        "bus_given": 1,  # 0: the block puts in the one that it has
+        "traffic_class": 3,
+        "attributes": 3,
+        "force_ecrc": 1,
+    }
+)
+
+
+def _beat(width: int, user: StructLayout | int) -> StructLayout:
+    if width not in WIDTHS:
+        raise ValueError(f"a beat of the block has {WIDTHS} bits, not {width}")
+    return StructLayout(
+        {
+            "data": width,
+            "keep": unsigned(width // DWORD),  # words that are there
+            "last": 1,
+            "user": user,
+        }
+    )
+
+
+def cq_beat(width: int) -> StructLayout:
+    """Return the layout of a beat from the block.
+
+    Fields of `user` that say which bytes count are there with a packet's first beat. `discontinue`
+    comes with the last one: the payload was damaged in the block.
+    """
+    if width == 512:
+        # Straddling would use the second half of each of the first two.
+        user = StructLayout(
+            {"first_bytes": 4, "_0": 4, "last_bytes": 4, "_1": 84, "discontinue": 1, "_2": 86}
+        )
+    else:
+        user = StructLayout(
+            {"first_bytes": 4, "last_bytes": 4, "_0": 33, "discontinue": 1, "_1": 46}
+        )
+    return _beat(width, user)
+
+
+def cc_beat(width: int) -> StructLayout:
+    """Return the layout of a beat to the block; nothing in `user` is needed.
+
+    `valid` must not fall within a packet.
+    """
+    return _beat(width, 81 if width == 512 else 33)
