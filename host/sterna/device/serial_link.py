@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from sterna.device.identity import check_identity
 from sterna.device.operations import Operation, Request, pack, read_next, rest, write
 from sterna.device.serial_port import SerialPort
 from sterna.errors import DeviceError, InputError, LinkReset
 from sterna.spec.link import WINDOW, Frame, Kind, Outcome, decode, encode
-from sterna.spec.registers import INTERFACE_VERSION, MAGIC
 
 __all__ = ["SerialLink"]
 
@@ -134,13 +134,7 @@ class SerialLink:
     def _begin(self) -> None:
         identity = self._execute([read_next("MAGIC", 2), read_next("CLOCK_HZ", 1)])
         magic, version, clock_hz = (int(word) for word in identity)
-        if magic != MAGIC:
-            raise DeviceError(f"{self._port.name}: what answers is no Sterna (magic {magic:#010x})")
-        if version != INTERFACE_VERSION:
-            raise DeviceError(
-                f"{self._port.name}: the device speaks version {version} of the interface, this "
-                f"package {INTERFACE_VERSION}; install the package that came with its bitstream"
-            )
+        check_identity(self._port.name, magic, version)
         self.clock_hz = clock_hz
         if self._baud:
             self._change_speed(self._baud, clock_hz)

@@ -2,7 +2,7 @@
 
 from .bench import Case, Memory, UnitBench
 from .bugs import check_planted_bug, check_planted_bugs, edited
-from .cocotb_runner import run_cocotb, to_verilog
+from .cocotb_runner import build, run_cocotb, run_module, to_verilog
 from .formal import FormalError, StreamContract, check_contract, prove
 from .player import CheckError
 from .pysim import run_pysim
@@ -19,12 +19,14 @@ __all__ = [
     "StreamContract",
     "UnitBench",
     "bench_tests",
+    "build",
     "check_contract",
     "check_planted_bug",
     "check_planted_bugs",
     "edited",
     "prove",
     "run_cocotb",
+    "run_module",
     "run_pysim",
     "to_verilog",
 ]

@@ -98,13 +98,14 @@ def run_cocotb(
 def _run(folder: Path, run: Path, plan: Plan, ports: Ports) -> int:
     (run / "plan.pickle").write_bytes(pickle.dumps(plan))
     environment = {"STERNA_PLAN": str(run / "plan.pickle"), "STERNA_OUTCOME": str(run / "outcome")}
-    tests, failed = run_module(folder, run, "sterna_sim.kit.cocotb_module", plan.seed, environment)
+    tests, failed, output = run_module(
+        folder, run, "sterna_sim.kit.cocotb_module", environment, plan.seed
+    )
     outcome = [json.loads(line) for line in _lines(run / "outcome")]
     for entry in outcome:
         if "text" in entry:
             raise explain(CheckError(entry["text"], **entry["where"]), ports)
     if failed or tests != len(plan.stalls) or len(outcome) != len(plan.stalls):
-        output = "\n".join(_lines(run / "log")[-40:])
         raise AssertionError(
             f"{plan.bench} {plan.config}: {tests} of {len(plan.stalls)} cocotb tests ran, "
             f"{failed} failed\n{output}"
@@ -115,27 +116,29 @@ def _run(folder: Path, run: Path, plan: Plan, ports: Ports) -> int:
 
 
 def run_module(
-    folder: Path, run: Path, module: str, seed: int, environment: Mapping[str, str]
-) -> tuple[int, int]:
-    """Run the cocotb tests of a module on what `build` made.
+    folder: Path, run: Path, module: str, environment: Mapping[str, str], seed: int
+) -> tuple[int, int, str]:
+    """Run a module of cocotb tests on what `build` made.
 
     Parameters
     ----------
     folder : Path
-        Where the build is.
+        The build folder.
     run : Path
-        An empty folder; the output comes to `log` in it.
+        An empty folder to run in.
     module : str
         Name of the module.
-    seed : int
-        Seed of cocotb.
     environment : dict
-        Variables that the module finds.
+        What it gets, beside the environment that there is.
+    seed : int
+        Seed of cocotb's random numbers.
 
     Returns
     -------
     tests, failed : int
-        How many ran, and how many of them failed; 0 and 0 if the simulator did not get that far.
+        Tests that ran, and those of them that failed.
+    output : str
+        The end of what they said.
     """
     # Under pytest the runner raises SystemExit when a test fails, elsewhere it says nothing: the
     # results file is read in both cases.
@@ -151,7 +154,7 @@ def run_module(
             extra_env=dict(environment),
             log_file=run / "log",
         )
-    return _results(run / "results.xml")
+    return *_results(run / "results.xml"), "\n".join(_lines(run / "log")[-40:])
 
 
 def _results(path: Path) -> tuple[int, int]:

@@ -1,0 +1,157 @@
+"""A chip's registers in a BAR: writes that were refused are found out afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from sterna.device.identity import check_identity
+from sterna.device.operations import Operation
+from sterna.errors import DeviceError, LinkReset
+from sterna.spec.link import Code
+from sterna.spec.pcie import COUNT_BITS, FRESH, HELD, LINK
+from sterna.spec.registers import REGISTERS
+
+__all__ = ["Bar", "PcieLink"]
+
+_MOST = 1 << 12
+"""Words that are written before the device is asked what became of them."""
+
+_PATIENCE = 60.0
+"""Seconds without room for a word after which a device is said to hang."""
+
+_NOBODY = 0xFFFFFFFF
+"""What a host reads if no device answers."""
+
+
+class Bar(Protocol):
+    """Words of 32 bits that a device shows."""
+
+    name: str
+
+    def read(self, offset: int) -> int:
+        """Read the word at a byte offset."""
+        ...
+
+    def write(self, offset: int, word: int) -> None:
+        """Write the word at a byte offset; may return before the device has it."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
+
+
+class PcieLink:
+    """A chip's registers through a BAR; see `sterna.spec.pcie`.
+
+    Parameters
+    ----------
+    bar : Bar
+        Closed with the link, also if this fails.
+
+    Raises
+    ------
+    DeviceError
+        If what answers is no Sterna, or nothing does.
+    LinkReset
+        By `execute` and `offer`: the device has been reset meanwhile. What was asked may or may not
+        have been done.
+    """
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        try:
+            magic, version = (
+                bar.read(4 * REGISTERS[name].address) for name in ("MAGIC", "VERSION")
+            )
+            self._there(magic)
+            check_identity(bar.name, magic, version)
+            self._resume()
+        except BaseException:
+            bar.close()
+            raise
+
+    def close(self) -> None:
+        """Free the device."""
+        self._bar.close()
+
+    def execute(self, operations: Sequence[Operation]) -> np.ndarray:
+        """Do the operations in order; see `RegisterPort`."""
+        words: list[int] = []
+        writes: list[tuple[int, int]] = []
+        for operation in operations:
+            if operation.code in (Code.WRITE, Code.WRITE_NEXT):
+                writes += _writes(operation)
+            else:
+                self._write_all(writes)
+                writes = []
+                words += [self._bar.read(offset) for offset in _offsets(operation)]
+        self._write_all(writes)
+        return np.array(words, dtype="<u4")
+
+    def offer(self, operation: Operation) -> int:
+        """Write what there is room for; see `RegisterPort`."""
+        return self._write(list(_writes(operation)))
+
+    def _write_all(self, writes: list[tuple[int, int]]) -> None:
+        """Write to registers, waiting for room."""
+        last_progress = time.monotonic()
+        done = 0
+        while done < len(writes):
+            taken = self._write(writes[done : done + _MOST])
+            done += taken
+            if taken:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > _PATIENCE:
+                raise DeviceError(f"{self._bar.name}: the device takes no more data; reset it")
+
+    def _write(self, writes: list[tuple[int, int]]) -> int:
+        """Write to registers until one has no room; return how many were done."""
+        for offset, word in writes:
+            self._bar.write(offset, word)
+        link = self._look()
+        if link & FRESH:
+            self._resume()
+            raise LinkReset(f"{self._bar.name}: the device was reset")
+        done = (link - self._count) % (1 << COUNT_BITS)
+        self._count += done
+        if link & HELD:
+            self._resume()
+        return done
+
+    def _resume(self) -> None:
+        """Let writes through again."""
+        self._bar.write(LINK, 0)
+        link = self._look()
+        if link & (FRESH | HELD):
+            raise DeviceError(f"{self._bar.name} does not take what is written to it; reset it")
+        self._count = link
+
+    def _look(self) -> int:
+        """Read LINK; what was written before is with the device once this has come."""
+        return self._there(self._bar.read(LINK))
+
+    def _there(self, word: int) -> int:
+        """Return a word that can't be all ones, if it is not."""
+        if word == _NOBODY:
+            raise DeviceError(
+                f"{self._bar.name} does not answer; see that the card has power and Sterna's "
+                "bitstream, and that the host has found it anew since that was loaded"
+            )
+        return word
+
+
+def _offsets(operation: Operation) -> Iterator[int]:
+    """Byte offsets of an operation's registers."""
+    first = REGISTERS[operation.register].address
+    steps = operation.code in (Code.WRITE_NEXT, Code.READ_NEXT)
+    return (4 * (first + number * steps) for number in range(operation.count))
+
+
+def _writes(operation: Operation) -> Iterator[tuple[int, int]]:
+    """Byte offsets and words of a write."""
+    return zip(_offsets(operation), operation.words.tolist(), strict=True)

@@ -1,0 +1,86 @@
+"""cocotb test: the host's driver, as it is, on the chip behind the root complex."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.task import bridge, resume
+
+from sterna.device.chip import ChipDevice
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.device.pcie_link import PcieLink
+from sterna.device.state import load_state, save_state
+from tests.chip.models import model_of
+from tests.pcie.root_complex import Slot
+
+MODEL = "fixture-a"
+PROMPT, SAMPLING = [1, 2, 3], Sampling(temperature=1.0, seed=3)
+
+
+class SimulatedBar:
+    """The mapped BAR as the driver sees it: accesses of 32 bits become packets on the link."""
+
+    name = "card in the simulated slot"
+
+    def __init__(self, window) -> None:
+        self.read = resume(window.read_dword)
+        self.write = resume(window.write_dword)
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+
+def use(window, told: list[str]) -> None:
+    """What a user does: load, generate, save the state, restore it, generate on."""
+    model = model_of(MODEL)
+    golden = GoldenDevice(model)
+    progress = lambda what, done, total: told.append(what)
+    device = ChipDevice(PcieLink(SimulatedBar(window)), model, "chip behind PCIe (rtl)", progress)
+    for memory in ("tape", "vector_a", "vector_b", "embedding"):
+        assert f"loading {memory}" in told
+    drawn = list(device.generate(PROMPT, 6, SAMPLING))
+    assert drawn == list(golden.generate(PROMPT, 6, SAMPLING))
+    assert np.array_equal(device.state, golden.state)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "state"
+        save_state(path, device.state, drawn[-1], model)
+        device.state = np.zeros_like(golden.state)
+        assert not device.state.any()
+        state, last = load_state(path, model)
+    device.state = state
+    more = list(device.generate([last], 4, SAMPLING))
+    assert more == list(golden.generate([last], 4, SAMPLING))
+    assert np.array_equal(device.state, golden.state)
+    assert np.array_equal(device.logits([5]), golden.logits([5]))
+    counters = device.counters()
+    for name, value in golden.counters().items():
+        assert counters[name] == value, name
+    device.close()
+
+    # A second start finds the memories as they should be, and loads nothing.
+    told.clear()
+    device = ChipDevice(PcieLink(SimulatedBar(window)), model, "chip behind PCIe (rtl)", progress)
+    assert not [what for what in told if what.startswith("loading")]
+    device.close()
+    print(f"{drawn} {more}: identical to golden")
+
+
+@cocotb.test(timeout_time=100, timeout_unit="ms")
+async def driver(dut) -> None:
+    """Loads, generates, saves and restores state; tokens, state and counters are golden's."""
+    slot, told = Slot(dut), []
+    started = time.perf_counter()
+    window = await slot.plug_in()
+    await bridge(use)(window, told)
+    slot.rules.end()
+    clocks = cocotb.simtime.get_sim_time("ns") / 4
+    Path(os.environ["STERNA_OUTCOME"]).write_text(
+        f"{slot.rules.packets} completions, {clocks:.0f} clocks, "
+        f"{time.perf_counter() - started:.1f} s"
+    )
