@@ -194,11 +194,12 @@ class AccessBench(UnitBench):
     def cases(self, config, rng):
         host = Host(rng, config)
 
-        def case(name):
+        def case(name, clocks=None):
             made = Case(
                 {"cq": host.cq, "i_answer": host.answers},
                 {"cc": host.cc, "o_request": host.requests},
                 finals={"gap": 0},
+                clocks=clocks,
                 name=name,
             )
             host.clear()
@@ -213,6 +214,17 @@ class AccessBench(UnitBench):
             host.send(READ, 4 * address, count=1)
         host.send(READ, LINK, count=1)
         yield case("words")
+
+        for _ in range(10):
+            host.send(WRITE, 4 * 7, words(1))
+        yield case("fast writes", clocks=6 * 10 + 1)
+        host.send(WRITE, 4 * 7, words(10))
+        yield case("fast block", clocks=3 * 10 + 4)
+        for _ in range(10):
+            host.send(READ, 4 * 7, count=1)
+        yield case("fast reads", clocks=14 * 10 + 3)
+        host.send(READ, 4 * 7, count=10)
+        yield case("fast block of reads", clocks=5 * 10 + 8)
 
         for enables in range(16):
             host.send(WRITE, 4 * 9, words(1), first=enables)

@@ -42,7 +42,9 @@ _ANYWHERE = 64
 
 
 def doctor_command(
-    device: Annotated[str, typer.Option("--device", help="sim, sim:direct or uart:PORT[@BAUD]")],
+    device: Annotated[
+        str, typer.Option("--device", help="sim, sim:direct, uart:PORT[@BAUD] or pcie:ADDRESS")
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="leave out the memory test, which overwrites them")
     ] = False,

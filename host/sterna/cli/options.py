@@ -38,7 +38,9 @@ __all__ = [
 ModelOption = Annotated[Path, typer.Option("--model", help="a .sterna file, see `sterna convert`")]
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", help="golden, sim, sim:direct, uart:PORT[@BAUD] or replay:FILE"),
+    typer.Option(
+        "--device", help="golden, sim, sim:direct, uart:PORT[@BAUD], pcie:ADDRESS or replay:FILE"
+    ),
 ]
 RecordOption = Annotated[
     Path | None, typer.Option("--record", help="file for a recording, see replay:FILE")

@@ -1,4 +1,7 @@
-"""Devices by name: ``golden``, ``sim``, ``sim:direct``, ``uart:PORT[@BAUD]``, ``replay:FILE``."""
+"""Devices by name.
+
+``golden``, ``sim``, ``sim:direct``, ``uart:PORT[@BAUD]``, ``pcie:ADDRESS``, ``replay:FILE``.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def open_port(name: str, model: Model | None = None) -> tuple[RegisterPort, str]
     """Open the way to a chip's registers; return it and what it is."""
     kind, _, argument = name.partition(":")
     if kind in ("golden", "replay"):
-        raise InputError(f"{name} is no chip; give sim, sim:direct or uart:PORT")
+        raise InputError(f"{name} is no chip; give sim, sim:direct, uart:PORT or pcie:ADDRESS")
     ports = {point.name: point for point in entry_points(group=PORTS)}
     hint = "; the simulated chip comes with `pip install sterna[sim]`" if kind == "sim" else ""
     if kind not in ports:

@@ -31,6 +31,9 @@ class RegisterAccess(Component):
         `cq_beat` and `cc_beat`.
     o, i, refused
         The chip's registers, see `Registers`.
+
+    Throughput
+        A word written in 6 clocks, or in 3 in a block; one read in 14, or in 5.
     """
 
     def __init__(self, width: int) -> None:
