@@ -55,6 +55,7 @@ class PcieChip(Component):
         connect_stream(m, chip.o, access.i)
         m.d.comb += [
             access.refused.eq(chip.refused),
+            chip.clear.eq(access.clear),
             access.cq.valid.eq(self.m_axis_cq_tvalid),
             self.m_axis_cq_tready.eq(access.cq.ready),
             self.s_axis_cc_tvalid.eq(access.cc.valid),

@@ -10,7 +10,7 @@ from cocotbext.pcie.core.tlp import CplStatus, TlpType
 from cocotbext.pcie.xilinx.us.tlp import Tlp_us
 
 from sterna.spec.pcie import FRESH, HELD, LINK
-from sterna.spec.registers import CONFIG_REGISTERS, MAGIC, REGISTERS, WAIT_CLOCKS
+from sterna.spec.registers import CONFIG_REGISTERS, MAGIC, REGISTERS, WAIT_CLOCKS, Memory
 from tests.pcie.root_complex import Slot, seed
 from tests.pcie.tops import ANSWER, CLOCK_HZ, CONFIG
 
@@ -132,6 +132,13 @@ async def registers(dut, pauses: bool) -> None:
 
     for task in [cocotb.start_soon(reads(name)) for name in ("SEED_LOW", "SEED_HIGH", "COUNT")]:
         await task
+    # A chip that does not answer is reset, and the read is answered all the same.
+    if not pauses:
+        count = await bar.read_dword(LINK)
+        await bar.write_dword(OFFSET["MEMORY"], Memory.STREAM)
+        assert await bar.read_dword(OFFSET["DATA"]) == 0
+        assert await bar.read_dword(LINK) == count + 1 | HELD | FRESH
+        assert await bar.read_dwords(OFFSET["SEED_LOW"], 2) == [0, 0]
     slot.rules.end()
     print(f"{slot.width} bits: {slot.rules.packets} completions, no rule broken")
 

@@ -281,7 +281,7 @@ class AccessBench(UnitBench):
 
         for _ in range(25):
             count = int(rng.integers(2, 20)) if rng.random() < 0.2 else 1
-            address = 4 * int(rng.integers(0, 200))
+            address = 4 * int(rng.integers(0, 180))
             first = int(rng.integers(16)) if count == 1 else int(rng.choice([1, 8, 12, 14, 15]))
             if rng.random() < 0.5:
                 host.send(WRITE, address, words(count), first=first)

@@ -10,9 +10,11 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.pcie.completer import ACCESS
 from sterna_rtl.pcie.window import RegisterWindow
 from sterna_sim.kit import Case, UnitBench, bench_tests, edited
-from tests.pcie.host import FULL, QUEUE_ADDRESSES, Host
+from tests.pcie.host import DEAF, FULL, MUTE, QUEUE_ADDRESSES, Host
 
 LINK_WORD = LINK // 4
+PATIENCE = 256
+"""More than the stalls of a read and its answer."""
 
 
 class Answered(Component):
@@ -26,6 +28,7 @@ class Answered(Component):
                 "o": Out(stream.Signature(32)),
                 "o_request": Out(stream.Signature(REQUEST)),
                 "i_answer": In(stream.Signature(32)),
+                "cleared": Out(8),
             }
         )
 
@@ -34,8 +37,10 @@ class Answered(Component):
         m.submodules.window = window = self.window
         connect_stream(m, self.i, window.i)
         connect_stream(m, window.o, self.o)
-        connect_stream(m, window.o_request, self.o_request)
         asked = window.o_request
+        m.d.comb += self.o_request.payload.eq(asked.payload)
+        with m.If(asked.payload.write | (asked.payload.address != DEAF)):
+            m.d.comb += [self.o_request.valid.eq(asked.valid), asked.ready.eq(self.o_request.ready)]
         with m.If(~asked.payload.write):
             m.d.comb += self.o_request.payload.data.eq(0)  # what a read writes is anything
         m.d.comb += window.refused.eq(
@@ -49,13 +54,15 @@ class Answered(Component):
         ]
         with m.If(transfers(window.i_answer)):
             m.d.sync += owed.eq(0)
-        with m.If(transfers(asked) & ~asked.payload.write):
+        with m.If(transfers(asked) & ~asked.payload.write & (asked.payload.address != MUTE)):
             m.d.sync += owed.eq(1)
+        with m.If(window.clear):
+            m.d.sync += self.cleared.eq(self.cleared + 1)
         return m
 
 
 def broken(old, new):
-    return lambda config: Answered(edited(RegisterWindow, old, new)())
+    return lambda config: Answered(edited(RegisterWindow, old, new)(PATIENCE))
 
 
 class WindowBench(UnitBench):
@@ -80,7 +87,19 @@ class WindowBench(UnitBench):
         "bytes as a word": broken("access.write & whole)", "access.write)"),
         "other bytes cleared": broken("& mask | answer & ~mask", "& mask"),
         "bytes of the answer": broken("answer & ~mask", "answer"),
-        "merged but not written": broken("with m.If(merges):", "with m.If(0):"),
+        "waits for ever": broken("(waited == self.patience - 1)", "(0)"),
+        "no patience": broken("(waited == self.patience - 1)", "(waited == 20)"),
+        "open after a reset": broken(
+            "self.o.payload.eq(0), held.eq(1), fresh", "self.o.payload.eq(0), fresh"
+        ),
+        "word of a write": broken(
+            'with m.If(merges):\n                    m.next = "IDLE"',
+            'with m.If(0):\n                    m.next = "IDLE"',
+        ),
+        "merged but not written": broken(
+            'with m.If(merges):\n                        m.next = "REQUEST"',
+            "with m.If(0):\n                        pass",
+        ),
         "no bytes are a read": broken(
             "(access.address < LINK // 4) & ~nothing", "(access.address < LINK // 4)"
         ),
@@ -95,15 +114,17 @@ class WindowBench(UnitBench):
     }
 
     def dut(self, config):
-        return Answered(RegisterWindow())
+        return Answered(RegisterWindow(PATIENCE))
 
     def cases(self, config, rng):
         host = Host(rng, 64)
+        self.cleared = 0
 
         def case(name):
             made = Case(
                 {"i": host.accesses, "i_answer": host.answers},
                 {"o": host.words, "o_request": host.requests},
+                finals={"cleared": self.cleared},
                 name=name,
             )
             host.clear()
@@ -147,6 +168,16 @@ class WindowBench(UnitBench):
             host.access(0, 6)
             look()
         yield case("refused")
+
+        for address, enables, write in ((DEAF, 15, 0), (MUTE, 15, 0), (DEAF, 3, 1), (MUTE, 3, 1)):
+            host.access(1, 5, host.word())
+            host.access(write, address, host.word(), enables)
+            host.access(1, 6, host.word())
+            look()
+            host.access(1, 7, host.word())
+            host.access(0, 7)
+            self.cleared += 1
+        yield case("not answered")
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WindowBench())

@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
+from sterna.spec.registers import Memory
 from sterna_rtl.control.registers import REQUEST, Registers
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.pcie_chip import PcieChip
@@ -19,7 +20,10 @@ ANSWER = 0xDA7A_0001  # what DATA reads as
 
 
 class RegistersAlone(Component):
-    """The chip's registers with nothing behind them: DATA has room and answers, TOKEN has none."""
+    """The chip's registers with nothing behind them.
+
+    TOKEN has no room. DATA has, and it answers unless STREAM is selected.
+    """
 
     def __init__(self) -> None:
         self.registers = Registers(CONFIG, clock_hz=CLOCK_HZ)
@@ -28,19 +32,21 @@ class RegistersAlone(Component):
                 "i": In(stream.Signature(REQUEST)),
                 "o": Out(stream.Signature(32)),
                 "refused": Out(1),
+                "clear": In(1),
             }
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.registers = registers = self.registers
+        registers = self.registers
+        m.submodules.registers = ResetInserter(self.clear)(registers)
         connect_stream(m, self.i, registers.i)
         connect_stream(m, registers.o, self.o)
         m.d.comb += [
             self.refused.eq(registers.refused),
             registers.piece_room.eq(1),
             registers.o_piece.ready.eq(1),
-            registers.i_piece.valid.eq(1),
+            registers.i_piece.valid.eq(registers.memory != Memory.STREAM),
             registers.i_piece.payload.eq(ANSWER),
         ]
         return m

@@ -9,8 +9,12 @@ register that finds no room is refused, and after it all others are dropped (`HE
 that has seen how many were done goes on with the first that was not. Reads are always answered.
 
 A write of some of a word's bytes leaves the others what a read of the word gives. It is refused if
-reading takes something out of a queue (`QUEUES`). A read gives the whole word, unless it is one of
-no bytes, which touches no register.
+reading takes something out of a queue (`QUEUES`), and so is one whose data were damaged on their
+way. A read gives the whole word, unless it is one of no bytes, which touches no register.
+
+A computer may stop when a read is not answered. So one that the chip does not answer in time (DATA,
+read while a CHECK is at work or while the chip does not take what was written to STREAM) is
+answered with 0, and the chip is reset as by a line break on the serial link.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ __all__ = [
     "HELD",
     "LINK",
     "QUEUES",
+    "READ_CLOCKS",
     "READ_COMPLETION_BOUNDARY",
     "VENDOR",
 ]
@@ -45,13 +50,16 @@ COUNT_BITS = 24
 word of ones that a host gets if no device answers."""
 
 FRESH = 1 << 30
-"""LINK: nobody has written it since the endpoint was reset."""
+"""LINK: nobody has written it since endpoint or chip were reset."""
 
 HELD = 1 << 31
 """LINK: writes to registers are dropped, as one was refused; also after a reset."""
 
 QUEUES = ("GENERATED", "LOGIT", "LOG_PROBABILITY", "DATA")
 """Registers from which a read takes something."""
+
+READ_CLOCKS = 1 << 13
+"""So long may a register take to answer a read."""
 
 READ_COMPLETION_BOUNDARY = 128
 """An endpoint may cut the answer to a read only at multiples of so many bytes, and no completion

@@ -31,6 +31,8 @@ class RegisterAccess(Component):
         `cq_beat` and `cc_beat`.
     o, i, refused
         The chip's registers, see `Registers`.
+    clear : Signal, out
+        Up for one clock: the chip did not answer a read and is to be reset.
 
     Throughput
         A word written in 6 clocks, or in 3 in a block; one read in 14, or in 5.
@@ -44,6 +46,7 @@ class RegisterAccess(Component):
                 "o": Out(stream.Signature(REQUEST)),
                 "i": In(stream.Signature(32)),
                 "refused": In(1),
+                "clear": Out(1),
             }
         )
         self.reader = CqReader(width)
@@ -65,5 +68,5 @@ class RegisterAccess(Component):
         connect_stream(m, self.i, window.i_answer)
         connect_stream(m, completer.o, writer.i)
         connect_stream(m, writer.o, self.cc)
-        m.d.comb += window.refused.eq(self.refused)
+        m.d.comb += [window.refused.eq(self.refused), self.clear.eq(window.clear)]
         return m

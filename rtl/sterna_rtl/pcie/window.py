@@ -6,7 +6,7 @@ from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.pcie import COUNT_BITS, FRESH, HELD, LINK, QUEUES
+from sterna.spec.pcie import COUNT_BITS, FRESH, HELD, LINK, QUEUES, READ_CLOCKS
 from sterna.spec.registers import REGISTERS
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.pcie.block import DWORD
@@ -18,6 +18,11 @@ __all__ = ["RegisterWindow"]
 class RegisterWindow(Component):
     """Do accesses one after the other; see `sterna.spec.pcie`.
 
+    Parameters
+    ----------
+    patience : int
+        Clocks that a register may take to answer a read.
+
     Attributes
     ----------
     i : stream.Interface
@@ -26,12 +31,15 @@ class RegisterWindow(Component):
         The word of each read.
     o_request, i_answer, refused
         The chip's registers, see `Registers`.
+    clear : Signal, out
+        Up for one clock: the chip did not answer. What was asked is withdrawn.
 
     Throughput
         A write in 3 clocks, a read in 5, as long as the chip does not wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int = READ_CLOCKS) -> None:
+        self.patience = patience
         super().__init__(
             {
                 "i": In(stream.Signature(ACCESS)),
@@ -39,6 +47,7 @@ class RegisterWindow(Component):
                 "o_request": Out(stream.Signature(REQUEST)),
                 "i_answer": In(stream.Signature(32)),
                 "refused": In(1),
+                "clear": Out(1),
             }
         )
 
@@ -48,11 +57,23 @@ class RegisterWindow(Component):
         held, fresh, count = Signal(init=1), Signal(init=1), Signal(COUNT_BITS)
         mask, merges = Signal(DWORD), Signal()  # a write of some bytes: the word is read first
         refused = Signal()
+        waited = Signal(range(self.patience))
+        m.d.sync += waited.eq(0)
         assert HELD == 1 << 31
         assert FRESH == 1 << 30
         link = Cat(count, C(0, 30 - COUNT_BITS), fresh, held)
         nothing, whole = ~access.bytes.any(), access.bytes.all()
         is_queue = Cat(access.address == REGISTERS[name].address for name in QUEUES).any()
+
+        def wait() -> None:
+            """Look at the time; to be called after what follows if the chip answers."""
+            m.d.sync += waited.eq(waited + 1)
+            with m.If(waited == self.patience - 1):
+                m.d.comb += self.clear.eq(1)
+                m.d.sync += [self.o.payload.eq(0), held.eq(1), fresh.eq(1)]
+                m.next = "WORD"
+                with m.If(merges):
+                    m.next = "IDLE"
 
         with m.FSM(name="window"):
             with m.State("IDLE"):
@@ -86,6 +107,8 @@ class RegisterWindow(Component):
                     m.next = "ANSWER"
                     with m.If(request.write):
                         m.next = "WRITTEN"
+                with m.If(~request.write):
+                    wait()
             with m.State("WRITTEN"):
                 m.d.sync += [held.eq(refused), count.eq(count + ~refused)]
                 m.next = "IDLE"
@@ -101,6 +124,7 @@ class RegisterWindow(Component):
                     m.next = "WORD"
                     with m.If(merges):
                         m.next = "REQUEST"
+                wait()
             with m.State("WORD"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
