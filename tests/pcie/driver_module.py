@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-import time
 from pathlib import Path
 
 import cocotb
 import numpy as np
+from cocotb.simtime import get_sim_time
 from cocotb.task import bridge, resume
+from cocotb.triggers import Timer
 
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
@@ -22,6 +22,9 @@ from tests.pcie.root_complex import Slot
 MODEL = "fixture-a"
 PROMPT, SAMPLING = [1, 2, 3], Sampling(temperature=1.0, seed=3)
 
+ROUND_TRIP = 0.8
+"""Microseconds that a read takes beside what the model of the link takes, as on a computer."""
+
 
 class SimulatedBar:
     """The mapped BAR as the driver sees it: accesses of 32 bits become packets on the link."""
@@ -29,8 +32,14 @@ class SimulatedBar:
     name = "card in the simulated slot"
 
     def __init__(self, window) -> None:
-        self.read = resume(window.read_dword)
+        self._window = window
         self.write = resume(window.write_dword)
+
+    @resume
+    async def read(self, offset: int) -> int:
+        """Read the word at a byte offset."""
+        await Timer(ROUND_TRIP, unit="us")
+        return await self._window.read_dword(offset)
 
     def close(self) -> None:
         """There is nothing to free."""
@@ -62,12 +71,6 @@ def use(window, told: list[str]) -> None:
     for name, value in golden.counters().items():
         assert counters[name] == value, name
     device.close()
-
-    # A second start finds the memories as they should be, and loads nothing.
-    told.clear()
-    device = ChipDevice(PcieLink(SimulatedBar(window)), model, "chip behind PCIe (rtl)", progress)
-    assert not [what for what in told if what.startswith("loading")]
-    device.close()
     print(f"{drawn} {more}: identical to golden")
 
 
@@ -75,12 +78,8 @@ def use(window, told: list[str]) -> None:
 async def driver(dut) -> None:
     """Loads, generates, saves and restores state; tokens, state and counters are golden's."""
     slot, told = Slot(dut), []
-    started = time.perf_counter()
     window = await slot.plug_in()
     await bridge(use)(window, told)
     slot.rules.end()
-    clocks = cocotb.simtime.get_sim_time("ns") / 4
-    Path(os.environ["STERNA_OUTCOME"]).write_text(
-        f"{slot.rules.packets} completions, {clocks:.0f} clocks, "
-        f"{time.perf_counter() - started:.1f} s"
-    )
+    clocks = round(get_sim_time("ns") / 4)
+    print(f"{clocks} clocks, {slot.rules.packets} completions, no rule broken")
