@@ -23,7 +23,7 @@ class PcieChip(Component):
     ----------
     config : ChipConfig
     width : int
-        Bits of a beat, one of `WIDTHS`.
+        Bits of a beat, one of `BEAT_BITS`.
     clock_hz : int
         Frequency of the user clock.
 

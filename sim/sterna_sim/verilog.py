@@ -13,6 +13,7 @@ from amaranth.back import verilog
 
 from sterna.files import whole_file
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna_rtl.pcie_chip import PcieChip
 from sterna_rtl.serial_chip import SerialChip
 from sterna_sim.tools import BUILD
 
@@ -22,12 +23,13 @@ CLOCK_HZ = 48_000_000
 """Sets the UART's divisor after reset."""
 
 
-def write_verilog(path: Path, config: ChipConfig, clock_hz: int) -> str:
+def write_verilog(path: Path, config: ChipConfig, clock_hz: int, pcie: int | None = None) -> str:
     """Write a chip with a UART as one Verilog file; return its SHA-256.
 
-    Ports are `clk`, `rst`, `rx` and `tx`, see `sterna_rtl.serial_chip.SerialChip`.
+    Ports are `clk`, `rst`, `rx` and `tx`, see `sterna_rtl.serial_chip.SerialChip`. With `pcie`,
+    bits of a beat, those of `sterna_rtl.pcie_chip.PcieChip` instead.
     """
-    chip = SerialChip(config, clock_hz)
+    chip = PcieChip(config, pcie, clock_hz) if pcie else SerialChip(config, clock_hz)
     text = verilog.convert(chip, name="sterna", emit_src=False, strip_internal_attrs=True)
     with whole_file(path) as file:
         file.write(text.encode())

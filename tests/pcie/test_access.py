@@ -5,11 +5,11 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.pcie import LINK
+from sterna.spec.pcie import BEAT_BITS, LINK
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.stream import transfers
 from sterna_rtl.pcie.access import RegisterAccess
-from sterna_rtl.pcie.block import WIDTHS, cc_beat, cq_beat
+from sterna_rtl.pcie.block import cc_beat, cq_beat
 from sterna_rtl.pcie.completer import LONGEST, Completer
 from sterna_rtl.pcie.reader import CqReader
 from sterna_rtl.pcie.writer import CcWriter
@@ -104,7 +104,7 @@ class AccessBench(UnitBench):
     """All that can be asked, in turn and at random."""
 
     name = "pcie-access"
-    configs = {str(width): width for width in WIDTHS}
+    configs = {str(width): width for width in BEAT_BITS}
     cocotb_configs = tuple(configs)
     bug_configs = ("64", "512")
     bugs = {

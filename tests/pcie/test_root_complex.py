@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sterna_rtl.pcie.block import WIDTHS
+from sterna.spec.pcie import BEAT_BITS
 from sterna_rtl.pcie.completer import LONGEST, Completer
 from sterna_rtl.pcie.writer import CcWriter
 from sterna_sim.kit import build, edited, run_module, to_verilog
@@ -27,7 +27,7 @@ def run(top, module):
     return tests, failed, said
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", BEAT_BITS)
 def test_registers(width):
     tests, failed, said = run(registers_top(width), "tests.pcie.registers_module")
     assert (tests, failed) == (2, 0), said

@@ -5,12 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-from sterna.spec.pcie import LINK
+from sterna.spec.pcie import BEAT_BITS, LINK
 from tests.pcie import rules
 from tests.pcie.host import IO_READ, LOCKED, READ, WRITE, Host
 from tests.pcie.rules import CompletionRules, Packet, ProtocolError
-
-WIDTHS = (64, 128, 256, 512)
 
 
 def words_of(beats):
@@ -46,7 +44,7 @@ def play(watch, beats):
     watch.end()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", BEAT_BITS)
 def test_good_ones_pass(width):
     asked = [(READ, 4 * n, 1, enables, 0) for n, enables in enumerate((15, 0, 1, 6, 9, 12, 8))]
     asked += [(READ, 4 * 20, 90, 8, 1), (READ, 0, 32, 15, 15), (READ, LINK, 1, 15, 0)]

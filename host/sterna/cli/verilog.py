@@ -1,4 +1,4 @@
-"""sterna verilog: a chip with a UART as one Verilog file."""
+"""sterna verilog: a chip with a UART, or for PCIe, as one Verilog file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from sterna.cli.progress import showing
 from sterna.errors import InputError
 from sterna.model.checkpoint import read_json
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.pcie import BEAT_BITS
 
 __all__ = ["verilog_command"]
 
 WRITERS = "sterna.verilog"
-"""Entry point of the gateware package: a function of path, configuration and clock."""
+"""Entry point of the gateware package, see `sterna_sim.verilog.write_verilog`."""
 
 
 def verilog_command(
@@ -28,9 +29,16 @@ def verilog_command(
     clock_hz: Annotated[
         int, typer.Option(min=500_000, max=10**9, help="clocks per second, for the UART")
     ] = 48_000_000,
+    pcie: Annotated[
+        int | None,
+        typer.Option(help="no UART: streams of an UltraScale+ PCIe block, so many bits wide"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write the gateware for tools that read Verilog."""
+    if pcie not in (None, *BEAT_BITS):
+        bits = ", ".join(map(str, BEAT_BITS))
+        raise InputError(f"streams of the PCIe block have {bits} bits, not {pcie}")
     check_output(output)
     chosen = ChipConfig.from_dict(read_json(config)) if config else REFERENCE
     writers = list(entry_points(group=WRITERS))
@@ -39,7 +47,7 @@ def verilog_command(
     except (ImportError, IndexError) as error:
         raise InputError("Verilog needs the gateware: `pip install sterna[sim]`") from error
     with showing(f"writing {output}"):
-        digest = write(output, chosen, clock_hz)
+        digest = write(output, chosen, clock_hz, pcie)
     if json:
         facts = {"output": str(output), "configuration": chosen.digest, "sha256": digest}
         print_json(facts)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 __all__ = [
     "BAR_BYTES",
+    "BEAT_BITS",
     "COUNT_BITS",
     "DEVICE",
     "FRESH",
@@ -44,6 +45,9 @@ BAR_BYTES = 4096
 LINK = 0x400
 """Byte offset of LINK. Read: writes to registers that were done, modulo 2**24, `FRESH` and `HELD`.
 Written, with anything: clears both."""
+
+BEAT_BITS = (64, 128, 256, 512)
+"""Bits of a beat of the block's streams, one of these."""
 
 COUNT_BITS = 24
 """Bits of LINK that count. Those between them and `FRESH` are 0, so that LINK never reads as the

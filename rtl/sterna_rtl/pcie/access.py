@@ -23,7 +23,7 @@ class RegisterAccess(Component):
     Parameters
     ----------
     width : int
-        Bits of a beat, one of `WIDTHS`.
+        Bits of a beat, one of `BEAT_BITS`.
 
     Attributes
     ----------

@@ -12,19 +12,17 @@ from enum import IntEnum
 from amaranth.hdl import unsigned
 from amaranth.lib.data import StructLayout
 
+from sterna.spec.pcie import BEAT_BITS
+
 __all__ = [
     "CC_DESCRIPTOR",
     "CQ_DESCRIPTOR",
     "DWORD",
-    "WIDTHS",
     "RequestType",
     "Status",
     "cc_beat",
     "cq_beat",
 ]
-
-WIDTHS = (64, 128, 256, 512)
-"""Bits of a beat that the block can be set to."""
 
 DWORD = 32
 
@@ -96,8 +94,8 @@ CC_DESCRIPTOR = StructLayout(
 
 
 def _beat(width: int, user: StructLayout | int) -> StructLayout:
-    if width not in WIDTHS:
-        raise ValueError(f"a beat of the block has {WIDTHS} bits, not {width}")
+    if width not in BEAT_BITS:
+        raise ValueError(f"a beat of the block has {BEAT_BITS} bits, not {width}")
     return StructLayout(
         {
             "data": width,
