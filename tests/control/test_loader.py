@@ -358,5 +358,5 @@ def test_contract():
     held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
     bugs = {"answer not held": lambda: edited(Loader, *held)(config)}
     # A read takes 11 clocks, and its stages may hold anything at first.
-    contract = StreamContract(items_in=1, free=free, depth=19, induction=10)
+    contract = StreamContract(items_in=1, free=free, depth=24, induction=10)
     check_contract(lambda: Loader(config), contract, bugs)

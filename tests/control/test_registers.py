@@ -385,7 +385,7 @@ class RegistersBench(UnitBench):
             "with m.If(1):\n                    m.d.sync += commands",
         ),
         "logit without its sign": broken(
-            "value.eq(self.ranked.logit)", "value.eq(self.ranked.token)"
+            "static.eq(self.ranked.logit)", "static.eq(self.ranked.token)"
         ),
         "target not used": broken("payload.target.eq(target)", "payload.target.eq(0)"),
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),

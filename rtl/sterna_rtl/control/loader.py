@@ -191,6 +191,15 @@ class Loader(Component):
                 self.o_block.payload.data.eq(words[Memory.EXTERNAL]),
             ]
         m.d.sync += reading.eq(Cat(begin, reading))
+        if platform == "formal":
+            # A proof may begin anywhere: what is asked for is in one place, and nothing is held.
+            asked = Cat(ask, reading, self.o.valid)
+            m.d.comb += [
+                Assert((asked & (asked - 1)) == 0),
+                Assert(answering == asked[1:].any()),
+                Assert(~held | ~(asked.any() | room)),
+                Assert(~room | ~asked.any()),
+            ]
 
         m.d.comb += self.o_word.payload.eq(words[Memory.STREAM])
         for option in self.words:

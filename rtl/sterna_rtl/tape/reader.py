@@ -147,8 +147,10 @@ class TapeReader(Component):
                 words.append(Signal.like(pair[0], name=f"pair_{index}", reset_less=True))
                 m.d.sync += words[-1].eq(Mux(numbers[-2][0], pair[-1], pair[0]))
         word = Signal(self.layouts.word, reset_less=True)
+        # The last one by default: a number that is no bank's would give the register an enable.
+        m.d.sync += word.eq(words[-1])
         with m.Switch(number):
-            for index, one in enumerate(words):
+            for index, one in enumerate(words[:-1]):
                 with m.Case(index):
                     m.d.sync += word.eq(one)
         return word
