@@ -36,7 +36,7 @@ def test_latency(op, slots, max_columns, more):
     assert beats[:WORDS] == list(range(beats[0], beats[0] + WORDS))
     assert writes == [beat + LATENCY[op] + more for beat in beats]
     # The last logit is one clock ahead at the queue's input.
-    assert beats[WORDS] == writes[WORDS - 1] - (op is Op.LOGITS) + 3
+    assert beats[WORDS] == writes[WORDS - 1] - (op is Op.LOGITS) + 2
 
 
 def events(unit, op, segments):

@@ -72,7 +72,6 @@ def test_sequence(lanes, ready):
     "old, new",
     [
         ("m.Elif(~running & empty)", "m.Elif(~running)"),  # the old noise is still there
-        ("(used == -self.depth) & ~begin", "used == -self.depth"),  # one has just begun
         ("queue.o.valid & running", "queue.o.valid"),
         ("self.o.ready | ~running", "self.o.ready"),
         ("m.If(self.restart)", "m.If(0)"),
@@ -89,3 +88,35 @@ def test_planted_bugs(old, new):
     except AssertionError:
         return
     assert items != expected
+
+
+def begun_again(unit, clocks):
+    """Four items after a restart so many clocks after the reset."""
+    items = []
+
+    async def testbench(ctx):
+        ctx.set(unit.state, next_element(1))
+        ctx.set(unit.o.ready, 1)
+        await ctx.tick().repeat(clocks)
+        ctx.set(unit.restart, 1)
+        ctx.set(unit.state, next_element(2))
+        await ctx.tick()
+        ctx.set(unit.restart, 0)
+        while len(items) < 4:
+            if ctx.get(unit.o.valid):
+                items.append(list(ctx.get(unit.o.payload)))
+            await ctx.tick()
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    return items
+
+
+def test_restart_soon_after_another():
+    """Also on the clock on which the first item begins, when there has been none for long."""
+    expected = gumbel(uniforms(2, 16)).reshape(-1, 4).tolist()
+    assert all(begun_again(Noise(4), clocks) == expected for clocks in range(1, 9))
+    bug = edited(Noise, "(used == -self.depth) & ~begin", "used == -self.depth")
+    assert not all(begun_again(bug(4), clocks) == expected for clocks in range(1, 9))
