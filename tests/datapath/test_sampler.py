@@ -112,9 +112,10 @@ class SamplerBench(UnitBench):
         "1-lane-3-slots": chip(1, 1, slots=3),
         "4-lanes-8-best": chip(4, 8, top_k=8),
         "1-lane-5-best": chip(1, 2, top_k=5),
+        "4-lanes-16-best": chip(4, 8, top_k=16),
     }
     cocotb_configs = ("4-lanes-of-8", "1-lane", "2-lanes-of-4-2-slots")
-    bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8", "4-lanes-8-best")
+    bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8", "4-lanes-16-best")
     bugs = {
         "last of equals": broken("| (score > best.score)", "| (score >= best.score)"),
         "mask ignored": broken("Mux(exists[1], ", "Mux(1, "),

@@ -55,7 +55,7 @@ def consistent(queue, credit):
         & (queue.level <= queue.depth)
         & (queue.level == queue.ready + ahead)
         & (queue.room + ahead == 3)
-        & (queue.o.valid == (queue.queue.level != 0))
+        & queue.queue.consistent()
     )
 
 

@@ -237,7 +237,7 @@ def reserved(m, reader):
         Assert(reader.free + reader.asked + queue.level == depth, "room got lost"),
         Assert(queue.level == queue.ready + queue.in_flight + queue.queue.level),
         Assert(queue.room + queue.in_flight + queue.queue.level == 3),
-        Assert(queue.o.valid == (queue.queue.level != 0)),
+        Assert(queue.queue.consistent()),
         Assert(~axi.arvalid | (axi.araddr[3:7] + axi.arlen < BEATS), "over the end of a page"),
         Assert(~(reader.error & transfers(reader.i)), "asks on after an error"),
     ]

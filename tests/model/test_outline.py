@@ -73,4 +73,4 @@ def test_ring_that_is_too_small():
     outline = Outline.of_shape(Shape(50, 20, 20, 33, 1))
     lanes = {"rows": 1, "columns": 4, "elements": 4, "packing": Packing.TWO_BITS}
     with pytest.raises(InputError, match="ring_words = 8 is too few"):
-        fit(outline, **lanes, ring_words=8)
+        fit(outline, **lanes, slots=2, ring_words=8)
