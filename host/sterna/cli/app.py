@@ -6,7 +6,18 @@ from typing import Any
 
 import typer
 
-from sterna.cli import bench, convert, doctor, evaluate, generate, info, logits, plan, verilog
+from sterna.cli import (
+    bench,
+    convert,
+    doctor,
+    evaluate,
+    flash,
+    generate,
+    info,
+    logits,
+    plan,
+    verilog,
+)
 
 __all__ = ["UsageError", "app"]
 
@@ -25,5 +36,6 @@ app.command("logits")(logits.logits_command)
 app.command("eval")(evaluate.evaluate_command)
 app.command("bench")(bench.bench_command)
 app.command("doctor")(doctor.doctor_command)
+app.command("flash")(flash.flash_command)
 app.command("plan")(plan.plan_command)
 app.command("verilog")(verilog.verilog_command)

