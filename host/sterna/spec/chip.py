@@ -11,7 +11,7 @@ from sterna.errors import InputError
 from sterna.spec.sdram import PARTS
 from sterna.spec.trits import Packing
 
-__all__ = ["MAX_SLOTS", "MEMORIES", "REFERENCE", "ChipConfig"]
+__all__ = ["ICEBREAKER", "MAX_SLOTS", "MEMORIES", "REFERENCE", "ChipConfig"]
 
 _EXTRAS = ("top_k", "log_probability", "memory")
 """Parts that a chip may have besides. A chip without them has the digest that it had before there
@@ -233,3 +233,24 @@ REFERENCE = ChipConfig(
 )
 """256 lanes for LFE5U-85F with the whole model on chip, the configuration of the demo and of all
 figures: each RAM holds what tern-ecp5 needs of it and what its block RAMs give anyway."""
+
+ICEBREAKER = ChipConfig(
+    rows=1,
+    columns=24,
+    elements=1,
+    packing=Packing.TWO_BITS,
+    tape_words=16384,
+    vector_a_words=1408,
+    vector_b_words=2400,
+    embedding_bits=4,
+    embedding_words=24576,
+    residual_words=96,
+    scratch_words=288,
+    state_words=288,
+    psum_words=288,
+    max_columns=288,
+    max_vocab=256,
+)
+"""24 lanes for the iCE40 UP5K of an iCEBreaker, for tern-up5k: a word of the tape is as wide as
+three of its large RAMs side by side, the fourth holds the embedding. It does not fit yet
+(docs/architecture.md, "iCEBreaker")."""

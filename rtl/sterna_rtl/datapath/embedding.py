@@ -13,6 +13,7 @@ from amaranth.utils import exact_log2
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import SCALE_BITS
 from sterna.spec.ram import BANK_WORDS
+from sterna_rtl.family.ice40 import Spram, is_ice40
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
@@ -76,7 +77,7 @@ class Embedding(Component):
     Resources
         The RAM: banks of 2048 words, each with registers of its own, for the address because the
         banks are spread over the chip, and behind it because a block RAM's output is late in its
-        clock.
+        clock. On iCE40 one bank, in a single-port RAM.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -173,7 +174,9 @@ class Embedding(Component):
             words = self.i_row.payload
         else:
             self._by_credits(m, queue, can, begin, last)
-            m.d.comb += self.read.data.eq(self._read(m, Mux(idle, self.read.address, word)))
+            m.d.comb += self.read.data.eq(
+                self._read(m, platform, Mux(idle, self.read.address, word))
+            )
             words = self.read.data
         for element, stored in zip(row.elements, words, strict=True):
             m.d.comb += element.eq(stored)
@@ -193,20 +196,23 @@ class Embedding(Component):
             flags = delayed
         m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags)
 
-    def _read(self, m: Module, word: Value) -> Signal:
+    def _read(self, m: Module, platform, word: Value) -> Signal:
         """Read the embedding RAM, `_READ_LATENCY` clocks: addresses, banks, their registers, OR.
 
         The register of a bank that was not read is cleared, which costs an FPGA nothing.
         """
-        bank_bits = exact_log2(BANK_WORDS)
+        words = self.config.embedding_words
+        form, bank_bits = Ram, exact_log2(BANK_WORDS)
+        if is_ice40(platform):
+            form, bank_bits = Spram, len(word)
         numbers = [word[bank_bits:]]  # of the bank, by clock
         for clock in range(_READ_LATENCY - 2):
             numbers.append(Signal(len(numbers[0]), name=f"bank_number_{clock}"))
             m.d.sync += numbers[-1].eq(numbers[-2])
         banks = []
-        for index, first in enumerate(range(0, self.config.embedding_words, BANK_WORDS)):
-            depth = min(BANK_WORDS, self.config.embedding_words - first)
-            m.submodules[f"bank_{index}"] = ram = Ram(depth, self.layouts.embedding_word)
+        for index, first in enumerate(range(0, words, 1 << bank_bits)):
+            depth = min(1 << bank_bits, words - first)
+            m.submodules[f"bank_{index}"] = ram = form(depth, self.layouts.embedding_word)
             written = self.write.address[bank_bits:] == index
             address = Signal.like(ram.read.address, name=f"address_{index}", reset_less=True)
             data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}", reset_less=True)

@@ -11,6 +11,7 @@ from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.ram import BANK_WORDS
+from sterna_rtl.family.ice40 import is_ice40
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
@@ -69,7 +70,8 @@ class TapeReader(Component):
         follows the choice among them, two if there are more than two: first one bank of each pair,
         which parts the way across the chip. Three quarters of a bank after whole ones become two
         banks, a half and a quarter: as one they would be put together from block RAMs of a
-        quarter, with a multiplexer before the register.
+        quarter, with a multiplexer before the register. On iCE40 the tape is one bank of
+        single-port RAMs, with the latency that several would have.
     """
 
     def __init__(self, config: ChipConfig, bank_words: int = BANK_WORDS) -> None:
@@ -116,7 +118,8 @@ class TapeReader(Component):
         m.d.sync += [new.eq(old) for old, new in pairwise([transfers(walk.o), *in_flight])]
         m.d.sync += [new.eq(old) for old, new in pairwise([walk.o.payload.tag, *tags])]
 
-        word = self._read(m, Mux(self.idle, self.read.address, walk.o.payload.address))
+        place = Mux(self.idle, self.read.address, walk.o.payload.address)
+        word = self._read_whole(m, place) if is_ice40(platform) else self._read(m, place)
         m.d.comb += [
             self.read.data.eq(word),
             queue.i.payload.word.eq(word),
@@ -139,7 +142,7 @@ class TapeReader(Component):
         for stage in range(self.latency - 1):
             numbers.append(Signal.like(numbers[0], name=f"bank_number_{stage}"))
             m.d.sync += numbers[-1].eq(numbers[-2])
-        words, number = self._banks(m, address), numbers[-1]
+        words, number = self._banks(m, address, self._depths()), numbers[-1]
         if len(words) > 2:
             pairs = [words[start : start + 2] for start in range(0, len(words), 2)]
             words, number = [], number[1:]
@@ -155,16 +158,26 @@ class TapeReader(Component):
                     m.d.sync += word.eq(one)
         return word
 
-    def _banks(self, m: Module, address: Value) -> list[Value]:
+    def _read_whole(self, m: Module, address: Value) -> Signal:
+        """Read the one bank that holds all; return the word, `latency` clocks after its address."""
+        (word,) = self._banks(m, address, [self.config.tape_words])
+        for stage in range(self.latency - TapeBank.latency):
+            late = Signal(self.layouts.word, name=f"word_{stage}", reset_less=True)
+            m.d.sync += late.eq(word)
+            word = late
+        return word
+
+    def _banks(self, m: Module, address: Value, depths: list[int]) -> list[Value]:
         """Build the banks; return the word of each."""
         words = []
         data = Signal.like(self.write.data, reset_less=True)
         m.d.sync += data.eq(self.write.data)
         number = self._bank_number(self.write.address)
-        for index, depth in enumerate(self._depths()):
+        for index, depth in enumerate(depths):
+            mine = (number == index) | (len(depths) == 1)
             m.submodules[f"bank_{index}"] = bank = TapeBank(depth, self.layouts.word)
             m.d.comb += [
-                bank.write.enable.eq(self.write.enable & (number == index)),
+                bank.write.enable.eq(self.write.enable & mine),
                 bank.write.address.eq(self.write.address),
                 bank.write.data.eq(data),
                 bank.read.address.eq(address),
