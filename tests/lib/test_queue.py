@@ -1,4 +1,4 @@
-"""Queues: order, capacity, an item on every clock, and the stream contract."""
+"""Queues: order, capacity, an item on every clock, and the stream contract; Queue in both its forms."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import pytest
 from amaranth import signed
 from amaranth.lib import data
 
+from sterna_rtl.family.ice40 import ICE40
 from sterna_rtl.lib.queue import BypassQueue, Queue
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
@@ -42,7 +43,37 @@ class QueueBench(UnitBench):
             yield Case({"i": items}, {"o": items}, finals={"level": 0}, clocks=count + 1)
 
 
+def on_ice40(queue):
+    """Let a queue have the rows that it has there."""
+    elaborate = queue.elaborate
+    queue.elaborate = lambda platform: elaborate(ICE40)
+    return queue
+
+
+def broken_on_ice40(old, new):
+    return lambda depth: on_ice40(edited(Queue, old, new)(PAIR, depth))
+
+
+class Ice40Bench(QueueBench):
+    """The same with rows that move up."""
+
+    name = "queue-on-ice40"
+    configs = {f"depth-{depth}": depth for depth in (5, 3, 4, 17)}
+    cocotb_configs = ("depth-5",)
+    bugs = {
+        "free rows are not filled": broken_on_ice40("moves | (self.level <= place + 1)", "moves"),
+        "a row too few is free": broken_on_ice40("<= place + 1)", "<= place)"),
+        "an item is overtaken": broken_on_ice40("<= place + 2,", "<= place + 3,"),
+        "an item is lost where rows move": broken_on_ice40("<= place + 2,", "<= place + 1,"),
+        "rows do not move": broken_on_ice40("moves = more & can_load(self.o)", "moves = C(0)"),
+    }
+
+    def dut(self, config):
+        return on_ice40(Queue(PAIR, config))
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(QueueBench())
+test_pysim_on_ice40, test_cocotb_on_ice40, test_planted_bugs_on_ice40 = bench_tests(Ice40Bench())
 
 
 PASSES = "(waits | ~self.o.ready)"

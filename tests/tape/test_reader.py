@@ -134,9 +134,7 @@ class ReaderBench(UnitBench):
         ),
         "bank of a pair chosen a clock late": broken("numbers[-2][0]", "numbers[-1][0]"),
         "a half bank takes all of it": broken("address[bits - 1]", "0"),
-        "written to every bank": broken(
-            "self.write.enable & (number", "self.write.enable | (number"
-        ),
+        "written to every bank": broken("self.write.enable & mine", "self.write.enable | mine"),
         "a bubble after each word": broken("self.latency + 2", "self.latency + 1"),
     }
 

@@ -7,6 +7,8 @@ from amaranth.lib import memory, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
+from sterna_rtl.family.ice40 import is_ice40
+
 from .stream import can_load, transfers
 
 __all__ = ["BypassQueue", "Queue"]
@@ -41,7 +43,8 @@ class Queue(Component):
         1 item per clock at every depth.
 
     Resources
-        ``depth - 1`` rows of LUTRAM (read asynchronously, so never block RAM); none below 3.
+        ``depth - 1`` rows of LUTRAM (read asynchronously, so never block RAM); none below 3. On
+        iCE40 as many rows of flip-flops.
     """
 
     def __init__(self, shape, depth: int):
@@ -86,7 +89,7 @@ class Queue(Component):
         store = Signal()
         m.d.comb += store.eq(comes & (more | ~can_load(self.o)))
 
-        oldest = self._rows(m, store, more) if self.depth > 1 else self.i.payload
+        oldest = self._rows(m, platform, store, more) if self.depth > 1 else self.i.payload
         payload = Signal(self.shape, reset_less=True)
         m.d.comb += self.o.payload.eq(payload)
         with m.If(can_load(self.o)):
@@ -97,7 +100,7 @@ class Queue(Component):
                 m.d.sync += payload.eq(self.i.payload)
         return m
 
-    def _rows(self, m: Module, store: Signal, more: Signal):
+    def _rows(self, m: Module, platform, store: Signal, more: Signal):
         """Build the rows behind the output register; return the oldest of them.
 
         The next free row takes whatever comes, item or not; only `store` counts it. So neither
@@ -108,6 +111,8 @@ class Queue(Component):
             with m.If(self.i.ready):
                 m.d.sync += waiting.eq(self.i.payload)
             return waiting
+        if is_ice40(platform):
+            return self._shifted_rows(m, more)
 
         # Rounded up to a power of two, so that the pointers wrap by themselves.
         bits = ceil_log2(self.depth - 1)
@@ -117,6 +122,19 @@ class Queue(Component):
         m.d.sync += write.addr.eq(write.addr + store)
         m.d.sync += read.addr.eq(read.addr + (more & can_load(self.o)))
         return read.data
+
+    def _shifted_rows(self, m: Module, more: Signal):
+        """Build rows of flip-flops that move up, oldest first, where there is no LUTRAM.
+
+        A table in front of each bit chooses between the row behind and what comes; addressed rows
+        would need as many flip-flops and as many tables more to choose the oldest.
+        """
+        rows = [Signal(self.shape, name=f"row_{n}", reset_less=True) for n in range(self.depth - 1)]
+        moves = more & can_load(self.o)
+        for place, (row, behind) in enumerate(zip(rows, [*rows[1:], self.i.payload], strict=True)):
+            with m.If(moves | (self.level <= place + 1)):
+                m.d.sync += row.eq(Mux(self.level <= place + 2, self.i.payload, behind))
+        return rows[0]
 
 
 class BypassQueue(Component):
