@@ -283,6 +283,7 @@ def test_configurations_of_the_shipped_models_are_read() -> None:
     folder = Path(__file__).parents[2] / "models" / "train"
     weights = {p.stem: Config.load(p).model.ternary_weights for p in folder.glob("*.toml")}
     assert weights["tern-ecp5"] == 1_413_120
+    assert weights["tern-up5k"] == 384_000
     assert weights["tern-sdram"] == weights["tern-sdram-2"] == 29_360_128
 
 
