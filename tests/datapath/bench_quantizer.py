@@ -368,7 +368,8 @@ class QuantizerBench(UnitBench):
         """Each kind of job alone: first activations, a beat on every clock, the scale."""
         config = player.config
         several, slot = config.slots > 1, config.slots - 1
-        barrier = 12 + max(config.elements.bit_length() - 2, 0) + 2 * several
+        reciprocal = 1 + 16 // min(config.elements, 4)
+        barrier = 7 + reciprocal + max(config.elements.bit_length() - 2, 0) + 2 * several
         words, parts = length // config.elements, config.columns // config.elements
         blocks = -(-50 // parts)
         beats = blocks * parts
@@ -382,7 +383,7 @@ class QuantizerBench(UnitBench):
         player.gather(length, [slot])
         yield player.case("results")
         player.fresh(slot, blocks=blocks)
-        yield player.case("fresh", clocks=1 + 8 + several + beats - 1)
+        yield player.case("fresh", clocks=1 + 3 + reciprocal + several + beats - 1)
 
 
 class WideBench(QuantizerBench):

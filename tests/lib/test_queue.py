@@ -1,4 +1,4 @@
-"""Queues: order, capacity, an item on every clock, and the stream contract; Queue in both its forms."""
+"""Queues, in both forms: order, capacity, an item on every clock, and the stream contract."""
 
 from dataclasses import replace
 

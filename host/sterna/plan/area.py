@@ -24,6 +24,7 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
     word, sums, sampled = config.word_bits, rows * config.row_sum_bits, min(rows, elements)
     more, several = slots - 1, slots > 1
     lane = 13.7 if config.columns % 4 == 0 else 18  # chains of four lanes, or adders of two
+    reciprocal = {1: 107, 2: 187}.get(elements, 793)  # the unit alone, as Yosys maps it
     embedding = config.embedding_bits * elements
     queued = 3.3 * elements * config.row_sum_bits if rows < elements else 0
     banks, table = (-(-n // BANK_WORDS) for n in (config.tape_words, config.embedding_words))
@@ -33,7 +34,7 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
         "regroup": 0.8 * sums if rows > elements else queued,
         "words": 4 + word,
         "epilogue": 335 + 1240 * elements + 28 * more,
-        "quantizer": 3360 + 355 * elements + 57 * several + 407 * more,
+        "quantizer": 2567 + reciprocal + 355 * elements + 57 * several + 407 * more,
         "sampler": 411 + 965 * sampled + 39 * elements + 60 * several + 545 * more,
         "embedding": 165 + 30 * elements + embedding * (table - 1) / 3 + 2 * table,
         "banks": 80 + 48 * elements + 30 * more,

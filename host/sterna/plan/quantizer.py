@@ -17,8 +17,9 @@ NEXT_JOB = 2
 KEEP = 6
 """Clocks from a job that keeps its statistics to its first activations."""
 
-FRESH = 8
-"""Clocks from a job whose statistics wait to its first activations; one more with several slots."""
+FRESH = 3
+"""Clocks from a job whose statistics wait to its first activations, without those of the
+reciprocal; one more with several slots."""
 
 READ = 5
 """Clocks from a read of the source to its activations."""
@@ -27,7 +28,11 @@ READ_AHEAD = 8
 """Reads that can be ahead of the activations that have been taken."""
 
 ASK = 5
-"""Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
+"""Clocks from a job's request for its scale to its first activations, if nothing holds them up;
+one that waits for its reciprocal asks where that begins."""
+
+ASKED_WITH = 5
+"""Of these, clocks in which the reciprocal may come."""
 
 SCALE, KEPT_SCALE = 26, 6
 """Clocks from a request to its scale, with new sums and with those of before."""
@@ -49,7 +54,8 @@ class Quantizer:
         self.elements = config.elements
         self.load = config.columns // config.elements
         self.several = config.slots > 1
-        self.barrier = Latencies.of(config).barrier
+        timing = Latencies.of(config)
+        self.barrier, self.reciprocal = timing.barrier, timing.reciprocal
         self._next_job = self._scale_free = self._asked = self._ready = begin
         self._taken = [begin] * (READ_AHEAD + 1)
         """When the last activations were taken, the last at the end."""
@@ -69,7 +75,7 @@ class Quantizer:
         """
         job, early = self._next_job, ASK
         if segment.stats is Stats.FRESH:
-            ready = max(written + self.barrier, job + FRESH + self.several)
+            ready = max(written + self.barrier, job + FRESH + self.reciprocal + self.several)
         elif segment.stats is Stats.MAXIMUM:
             words = -(-segment.step.columns // self.elements)
             measured = words + self._given_way(job + 1, words)
@@ -77,7 +83,7 @@ class Quantizer:
         else:
             ready = job + KEEP
         if segment.stats is not Stats.KEEP:
-            early += self.several
+            early += self.reciprocal - ASKED_WITH + self.several
         self._asked = max(ready - early, self._scale_free)
         took = SCALE if segment.stats is Stats.FRESH else KEPT_SCALE
         self._scale_free = self._asked + took

@@ -83,10 +83,11 @@ class Quantizer(Component):
         Clocks from the last result to the first activations of a job that waits for it.
 
     Latency
-        `barrier` is 12 clocks for E = 1 and E = 2 and grows by one with every further doubling: 14
-        for E = 8; two more with several slots. From a job to its first activations: KEEP 6 clocks,
-        FRESH 8 if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
-        FRESH 9 and MAXIMUM one less.
+        `barrier` is 24 clocks for E = 1, 16 for E = 2, 13 for E = 4 and grows by one with every
+        further doubling: 14 for E = 8; two more with several slots. From a job to its first
+        activations: KEEP 6 clocks, FRESH 3 and those of the reciprocal (17 for E = 1, 9 for E = 2,
+        otherwise 5) if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
+        FRESH one more and MAXIMUM one less.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -101,7 +102,9 @@ class Quantizer(Component):
         self.layouts = layouts = Layouts(config)
         self.statistics = Statistics(config)
         self.normalise = ShiftUp(LARGEST_BITS, keep=MAXIMUM_BITS)
-        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, 4)
+        # A chip of few elements a clock has few LUTs, and many clocks to a barrier in any case.
+        digit_bits = min(config.elements, 4)
+        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, digit_bits)
         self.scale = Scale(config)
         several = config.slots > 1  # statistics and reciprocals go through registers of their slots
         self.barrier = (
