@@ -129,8 +129,8 @@ class ReaderBench(UnitBench):
         "tag of the word before": broken("tag.eq(tags[-1])", "tag.eq(tags[-2])"),
         "plays survive a restart": broken("walk = ResetInserter(self.restart)(", "walk = ("),
         "bank chosen a clock early": broken(
-            "number = self._banks(m, address), numbers[-1]",
-            "number = self._banks(m, address), numbers[-2]",
+            "number = self._banks(m, address, self._depths()), numbers[-1]",
+            "number = self._banks(m, address, self._depths()), numbers[-2]",
         ),
         "bank of a pair chosen a clock late": broken("numbers[-2][0]", "numbers[-1][0]"),
         "a half bank takes all of it": broken("address[bits - 1]", "0"),
