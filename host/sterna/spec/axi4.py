@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from sterna.errors import InputError
 
-__all__ = ["BEATS", "BOUNDARY", "Axi4", "Burst", "Response"]
+__all__ = ["AXI4", "BEATS", "BOUNDARY", "Axi4", "Burst", "Response"]
 
 BEATS = 16
 """Beats of a burst at most: AXI3 has no longer ones, and HBM behind AXI3 wants no longer ones."""
@@ -121,3 +121,11 @@ class Axi4:
     def address_bits(self) -> int:
         """Bits of an address."""
         return ((self.ports - 1) * self.spacing + self.port_bytes - 1).bit_length()
+
+
+AXI4 = {
+    "axi4-64": Axi4(data_bits=64, port_bytes=1 << 24, outstanding=8),
+    "axi4-ddr4": Axi4(data_bits=512, ports=4, port_bytes=1 << 30, outstanding=8),
+}
+"""Memories by name: one small port, and four channels of DDR4 with controllers that answer within
+100 clocks."""

@@ -72,6 +72,7 @@ class Status(IntEnum):
     HEADER_FAULT = 1  #: a tape word that should be a header is none; the chip stands until RESET
     CHECKSUM_FAULT = 2  #: a segment's words did not match its checksum
     CHECKING = 3  #: CHECK is at work
+    MEMORY_FAULT = 4  #: the memory beside the chip could not read or write; nothing more is read
 
 
 class Memory(IntEnum):
@@ -83,7 +84,7 @@ class Memory(IntEnum):
     EMBEDDING = 3
     STATE = 4
     STREAM = 5  #: no RAM: the tape itself, word by word, while TAPE_LENGTH is 0; only written
-    EXTERNAL = 6  #: the memory beside the chip; its words are blocks of four pieces
+    EXTERNAL = 6  #: the memory beside the chip; its words are blocks
 
 
 class Counter(IntEnum):

@@ -45,8 +45,16 @@ class ChipMemory:
         self.coming = (ctypes.c_int32 * COMING)()
         self._error: SdramError | None = None
 
-    def power_up(self) -> None:
-        """Begin anew, as the controller does after a reset; what it holds stays."""
+    def attach(self, library: ctypes.CDLL, chip: int) -> None:
+        """Stand at a chip's pins from now on."""
+        library.chip_memory(chip, self.call, self.coming)
+
+    def power_up(self, library: ctypes.CDLL, chip: int) -> None:
+        """Begin anew, as the controller does after a reset; what it holds stays.
+
+        While a chip is being reset its pins say nothing.
+        """
+        library.chip_memory(chip, MemoryCall(), None)
         self.model = SdramModel(self.part, self.clock_hz, self.words)
 
     def fill(self, first: int, words: np.ndarray) -> None:
