@@ -49,7 +49,7 @@ class ChipAxi4:
 
     def power_up(self, library: ctypes.CDLL, chip: int) -> None:
         """Forget what is on its way, as a chip that is reset does; what it holds stays."""
-        self.attach(library, chip)
+        library.chip_axi_forget(chip)
 
     def fill(self, first: int, words: np.ndarray) -> None:
         """Put words (any whole number of pieces) into their places, from a first word on."""

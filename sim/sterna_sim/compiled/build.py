@@ -91,6 +91,7 @@ class Library:
             signatures["chip_memory"] = (None, [pointer, MemoryCall, coming])
         if hasattr(library, "chip_axi"):
             signatures["chip_axi"] = (None, [pointer, u64, u64, u64, u32])
+            signatures["chip_axi_forget"] = (None, [pointer])
             signatures["chip_axi_fill"] = (None, [pointer, u64, words, u64])
             signatures["chip_axi_held"] = (None, [pointer, u64, words, u64])
             signatures["chip_axi_fail"] = (None, [pointer, ctypes.c_int, ctypes.c_int64])

@@ -343,15 +343,17 @@ void chip_memory(Chip *chip, void (*call)(uint32_t, uint32_t, int32_t), const in
 #endif
 
 #ifdef AXI_PORTS
-// How the memory behaves from now on, with nothing on its way.
+// How the memory behaves from now on.
 void chip_axi(Chip *chip, uint64_t latency, uint64_t period, uint64_t rest, uint32_t pauses) {
   AxiMemory &axi = chip->axi;
-  axi.forget();
   axi.latency = latency;
   axi.period = period;
   axi.rest = rest;
   axi.pauses = pauses;
 }
+
+// What is on its way is not: the chip is reset.
+void chip_axi_forget(Chip *chip) { chip->axi.forget(); }
 
 void chip_axi_fail(Chip *chip, int port, int64_t word) {
   chip->axi.failing_port = port;
