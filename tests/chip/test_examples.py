@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -53,7 +54,13 @@ def test_examples(page, sterna, tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "CHECKPOINT_DIR", **options)
     write_checkpoint(tmp_path / "mmfree-370m", **options)
     (tmp_path / "text.txt").write_text("Terns are seabirds of the family Laridae. " * 20)
-    (tmp_path / "models").symlink_to(ROOT / "models")
+    for folder in ("models", "bitstreams"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    loader = tmp_path / "bin" / "openFPGALoader"  # there is no board that it could load
+    loader.parent.mkdir()
+    loader.write_text("#!/bin/sh\n")
+    loader.chmod(0o755)
+    monkeypatch.setenv("PATH", str(loader.parent), prepend=os.pathsep)
     sterna("convert", "CHECKPOINT_DIR", "-o", "board.sterna")
     names = set()
     lanes = {"rows": 1, "columns": 4, "elements": 4, "packing": Packing.TWO_BITS}
