@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from amaranth import Module, Signal
+from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,11 +11,12 @@ from sterna.spec.chip import REFERENCE
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna_rtl.datapath.embedding_fetch import EmbeddingFetch
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from sterna_sim.sdram_model import SdramBeside
+from tests.memory.restarts import restarts_after
 from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
@@ -58,13 +59,9 @@ class Fetched(wiring.Component):
         connect_stream(m, fetch.o_request, sdram.i)
         connect_stream(m, sdram.o, fetch.i)
         connect(m, sdram.pins, flipped(self.pins))
-        given = Signal(16)
-        m.d.sync += given.eq(given + transfers(self.o))
         with m.If(sdram.o.valid & ~sdram.o.ready):
             m.d.sync += self.waited.eq(1)
-        restarts = (given == self.count) & (self.count != 0)
-        with m.If(restarts):
-            m.d.sync += given.eq(self.count + 1)
+        restarts = restarts_after(m, self.o, self.count)
         m.d.comb += [
             fetch.base.eq(self.base),
             fetch.restart.eq(restarts),

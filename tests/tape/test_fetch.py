@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import Module, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
@@ -13,12 +13,13 @@ from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_rtl.tape.fetch import TapeFetch
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from sterna_sim.sdram_model import Inputs, SdramBeside
+from tests.memory.restarts import restarts_after
 from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
@@ -58,11 +59,7 @@ class Fetched(wiring.Component):
         connect_stream(m, fetch.o_request, sdram.i)
         connect_stream(m, sdram.o, fetch.i)
         connect(m, sdram.pins, flipped(self.pins))
-        given = Signal(16)
-        m.d.sync += given.eq(given + transfers(self.o))
-        restarts = (given == self.count) & (self.count != 0)
-        with m.If(restarts):
-            m.d.sync += given.eq(self.count + 1)
+        restarts = restarts_after(m, self.o, self.count)
         m.d.comb += [
             fetch.length.eq(self.length),
             fetch.blocks.eq(self.blocks),

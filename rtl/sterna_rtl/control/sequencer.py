@@ -50,7 +50,7 @@ class Sequencer(Component):
     Attributes
     ----------
     i, o : stream.Interface
-        `Layouts.tape_word` in, weight words out. Combinational: the reader before and the unpacker
+        `Layouts.tape_word` in, weight words out. Combinational: the reader before and the engine
         after it have registers.
     o_play : stream.Interface
         Which words are to come next on `i`, and how often (`Layouts.play`): asked for at least a
@@ -95,7 +95,7 @@ class Sequencer(Component):
         pending = Signal()  # the header in `raw` is neither checked nor handed out yet
         active = Signal(self.config.slots)
         bad_header = Signal()
-        m.d.comb += bad_header.eq(pending & (_not_a_header(header)))
+        m.d.comb += bad_header.eq(pending & _not_a_header(header))
 
         tag, free = self.i.payload.tag, Signal()
         m.d.comb += [
