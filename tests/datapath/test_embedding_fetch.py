@@ -96,23 +96,23 @@ class FetchBench(UnitBench):
     bugs = {
         "rows of another token": broken("row.token * blocks", "row.token * row.words"),
         "row 0": broken("row.token * blocks", "0"),
-        "no base": broken("self.base + row", "row"),
+        "no base": broken("self.base + product", "product"),
         "a block too few": broken("row.words + words - 1", "row.words"),
         "blocks of wide words": broken("exact_log2(self.bits // block_bits)", "0"),
         "the same blocks again": broken("at.eq(at + count)", "at.eq(at)"),
         "longer requests than counted": broken("blocks.eq(count)", "blocks.eq(count + 1)"),
         "room is not waited for": broken(" & (free >= _HALF)", ""),
         "room is never free again": broken("free + freed -", "free -"),
-        "the rest of the last block is read": broken("skips = dropping | (left == 0)",
-            "skips = dropping"),
+        "the rest of the last block is read": broken("dropping, dropping | none, last",
+            "dropping, dropping, last"),
         "highest piece first": broken("Cat(data, words.payload)[word_bits:]",
             "Cat(words.payload, data)[: len(data)]"),
         "a row begins in the middle of a piece": broken("Mux(takes & whole, 0, part + 1)",
             "part + 1"),
-        "word not held": broken("~skips & can_load(self.o)", "~skips"),
+        "word not held": broken("~skips & can_load(out.i)", "~skips"),
         "what was asked for survives a restart": broken("dropping.eq(busy)", "dropping.eq(0)"),
-        "a part of a word survives a restart": broken("self.o.valid.eq(0), part.eq(0)]",
-            "self.o.valid.eq(0)]"),
+        "a part of a word survives a restart": broken("out.i.valid.eq(0), part.eq(0)]",
+            "out.i.valid.eq(0)]"),
         "always dropping": broken("[busy.eq(0), dropping.eq(0)]", "busy.eq(0)"),
     }  # fmt: skip
     not_stalled = {"i": "rows are few"}
@@ -166,9 +166,9 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(FetchBench())
 
 def test_contract():
     config, small = chip(1, 8, 4), replace(PART, row_bits=1, bank_bits=1, column_bits=4)
-    loads = "with m.If(can_load(self.o_request)):\n            m.d.sync += self.o_request.valid"
-    request = edited(EmbeddingFetch, loads, loads.replace("can_load(self.o_request)", "1"))
-    word = edited(EmbeddingFetch, "~skips & can_load(self.o)", "~skips")
+    request = edited(EmbeddingFetch, "with m.If(transfers(self.o_request)):", "with m.If(1):")
+    held, dropped = "(m, out.o, self.o)", "self.o.valid.eq(out.o.valid & ~self.o_request.valid)"
+    word = edited(EmbeddingFetch, held, f"{held}; m.d.comb += {dropped}")
     check_contract(
         lambda: EmbeddingFetch(config, small),
         StreamContract(depth=24),

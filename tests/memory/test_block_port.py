@@ -84,7 +84,7 @@ class PortBench(UnitBench):
         "two blocks": broken("blocks.eq(1)", "blocks.eq(2)"),
         "a word too few": broken("reading & (words == 1)", "reading & (words == 2)"),
         "highest word first": broken(
-            "data.eq(joined[self.part.word_bits :])", "data.eq(Cat(self.i_word.payload, data))"),
+            "data.eq(joined[self.part.word_bits :])", "data.eq(Cat(word, data))"),
         "a block on its way survives a restart": broken("dropping.eq(1)", "dropping.eq(0)"),
         "a block that waits survives a restart": broken("[self.o.valid.eq(0), dropping.eq(1)]",
             "dropping.eq(1)"),

@@ -156,7 +156,7 @@ class SdramBench(UnitBench):
         ),
         "tMRD": broken_part("power_up", PowerUp, "end = at + timing.mrd", "end = at + 1"),
         "no time to power up": broken_part(
-            "power_up", PowerUp, "steps = {timing.power_up:", "steps = {timing.power_up - 2:"
+            "power_up", PowerUp, "steps = {timing.power_up:", "steps = {timing.power_up - 3:"
         ),
         "a refresh too few": broken_part(
             "power_up", PowerUp, "in range(INIT_REFRESHES)", "in range(INIT_REFRESHES - 1)"
@@ -206,7 +206,7 @@ class SdramBench(UnitBench):
         "room for seven": broken("free >= BURST", "free >= BURST - 1"),
         "room is never free again": broken(" + transfers(self.o))", ")"),
         "writes without words": broken("may_write.open & words_there", "may_write.open"),
-        "writes with seven words": broken("queue.level >= BURST", "queue.level >= BURST - 1"),
+        "writes with seven words": broken("there >= BURST", "there >= BURST - 1"),
         "taken a clock early": broken("- 1 << trip", "- 1 << trip - 1"),
         "the first word lost": broken("(1 << BURST) - 1 <<", "(1 << BURST) - 2 <<"),
         "nothing driven": broken("data.oe.eq(queue.o.ready)", "data.oe.eq(0)"),

@@ -11,6 +11,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import External
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import can_load, connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
 
@@ -49,10 +50,10 @@ class EmbeddingFetch(Component):
     i : stream.Interface
         The words of the memory. `i.ready` comes from a register and is up when words come.
     o : stream.Interface
-        `Layouts.embedding_word`. Registered.
+        `Layouts.embedding_word`.
 
     Latency
-        4 clocks from a row to its request; 2 from a word's last piece.
+        7 clocks from a row to its request; 2 from a word's last piece.
 
     Throughput
         A piece, or a word if it is smaller, per clock.
@@ -81,9 +82,12 @@ class EmbeddingFetch(Component):
         busy, dropping = Signal(), Signal()
         row = Signal(self.layouts.embedding_row)
         left = Signal.like(row.words)  # words that have not been given
+        last, none = Signal(), Signal()  # one is left, or none: known a clock before it matters
         m.d.comb += self.i_row.ready.eq(~busy & ~self.restart)
         with m.If(transfers(self.i_row)):
-            m.d.sync += [busy.eq(1), row.eq(self.i_row.payload), left.eq(self.i_row.payload.words)]
+            taken = self.i_row.payload
+            m.d.sync += [busy.eq(1), row.eq(taken), left.eq(taken.words)]
+            m.d.sync += [last.eq(taken.words == 1), none.eq(0)]
 
         # Of the word that leaves the queue, in its block.
         place = Signal(range(self.part.block_words))
@@ -92,60 +96,75 @@ class EmbeddingFetch(Component):
         waiting, idle = self._requests(m, busy, row, transfers(queue.o) & ends)
         with m.If(self.restart):
             m.d.sync += dropping.eq(busy)
-        with m.If(idle & ~waiting & busy & (dropping | (left == 0))):
+        with m.If(idle & ~waiting & busy & (dropping | none)):
             m.d.sync += [busy.eq(0), dropping.eq(0)]
-        self._words(m, queue.o, left, dropping)
+        whole = self._words(m, queue.o, dropping, dropping | none, last)
+        with m.If(whole):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 2), none.eq(last)]
         return m
 
     def _requests(self, m: Module, busy: Signal, row, freed: Value) -> tuple[Value, Value]:
         """Ask for a row; return whether there is more to ask for, and whether all has come."""
         free = Signal(range(2 * _HALF + 1), init=2 * _HALF)
+        # Steps, a register each: size, product, place; then for each request count and whether it
+        # may be asked for.
         blocks, at = Signal(range(self.part.blocks)), Signal(range(self.part.blocks))
-        sized, placed = Signal(), Signal()
+        sized, multiplied, placed = Signal(), Signal(), Signal()
+        product = Signal(len(row.token) + len(blocks), reset_less=True)
+        count, counted, may = Signal(range(_HALF + 1)), Signal(), Signal()
         block_bits = self.part.block_bits
         if self.bits <= block_bits:
             words = block_bits // self.bits
             needed = (row.words + words - 1) >> exact_log2(words)
         else:
             needed = row.words << exact_log2(self.bits // block_bits)
-        count = Mux(blocks > _HALF, _HALF, blocks)
-        asks = placed & (blocks != 0) & (free >= _HALF) & can_load(self.o_request)
-        asks &= ~self.restart
-        m.d.sync += free.eq(free + freed - Mux(asks, count, 0))
-        with m.If(can_load(self.o_request)):
-            m.d.sync += self.o_request.valid.eq(asks)
+        asks = may & ~self.o_request.valid
+        m.d.sync += [
+            product.eq(row.token * blocks),
+            count.eq(Mux(blocks > _HALF, _HALF, blocks)),
+            counted.eq(placed & ~asks),
+            may.eq(counted & (blocks != 0) & (free >= _HALF) & ~asks),
+            free.eq(free + freed - Mux(asks, count, 0)),
+        ]
+        with m.If(transfers(self.o_request)):
+            m.d.sync += self.o_request.valid.eq(0)
         with m.If(busy & ~sized):
             m.d.sync += [sized.eq(1), blocks.eq(needed)]
-        with m.If(busy & sized & ~placed):
-            m.d.sync += [placed.eq(1), at.eq(self.base + row.token * blocks)]
+        with m.If(busy & sized):
+            m.d.sync += multiplied.eq(1)
+        with m.If(multiplied & ~placed):
+            m.d.sync += [placed.eq(1), at.eq(self.base + product)]
         with m.If(asks):
             m.d.sync += [
+                self.o_request.valid.eq(1),
                 self.o_request.payload.block.eq(at),
                 self.o_request.payload.blocks.eq(count),
                 at.eq(at + count),
                 blocks.eq(blocks - count),
             ]
         with m.If(self.restart):
-            m.d.sync += [sized.eq(1), placed.eq(1), blocks.eq(0)]
+            m.d.sync += [sized.eq(1), placed.eq(1), blocks.eq(0), may.eq(0)]
         with m.If(~busy | transfers(self.i_row)):
-            m.d.sync += [sized.eq(0), placed.eq(0)]
+            m.d.sync += [sized.eq(0), multiplied.eq(0), placed.eq(0)]
         return ~placed | (blocks != 0), free == 2 * _HALF
 
-    def _words(self, m: Module, words, left: Signal, dropping: Signal) -> None:
-        """Join pieces to words, or part them."""
+    def _words(self, m: Module, words, dropping: Signal, skips: Value, last: Signal) -> Signal:
+        """Join pieces to words, or part them; return whether a word is whole."""
+        clear = self.restart | dropping
+        m.submodules.out = out = ResetInserter(clear)(Skid(self.o.payload.shape()))
+        connect_stream(m, out.o, self.o)
         word_bits = self.part.word_bits
         parts = max(self.bits, word_bits) // min(self.bits, word_bits)
         data = Signal(self.bits, reset_less=True)
         part = Signal(range(parts))
-        moves, whole, takes, last = Signal(), Signal(), Signal(), left == 1
-        skips = dropping | (left == 0)
+        moves, whole, takes = Signal(), Signal(), Signal()
         m.d.comb += [
-            Value.cast(self.o.payload).eq(data),
-            moves.eq(words.valid & ~skips & can_load(self.o)),
+            Value.cast(out.i.payload).eq(data),
+            moves.eq(words.valid & ~skips & can_load(out.i)),
             words.ready.eq(takes | skips),
         ]
-        with m.If(transfers(self.o)):
-            m.d.sync += self.o.valid.eq(0)
+        with m.If(transfers(out.i)):
+            m.d.sync += out.i.valid.eq(0)
         if self.bits >= word_bits:
             m.d.comb += [takes.eq(moves), whole.eq(moves & (part == parts - 1))]
             joined = Cat(data, words.payload)[word_bits:]
@@ -155,6 +174,7 @@ class EmbeddingFetch(Component):
         with m.If(moves):
             m.d.sync += [data.eq(joined), part.eq(Mux(takes & whole, 0, part + 1))]
         with m.If(whole):
-            m.d.sync += [self.o.valid.eq(1), left.eq(left - 1)]
-        with m.If(self.restart | dropping):
-            m.d.sync += [self.o.valid.eq(0), part.eq(0)]
+            m.d.sync += out.i.valid.eq(1)
+        with m.If(clear):
+            m.d.sync += [out.i.valid.eq(0), part.eq(0)]
+        return whole

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.memories import External
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.lib.stream import transfers
 
 from .visits import request_layout
 
@@ -39,7 +39,7 @@ class Arbiter(Component):
     Attributes
     ----------
     i_NAME : stream.Interface
-        `request_layout`. `ready` depends on those of higher priority.
+        `request_layout`. `ready` is up for a clock, when it is this one's turn.
     o_NAME : stream.Interface
         The words read, in the order of this one's requests. Combinational from `i_word`.
     o : stream.Interface
@@ -48,10 +48,10 @@ class Arbiter(Component):
         The words that it reads. `ready` follows that of the reader.
 
     Latency
-        1 clock for a request, none for a word.
+        2 clocks for a request, none for a word.
 
     Throughput
-        A request and a word per clock.
+        A request every 3 clocks, a word per clock.
     """
 
     def __init__(self, part: External, names: Sequence[str]) -> None:
@@ -73,27 +73,31 @@ class Arbiter(Component):
         read = StructLayout({"reader": range(len(self.names)), "blocks": blocks})
         m.submodules.reads = reads = Queue(read, _AHEAD)
 
-        loads = can_load(self.o) & reads.i.ready
-        free: Value = C(1)  # nobody of higher priority asks
-        chosen = Signal(self.o.payload.shape())
-        m.d.comb += reads.i.payload.blocks.eq(chosen.blocks)
-        with m.If(can_load(self.o)):
+        # First whose turn it is, then what is asked for: a request is for many clocks of words.
+        turn = Signal(len(self.names))
+        ports = [getattr(self, f"i_{name}") for name in self.names]
+        free = ~self.o.valid & reads.i.ready & ~turn.any()
+        m.d.sync += turn.eq(0)
+        with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
-        for number, name in enumerate(self.names):
-            port, following = getattr(self, f"i_{name}"), Signal(name=f"free_{number}")
-            m.d.comb += [port.ready.eq(loads & free), following.eq(free & ~port.valid)]
-            with m.If(transfers(port)):
+        for number, port in reversed(list(enumerate(ports))):
+            m.d.comb += port.ready.eq(turn[number])
+            with m.If(free & port.valid):
+                m.d.sync += turn.eq(1 << number)
+            with m.If(turn[number]):
                 m.d.comb += [
-                    chosen.eq(port.payload),
                     reads.i.valid.eq(~port.payload.write),
                     reads.i.payload.reader.eq(number),
+                    reads.i.payload.blocks.eq(port.payload.blocks),
                 ]
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(port.payload)]
-            free = following
 
         # Words of the oldest read that have been given.
         given, word = Signal(blocks), Signal(range(self.part.block_words))
         oldest = reads.o.payload
+        # Known a clock later, which a block is longer than.
+        last = Signal()
+        m.d.sync += last.eq(given == oldest.blocks - 1)
         for number, name in enumerate(self.names):
             port = getattr(self, f"o_{name}")
             m.d.comb += port.payload.eq(self.i_word.payload)
@@ -105,7 +109,6 @@ class Arbiter(Component):
         with m.If(transfers(self.i_word)):
             m.d.sync += word.eq(word + 1)
             with m.If(word == self.part.block_words - 1):
-                last = given == oldest.blocks - 1
                 m.d.comb += reads.o.ready.eq(last)
                 m.d.sync += given.eq(Mux(last, 0, given + 1))
         return m

@@ -46,7 +46,7 @@ class BlockPort(Component):
         Words read; always ready.
 
     Latency
-        1 clock from `i` to the request, 1 from the last word to `o`.
+        1 clock from `i` to the request, 2 from the last word to `o`.
 
     Throughput
         A block to write every 9 clocks if the controller takes its words.
@@ -73,6 +73,9 @@ class BlockPort(Component):
         data = Signal(self.part.block_bits, reset_less=True)
         words = Signal(range(self.part.block_words + 1))  # that are still to be written or read
         reading, dropping, moves = Signal(), Signal(), Signal()
+        # The memory's words are known late in their clock.
+        came, word = Signal(), Signal(self.part.word_bits, reset_less=True)
+        m.d.sync += [came.eq(self.i_word.valid), word.eq(self.i_word.payload)]
         request = self.o_request.payload
         m.d.comb += [
             self.i.ready.eq((words == 0) & ~self.o_request.valid & ~self.o.valid),
@@ -87,8 +90,8 @@ class BlockPort(Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(transfers(self.o_request)):
             m.d.sync += self.o_request.valid.eq(0)
-        with m.If(transfers(self.o_word) | (moves & reading & self.i_word.valid)):
-            joined = Cat(data, self.i_word.payload)
+        with m.If(transfers(self.o_word) | (moves & reading & came)):
+            joined = Cat(data, word)
             m.d.sync += [words.eq(words - 1), data.eq(joined[self.part.word_bits :])]
             with m.If(reading & (words == 1)):
                 m.d.sync += self.o.valid.eq(~dropping)

@@ -50,7 +50,7 @@ class Sdram(Component):
     o : stream.Interface
         Words read, in the order of the requests. Registered.
     pins : Pins
-        Commands are on the pins a clock after they are chosen. The memory must take them in the
+        Commands are on the pins two clocks after they are chosen. The memory must take them in the
         middle of that clock or at its end; a word is taken from the pins `cas + pads` clocks after
         its READ was there.
 
@@ -90,8 +90,8 @@ class Sdram(Component):
     @property
     def latency(self) -> int:
         """Clocks from a read request to its first word."""
-        # Visit, its place, then ACTIVATE and READ; command and data are registered.
-        return 5 + self.timing.rcd + 1 + self.timing.cas + self.pads + 2
+        # Visit, its place, then ACTIVATE and READ; command, twice, and data are registered.
+        return 6 + self.timing.rcd + 1 + self.timing.cas + self.pads + 2
 
     @property
     def refresh_cost(self) -> int:
@@ -211,30 +211,35 @@ class Sdram(Component):
             with m.If(self.refresh.refresh):
                 activate[bank].start(timing.rfc)
 
-        pins = self.pins
+        # A register between choice and pins: the choice is late in its clock, and pins are far.
+        pins, chosen = self.pins, {}
+        for name in ("command", "bank", "address"):
+            pin = getattr(pins, name)
+            chosen[name] = Signal.like(pin, name=f"chosen_{name}")
+            m.d.sync += pin.eq(chosen[name])
         column = Cat(C(0, BURST.bit_length() - 1), current.block)
         m.d.sync += [
-            pins.command.eq(self.power_up.command),
-            pins.bank.eq(Mux(opens, opened_bank, Mux(self.power_up.done, current.bank, 0))),
-            pins.address.eq(self.power_up.address),
+            chosen["command"].eq(self.power_up.command),
+            chosen["bank"].eq(Mux(opens, opened_bank, Mux(self.power_up.done, current.bank, 0))),
+            chosen["address"].eq(self.power_up.address),
         ]
         with m.If(opens):
-            m.d.sync += [pins.command.eq(Command.ACTIVATE), pins.address.eq(opened_row)]
+            m.d.sync += [chosen["command"].eq(Command.ACTIVATE), chosen["address"].eq(opened_row)]
         with m.If(read | write):
             m.d.sync += [
-                pins.command.eq(Mux(read, Command.READ, Command.WRITE)),
-                pins.address.eq(column | Mux(last, AUTO_PRECHARGE, 0)),
+                chosen["command"].eq(Mux(read, Command.READ, Command.WRITE)),
+                chosen["address"].eq(column | Mux(last, AUTO_PRECHARGE, 0)),
             ]
         with m.If(self.refresh.close):
-            m.d.sync += [pins.command.eq(Command.PRECHARGE), pins.address.eq(ALL_BANKS)]
+            m.d.sync += [chosen["command"].eq(Command.PRECHARGE), chosen["address"].eq(ALL_BANKS)]
         with m.If(self.refresh.refresh):
-            m.d.sync += pins.command.eq(Command.REFRESH)
+            m.d.sync += chosen["command"].eq(Command.REFRESH)
 
     def _read(self, m: Module, read: Signal) -> Value:
         """Take the words of bursts as they come; return whether there is room for one more."""
         m.submodules.words_read = queue = Queue(WORD_BITS, READ_QUEUE)
         connect_stream(m, queue.o, self.o)
-        trip = self.timing.cas + 1 + self.pads
+        trip = self.timing.cas + 2 + self.pads
         word, coming = Signal(WORD_BITS, reset_less=True), Signal(trip + BURST)
         m.d.sync += [
             word.eq(self.pins.data.i),
@@ -249,9 +254,13 @@ class Sdram(Component):
         """Give the words of bursts; return whether the queue holds a whole one."""
         m.submodules.words_to_write = queue = Queue(WORD_BITS, WRITE_QUEUE)
         connect_stream(m, self.i_word, queue.i)
-        going = Signal(BURST - 1)
-        m.d.sync += going.eq(Mux(write, (1 << BURST - 1) - 1, going >> 1))
-        m.d.comb += queue.o.ready.eq(write | going[0])
-        m.d.sync += self.pins.data.o.eq(queue.o.payload)
-        m.d.sync += self.pins.data.oe.eq(queue.o.ready)
-        return queue.level >= BURST
+        going = Signal(BURST)
+        there = Signal(range(WRITE_QUEUE + 1))  # words that no burst has been begun for
+        m.d.sync += [
+            going.eq(Mux(write, (1 << BURST) - 1, going >> 1)),
+            there.eq(there + transfers(self.i_word) - Mux(write, BURST, 0)),
+            self.pins.data.o.eq(queue.o.payload),
+            self.pins.data.oe.eq(queue.o.ready),
+        ]
+        m.d.comb += queue.o.ready.eq(going[0])
+        return there >= BURST

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.memories import External
 from sterna.spec.sdram import Part
-from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.lib.stream import transfers
 
 __all__ = ["Visits", "request_layout", "visit_layout"]
 
@@ -86,7 +86,11 @@ class Visits(Component):
                 ends.eq(request.blocks <= space),
                 here.eq(Mux(request.blocks <= space, request.blocks, space)),
             ]
-        with m.If(can_load(self.o)):
+        with m.If(transfers(self.o)):
+            m.d.sync += self.o.valid.eq(0)
+        # Not on the clock on which the last visit leaves: a visit takes a burst or more, and what
+        # takes it knows late in its clock.
+        with m.Elif(~self.o.valid):
             m.d.sync += self.o.valid.eq(known)
             with m.If(known):
                 m.d.sync += [

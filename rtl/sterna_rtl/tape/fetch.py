@@ -9,10 +9,14 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import External
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.lib.skid import Skid
+from sterna_rtl.lib.stream import can_load, connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
 
 __all__ = ["TapeFetch"]
+
+_STEPS = 3
+"""Clocks from a change of what is asked for to the next request's: left, count, fits."""
 
 
 class TapeFetch(Component):
@@ -44,9 +48,10 @@ class TapeFetch(Component):
     space : Signal, in
         Words that the ring has room for; those on `o` are not in it.
     o_request : stream.Interface
-        `request_layout`. Registered. At most two of these are asked for ahead.
+        `request_layout`. Registered. At most two of these are asked for ahead, one every 6 clocks.
     i : stream.Interface
-        The words of the memory. `i.ready` follows `o.ready`, which the ring keeps up.
+        The words of the memory. `i.ready` comes from a register, and stays up as the ring keeps
+        `o.ready` up.
     o : stream.Interface
         Tape words. Registered.
 
@@ -78,49 +83,64 @@ class TapeFetch(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        m.submodules.words = words = Skid(self.part.word_bits)
+        connect_stream(m, self.i, words.i)
         dropping = Signal(init=1)
         part = Signal(range(self.part.block_words))  # words of the block that have come
-        m.d.sync += part.eq(part + transfers(self.i))
+        m.d.sync += part.eq(part + transfers(words.o))
         ends = part == self.part.block_words - 1
-        asked = self._requests(m, dropping, ends)
+        asked = self._requests(m, dropping, transfers(words.o) & ends)
         with m.If(asked == 0):
             m.d.sync += dropping.eq(0)
         with m.If(self.restart):
             m.d.sync += dropping.eq(1)
-        self._words(m, dropping, ends)
+        self._words(m, words.o, dropping, ends)
         return m
 
-    def _requests(self, m: Module, dropping: Signal, ends: Value) -> Signal:
+    def _requests(self, m: Module, dropping: Signal, came: Value) -> Signal:
         """Ask part by part; return the number of blocks that are still to come."""
         most = self.most
         asked = Signal(range(2 * most + 1))
         at = Signal(range(self.part.blocks))
-        count, left = Signal(range(most + 1)), Signal.like(self.blocks)
-        # A word on `o`, one that left it since `space` was true, and one that is not complete.
-        away = 3
-        fits = Signal(range(self.config.ring_words * self.pieces // self.part.block_words + 1))
-        whole = (self.space - away) * self.pieces // self.part.block_words
-        m.d.sync += fits.eq(Mux(self.space > away, whole, 0))
-        m.d.comb += [
+        # What the next request depends on is worked out in steps, a register each; `settled` says
+        # that all of them know of the last one. What has come meanwhile was asked for and moved
+        # from `asked` to the ring, so that what is known to fit still fits.
+        settled = Signal(_STEPS)
+        some, few, fits = Signal(), Signal(), Signal()
+        left, count = Signal.like(self.blocks), Signal(range(most + 1))
+        # A word on `o`, two that left it since `space` was true, and one that is not complete.
+        away = 4
+        space = Signal.like(self.space)
+        room = Signal(range(self.config.ring_words * self.pieces // self.part.block_words + 1))
+        m.d.sync += [
+            settled.eq(Cat(C(1, 1), settled)),
+            some.eq(self.blocks != 0),
+            few.eq(asked <= most),
             left.eq(self.blocks - at),
             count.eq(Mux(left < most, left, most)),
+            space.eq(Mux(self.space > away, self.space - away, 0)),
+            room.eq(space * self.pieces // self.part.block_words),
+            fits.eq((asked + count <= room) & few & some),
         ]
-        loads = can_load(self.o_request) & (asked <= most) & ~dropping & ~self.restart
-        loads &= (self.blocks != 0) & (asked + count <= fits)
-        m.d.sync += asked.eq(asked + Mux(loads, count, 0) - (transfers(self.i) & ends))
-        with m.If(can_load(self.o_request)):
-            m.d.sync += self.o_request.valid.eq(loads)
+        loads = settled[-1] & fits & ~self.o_request.valid
+        m.d.sync += asked.eq(asked + Mux(loads, count, 0) - came)
+        with m.If(transfers(self.o_request)):
+            m.d.sync += self.o_request.valid.eq(0)
         with m.If(loads):
             m.d.sync += [
+                self.o_request.valid.eq(1),
                 self.o_request.payload.block.eq(at),
                 self.o_request.payload.blocks.eq(count),
                 at.eq(Mux(left <= most, 0, at + most)),
+                settled.eq(0),
             ]
         with m.If(self.restart):
             m.d.sync += at.eq(0)
+        with m.If(self.restart | dropping):
+            m.d.sync += settled.eq(0)
         return asked
 
-    def _words(self, m: Module, dropping: Signal, ends: Value) -> None:
+    def _words(self, m: Module, words, dropping: Signal, ends: Value) -> None:
         """Shift the pieces through the output register."""
         pieces = self.pieces
         data = Signal(pieces * self.part.word_bits, reset_less=True)
@@ -129,15 +149,15 @@ class TapeFetch(Component):
         last = piece == pieces - 1
         m.d.comb += [
             self.o.payload.eq(data),
-            self.i.ready.eq(can_load(self.o) | dropping | skipping),
+            words.ready.eq(can_load(self.o) | dropping | skipping),
         ]
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(transfers(self.i) & skipping):
+        with m.If(transfers(words) & skipping):
             m.d.sync += skipping.eq(~ends)
-        with m.Elif(transfers(self.i) & ~dropping):
+        with m.Elif(transfers(words) & ~dropping):
             m.d.sync += [
-                data.eq(Cat(data, self.i.payload)[self.part.word_bits :]),
+                data.eq(Cat(data, words.payload)[self.part.word_bits :]),
                 piece.eq(Mux(last, 0, piece + 1)),
                 self.o.valid.eq(last),
             ]
