@@ -157,7 +157,9 @@ class Loader(Component):
         with m.If(due):
             m.d.sync += held.eq(0)
         with m.If(transfers(self.i)):
-            m.d.sync += [held.eq(1), item.eq(self.i.payload)]
+            m.d.sync += held.eq(1)
+        with m.If(room):  # whatever is there
+            m.d.sync += item.eq(self.i.payload)
         writes = {option: Signal(name=f"write_{option.name.lower()}") for option in self.words}
         write_address = Signal(ADDRESS_BITS)
         m.d.sync += [write.eq(0) for write in writes.values()]
@@ -219,8 +221,10 @@ class Loader(Component):
         found = []
         for option, there in read.items():
             name = f"{option.name.lower()}_read"
-            word = Signal(widths[option], name=f"{name}_word", reset_less=True)
-            m.d.sync += word.eq(there)
+            word = there
+            if option not in (Memory.VECTOR_A, Memory.VECTOR_B):  # these have a register already
+                word = Signal(widths[option], name=f"{name}_word", reset_less=True)
+                m.d.sync += word.eq(there)
             for quad in range(-(-pieces[option] // _QUAD)):
                 here = Signal(name=f"{name}_here_{quad}")
                 part = Signal(PIECE, name=f"{name}_piece_{quad}", reset_less=True)

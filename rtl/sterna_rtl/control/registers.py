@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
@@ -93,12 +96,12 @@ class Registers(Component):
         DATA: pieces to write and requests to read, and the pieces read.
 
     Latency
-        A read is taken after 3 clocks, and its answer comes a clock later: one for a copy of the
-        request, so that the link's registers may be far away, and one to choose among what does not
+        A read is taken after 4 clocks, and its answer comes a clock later: one for a copy of the
+        request, so that the link's registers may be far away, and two to choose among what does not
         move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
 
     Throughput
-        A write every 3 clocks, a read every 4.
+        A write every 3 clocks, a read every 5.
     """
 
     def __init__(
@@ -161,10 +164,15 @@ class Registers(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         request = Signal(REQUEST)  # a clock behind the one that waits on `i`
-        held, settled = Signal(), Signal()  # it does wait, and `shown` is of its address
+        held, settled = Signal(), Signal(2)  # it does wait, and `shown` is of its address
         write, read = Signal(), Signal()  # it waits for its target
         value, done = Signal(32), Signal()  # its answer; its target has taken or given
-        static, shown = Signal(32), Signal(32)  # answers that nothing but a write changes
+        # Answers that nothing but a write changes: some 60 words, chosen in two steps.
+        static = {
+            name: Signal(32, name=f"static_{name}") for name in ("constant", "set", "counted")
+        }
+        chosen = {name: Signal(32, name=f"chosen_{name}") for name in static}
+        shown = Signal(32)
         waits = Signal()  # for room
         waited, patient = Signal(range(WAIT_CLOCKS)), Signal(init=1)
         m.d.sync += waited.eq(Mux(waits, waited + 1, 0))
@@ -179,9 +187,10 @@ class Registers(Component):
         m.d.sync += [
             request.eq(self.i.payload),
             held.eq(self.i.valid & ~taken & ~ends),
-            settled.eq(held),
+            settled.eq(Cat(held, settled)),
             taken.eq(ends),
-            shown.eq(static),
+            shown.eq(reduce(or_, chosen.values())),
+            *(chosen[name].eq(value) for name, value in static.items()),
             self.refused.eq(0),
             self.check.eq(0),
             self.set_position.eq(0),
@@ -189,7 +198,7 @@ class Registers(Component):
         m.d.comb += [
             self.i.ready.eq(taken),
             write.eq(held & request.write),
-            read.eq(held & settled & ~request.write & ~self.o.valid),
+            read.eq(held & settled[-1] & ~request.write & ~self.o.valid),
             done.eq(1),
             value.eq(shown),
         ]
@@ -247,26 +256,26 @@ class Registers(Component):
         with m.Switch(request.address):
             for name, constant in constants.items():
                 with case(name):
-                    m.d.comb += static.eq(constant)
+                    m.d.comb += static["constant"].eq(constant)
             for name, setting in settings.items():
                 with case(name):
-                    m.d.comb += static.eq(setting)
+                    m.d.comb += static["set"].eq(setting)
                     with m.If(write):
                         m.d.sync += setting.eq(request.data)
             for number in range(STOPS):
                 with case(f"STOP_{number}"):
                     stop = self.stop[number]
-                    m.d.comb += static.eq(stop.token | stop.valid << 31)
+                    m.d.comb += static["set"].eq(stop.token | stop.valid << 31)
                     with m.If(write):
                         m.d.sync += [stop.token.eq(request.data), stop.valid.eq(request.data[31])]
             for counter in Counter:
                 with case(f"COUNTER_{counter.name}"):
-                    m.d.comb += static.eq(self.counters[counter])
+                    m.d.comb += static["counted"].eq(self.counters[counter])
             with case("CONTROL"):
                 with m.If(write):
                     m.d.sync += commands.eq(request.data)
             with case("STATUS"):
-                m.d.comb += static.eq(status)
+                m.d.comb += static["set"].eq(status)
             with case("TOKEN"):
                 m.d.comb += self.o_token.valid.eq(write & self.token_room)
                 with m.If(write):
@@ -284,12 +293,12 @@ class Registers(Component):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
             if self.config.top_k:
                 with case("BEST_TOKEN"):
-                    m.d.comb += static.eq(self.ranked.token | self.ranked.exists << 31)
+                    m.d.comb += static["set"].eq(self.ranked.token | self.ranked.exists << 31)
                 with case("BEST_LOGIT"):
-                    m.d.comb += static.eq(self.ranked.logit)
+                    m.d.comb += static["set"].eq(self.ranked.logit)
             if self.config.log_probability:
                 with case("TARGET"):
-                    m.d.comb += static.eq(target.token | target.valid << 31)
+                    m.d.comb += static["set"].eq(target.token | target.valid << 31)
                     with m.If(write):
                         m.d.sync += [
                             target.token.eq(request.data),
@@ -301,7 +310,7 @@ class Registers(Component):
                         bits = self.i_log_probability.payload.as_unsigned()
                         m.d.comb += value.eq(bits | 1 << 31)
             with case("MEMORY"):
-                m.d.comb += static.eq(self.memory)
+                m.d.comb += static["set"].eq(self.memory)
                 wait(self.piece_room)
                 with m.If(write & self.piece_room):
                     m.d.sync += [self.memory.eq(request.data), self.memory_address.eq(0)]
@@ -319,7 +328,7 @@ class Registers(Component):
                 m.d.sync += self.check.eq(write & self.piece_room)
                 wait(self.piece_room)
             with case("CHECKSUM"):
-                m.d.comb += static.eq(self.checksum)
+                m.d.comb += static["set"].eq(self.checksum)
         m.d.comb += [
             self.check_pieces.eq(request.data),
             self.o_token.payload.token.eq(request.data[:SLOT_SHIFT]),

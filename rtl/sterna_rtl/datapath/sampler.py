@@ -154,14 +154,15 @@ class Sampler(Component):
             ]
         issue, done = Signal(), Signal()
         slot, working = self._segments(m, noise, issue, done)
-        flags = Signal(self.flags)
+        flags, ends = Signal(self.flags), Signal()
         m.d.comb += [
+            ends.eq(issue & beat.end & final),
             flags.valid.eq(issue),
             part.noise.eq(noise.o.payload),
             part.last.eq(beat.last & final),
             flags.first.eq(issue & beat.first & (number == 0)),
-            flags.last.eq(flags.end & beat.last),
-            flags.end.eq(issue & beat.end & final),
+            flags.last.eq(ends & beat.last),
+            flags.end.eq(ends),
             flags.slot.eq(slot),
             noise.o.ready.eq(issue),
             logits.o.ready.eq(issue & final),
