@@ -173,7 +173,7 @@ class Chip(Component):
         m.d.sync += banks.host.eq(~self.generator.busy)
         m.d.comb += [
             banks.embedding_reads.eq(self.embedding.reads),
-            self.embedding.wait.eq(self.epilogue.o_results.valid),
+            self.embedding.wait.eq(self.epilogue.o_norms.valid),
             banks.epilogue_reads.eq(self.epilogue.vector_reads),
         ]
         for ram in ("vector_a", "vector_b", "state"):
@@ -249,6 +249,7 @@ class Chip(Component):
         connect_stream(m, self.unpacker.o, self.engine.i_weights)
         connect_stream(m, self.engine.o, self.regroup.i)
         connect_stream(m, self.regroup.o, self.epilogue.i_sums)
+        connect_stream(m, self.epilogue.o_norms, self.quantizer.i_norms)
         connect_stream(m, self.epilogue.o_results, self.quantizer.i_results)
         connect_stream(m, self.quantizer.o_activations, self.engine.i_activations)
         connect_stream(m, self.quantizer.o_scale, self.epilogue.i_scale)

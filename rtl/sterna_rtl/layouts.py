@@ -55,8 +55,10 @@ class Layouts:
         The same, E sums a beat.
     results : StructLayout
         What gathering operations write to a bank, E elements, for the quantizer's statistics:
-        `values`, the values `second` whose squares make the second sum, addresses of w1 (side RAM
-        A) and w12 (side RAM B), `unit` if w1 is one, `first` and `last` of the vector, its `slot`.
+        `values`, the values `second` whose squares make the second sum, `unit` if w1 is one,
+        `first` and `last` of the vector, its `slot`.
+    norms : StructLayout
+        Where the results' norm weights lie: addresses of w1 (side RAM A) and w12 (side RAM B).
     scale : StructLayout
         Output scale of a segment.
     embedding_word : ArrayLayout
@@ -116,14 +118,13 @@ class Layouts:
             {
                 "values": self.scratch,
                 "second": ArrayLayout(signed(PRE_BITS), elements),
-                "vector_a": _FIELD["vector_a"],
-                "vector_b": _FIELD["vector_b"],
                 "unit": 1,
                 "first": 1,
                 "last": 1,
                 "slot": slot,
             }
         )
+        self.norms = StructLayout({name: _FIELD[name] for name in ("vector_a", "vector_b")})
         self.embedding_word = ArrayLayout(signed(config.embedding_bits), elements)
         self.embedding = StructLayout(
             {"elements": ArrayLayout(signed(8), elements), "scale": SCALE_BITS, "last": 1}

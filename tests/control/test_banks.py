@@ -1,6 +1,8 @@
 """Banks: every word through every port, and whose address a shared port follows."""
 
+from amaranth import Module, Value
 from amaranth.lib.data import ArrayLayout
+from amaranth.lib.wiring import Component, connect, flipped
 
 from sterna_rtl.control.banks import Banks
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
@@ -48,7 +50,30 @@ def random_word(rng, shape):
 
 
 def broken(old, new):
-    return lambda config: Clocked(edited(Banks, old, new)(config))
+    return lambda config: Clocked(Aligned(edited(Banks, old, new)(config)), 2)
+
+
+class Aligned(Component):
+    """All data two clocks after their addresses, as those of the side RAMs are."""
+
+    def __init__(self, banks):
+        self.banks = banks
+        super().__init__(banks.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.banks = banks = self.banks
+        for name, member in banks.signature.members.items():
+            outer, inner = getattr(self, name), getattr(banks, name)
+            if member.is_port:
+                m.d.comb += inner.eq(outer)
+            elif "enable" in member.signature.members:
+                connect(m, flipped(outer), inner)
+            else:
+                m.d.comb += inner.address.eq(outer.address)
+                domain = "comb" if "vector" in name else "sync"
+                m.d[domain] += Value.cast(outer.data).eq(Value.cast(inner.data))
+        return m
 
 
 class BanksBench(UnitBench):
@@ -86,7 +111,7 @@ class BanksBench(UnitBench):
     bug_configs = ("E-8",)
 
     def dut(self, config):
-        return Clocked(Banks(config))
+        return Clocked(Aligned(Banks(config)), 2)
 
     def cases(self, config, rng):
         rams = Banks(config).rams
@@ -115,7 +140,7 @@ class BanksBench(UnitBench):
                     if item[f"{port}__enable"]
                 }
             items.append(item)
-        yield Case({"i": items}, {"o": results}, clocks=len(items) + 2)
+        yield Case({"i": items}, {"o": results}, clocks=len(items) + 3)
 
     def _reads_and_writes(self, item, ram, depth, shape, fill, written, rng):
         """One clock of a RAM's ports. At most one writes; the word written before isn't read."""

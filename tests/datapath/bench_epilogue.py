@@ -7,8 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.hdl import Assert
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, Out
 
 from sterna.golden import epilogue as golden
@@ -53,15 +55,17 @@ class Harness(Component):
 
     def __init__(self, unit: Epilogue) -> None:
         self.unit = unit
-        super().__init__(
-            {**unit.signature.members, "all_segments": Out(16), "all_saturations": Out(16)}
-        )
+        self.norms, self.results = unit.layouts.norms, unit.layouts.results
+        self.item = StructLayout({**self.results.members, **self.norms.members})
+        members = {**unit.signature.members, "o_results": Out(stream.Signature(self.item))}
+        del members["o_norms"]
+        super().__init__({**members, "all_segments": Out(16), "all_saturations": Out(16)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.unit = unit = self.unit
         for name, member in unit.signature.members.items():
-            if name == "o_results":
+            if name in ("o_norms", "o_results"):
                 continue
             ours, theirs = getattr(self, name), getattr(unit, name)
             if name.startswith(("i_", "o_")):
@@ -72,10 +76,22 @@ class Harness(Component):
                 for part, side in member.signature.members.items():
                     pair = getattr(ours, part), getattr(theirs, part)
                     m.d.comb += pair[0].eq(pair[1]) if side.flow == Out else pair[1].eq(pair[0])
-        m.submodules.quantizer = quantizer = Queue(unit.layouts.results, 128)
-        connect_stream(m, unit.o_results, quantizer.i)
+        m.submodules.quantizer = quantizer = Queue(self.item, 128)
         connect_stream(m, quantizer.o, self.o_results)
-        m.d.comb += Assert(~unit.o_results.valid | quantizer.i.ready, "too many results in a case")
+        # The addresses of a clock before belong to the results.
+        came, norms, results = Signal(), unit.o_norms, unit.o_results
+        m.d.sync += came.eq(norms.valid)
+        for name in self.norms.members:
+            m.d.sync += quantizer.i.payload[name].eq(norms.payload[name])
+        for name in self.results.members:
+            m.d.comb += quantizer.i.payload[name].eq(results.payload[name])
+        m.d.comb += [
+            norms.ready.eq(1),
+            results.ready.eq(1),
+            quantizer.i.valid.eq(results.valid),
+            Assert(~results.valid | quantizer.i.ready, "too many results in a case"),
+            Assert(came == results.valid, "norms are not a clock before their results"),
+        ]
         m.d.sync += [
             self.all_segments.eq(self.all_segments + unit.segment),
             self.all_saturations.eq(self.all_saturations + unit.saturations),
@@ -114,7 +130,12 @@ class Machine:
         self.bounds = self._mostly_random(0, limit - 1, config.vector_a_words * config.elements)
         words = self.bounds.reshape(-1, config.elements)
         self.memories.append(
-            Memory(words, [("vector_read__address", "vector_read__data")], name="vector_a")
+            Memory(
+                words,
+                [("vector_read__address", "vector_read__data")],
+                latency=2,
+                name="vector_a",
+            )
         )
 
     def _mostly_random(self, low: int, high: int, size: int) -> np.ndarray:

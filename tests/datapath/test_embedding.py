@@ -80,9 +80,9 @@ class Loaded(Component):
         connect_stream(m, self.i_token, unit.i_token)
         connect_stream(m, self.i_job, unit.i_job)
         connect_stream(m, unit.o, self.o)
-        asked, clock = Signal(), Signal(3)
+        asked, came, clock = Signal(), Signal(), Signal(3)
         m.d.comb += unit.wait.eq(self.waits.bit_select(clock, 1))
-        m.d.sync += [clock.eq(clock + 1), asked.eq(unit.reads & ~unit.wait)]
+        m.d.sync += [clock.eq(clock + 1), asked.eq(unit.reads & ~unit.wait), came.eq(asked)]
         with m.If(unit.reads & unit.wait):
             m.d.sync += self.alone.eq(0)
         scales = Value.cast(self.vector_read.data)
@@ -92,7 +92,7 @@ class Loaded(Component):
             unit.write.data.eq(self.i_write.payload.data),
             self.i_write.ready.eq(1),
             self.vector_read.address.eq(unit.vector_read.address),
-            Value.cast(unit.vector_read.data).eq(Mux(asked, scales, ~scales)),
+            Value.cast(unit.vector_read.data).eq(Mux(came, scales, ~scales)),
         ]
         return m
 
@@ -114,7 +114,7 @@ class EmbeddingBench(UnitBench):
     }
     bug_configs = ("8-elements", "two-banks")  # the second has 4 bits an element
     bugs = {
-        "scale of lane 0": broken("scales[lane]", "scales[0]"),
+        "scale of lane 0": broken("data[lane]", "data[0]"),
         "scales from word 0": broken("job.vector_q + token[lane_bits:]", "token[lane_bits:]"),
         "scale too late": broken("self.reads.eq(~self.wait)", "self.reads.eq(0)"),
         "side RAM taken from somebody": broken("self.reads.eq(~self.wait)", "self.reads.eq(1)"),
@@ -176,7 +176,8 @@ class EmbeddingBench(UnitBench):
 
     @staticmethod
     def side_ram(words):
-        return Memory(words, [("vector_read__address", "vector_read__data")], name="side RAM A")
+        ports = [("vector_read__address", "vector_read__data")]
+        return Memory(words, ports, latency=2, name="side RAM A")
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(EmbeddingBench())

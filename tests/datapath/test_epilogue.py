@@ -59,7 +59,7 @@ def events(unit, op, segments):
         ctx.set(unit.i_job.payload, {"op": op, "rows": WORDS})
         for port in (unit.i_job, unit.i_scale, unit.i_sums, unit.i_embedding):
             ctx.set(port.valid, 1)
-        for port in (unit.o_results, unit.o_logits):
+        for port in (unit.o_norms, unit.o_results, unit.o_logits):
             ctx.set(port.ready, 1)
         for clock in range(100):
             values = {"beats": beat, "writes": write, "results": unit.o_results.valid}
@@ -108,7 +108,7 @@ class WithQuantizer(Component):
         for name in ("i_job", "i_scale", "i_sums", "i_embedding"):
             connect_stream(m, getattr(self, name), getattr(unit, name))
         connect_stream(m, unit.o_logits, self.o_logits)
-        m.d.comb += unit.o_results.ready.eq(1)
+        m.d.comb += [unit.o_norms.ready.eq(1), unit.o_results.ready.eq(1)]
         return m
 
 

@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 from amaranth import *
-from amaranth.lib.wiring import Component
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In
 
 from sterna.golden.statistics import statistics
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, VECTOR_BITS
-from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
+from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics, beat_layout
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
@@ -18,18 +20,26 @@ from tests.datapath.bench_quantizer import chip, random_vector
 
 
 class Queued(Component):
-    """The unit; with several slots its statistics of results go into queues at once."""
+    """The unit, with weights in its beats; several slots' statistics of results go into queues."""
 
     def __init__(self, config, unit=Statistics):
         self.config = config
         self.unit = unit(config)
-        names = "i", "o_largest", "o_measured", "o_sums"
-        super().__init__({name: self.unit.signature.members[name] for name in names})
+        self.weights = {name: self.unit.signature.members[name].shape for name in ("w1", "w12")}
+        self.beat = beat_layout(config)
+        item = StructLayout({**self.beat.members, **self.weights})
+        names = "o_largest", "o_measured", "o_sums"
+        outputs = {name: self.unit.signature.members[name] for name in names}
+        super().__init__({"i": In(stream.Signature(item)), **outputs})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
-        connect_stream(m, self.i, unit.i)
+        m.d.comb += [self.i.ready.eq(unit.i.ready), unit.i.valid.eq(self.i.valid)]
+        for name in self.beat.members:
+            m.d.comb += unit.i.payload[name].eq(self.i.payload[name])
+        for name in self.weights:
+            m.d.sync += getattr(unit, name).eq(self.i.payload[name])
         connect_stream(m, unit.o_measured, self.o_measured)
         for name, shape in ("o_largest", LARGEST), ("o_sums", SUMS):
             ours, theirs = getattr(self, name), getattr(unit, name)
@@ -106,7 +116,7 @@ class StatisticsBench(UnitBench):
             ("signed comparison", "^ sign.replicate(LARGEST_BITS)", ""),
             ("sign ignored in comparison", "Cat(sign, product[:-1]", "Cat(0, product[:-1]"),
             ("rounds down", "+ scaled[SUM_SHIFT - 1]", ""),
-            ("w1 where there is none", "m.If(self.i.payload.unit)", "m.If(0)"),
+            ("w1 where there is none", "Mux(unit, C(1", "Mux(0, C(1"),
             ("second too early", "range(3)", "range(2)"),
             ("all beats count", "Cat(counts & self.i.valid,", "Cat(self.i.valid,"),
             ("idle clocks count", "Cat(counts & self.i.valid,", "Cat(counts,"),
@@ -170,7 +180,7 @@ class StatisticsBench(UnitBench):
         levels = elements.bit_length() - 1
         clocks = max(
             index + 1 + (5 + levels + (config.slots > 1) if kind == "results" else largest)
-            for kind, largest in (("results", None), ("measure", 4 + max(levels - 1, 0)))
+            for kind, largest in (("results", None), ("measure", 5 + max(levels - 1, 0)))
             for index, beat in enumerate(beats)
             if beat[kind]
         )

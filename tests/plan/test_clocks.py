@@ -36,7 +36,6 @@ def test_latencies(name):
     for unit in (engine, epilogue, quantizer):
         Fragment.get(unit, None)
     assert latencies.engine == engine.latency + (config.rows != config.elements)
-    assert latencies.reciprocal == quantizer.reciprocal.latency
     assert latencies.barrier == quantizer.barrier
     assert latencies.writes == epilogue.writes
     assert latencies.noise == 3 * Noise(min(config.rows, config.elements)).latency + 2

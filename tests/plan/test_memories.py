@@ -28,4 +28,4 @@ def test_memories(name):
 
 def test_reference():
     """The block RAMs that place and route counts."""
-    assert sum(memory.block_rams for memory in memories(config_for("reference"))) == 200
+    assert sum(memory.block_rams for memory in memories(config_for("reference"))) == 202

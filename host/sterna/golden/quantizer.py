@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sterna.spec.fixed import ACTIVATION_MAX, normalise, round_shift
+from sterna.golden.curve import curve
+from sterna.spec import tables
+from sterna.spec.fixed import normalise, round_shift
 
 __all__ = ["quantise", "reciprocal"]
 
@@ -17,12 +19,16 @@ MAXIMUM_BITS = 17
 """Mantissa of the largest product, the divisor of the reciprocal."""
 
 RECIPROCAL_SHIFT = 26
-"""The reciprocal is 127 * 2**26 / mantissa: 17 bits."""
+"""The reciprocal is 127 * 2**26 / mantissa: 17 bits. 127 is the largest activation."""
 
 
 def reciprocal(mantissa: int) -> int:
-    """floor(127 * 2**26 / mantissa) for a mantissa in [2**16, 2**17): 17 bits. 0 gives 0."""
-    return (ACTIVATION_MAX << RECIPROCAL_SHIFT) // mantissa if mantissa else 0
+    """127 * 2**26 / mantissa, within 1, for a mantissa in [2**16, 2**17): 17 bits.
+
+    That of 0 is of no account, as all products are 0.
+    """
+    bits = MAXIMUM_BITS - 1  # below the leading one
+    return curve(tables.reciprocal(), mantissa & ((1 << bits) - 1), bits)
 
 
 def quantise(source: np.ndarray, w12: np.ndarray, largest: list[int]) -> np.ndarray:

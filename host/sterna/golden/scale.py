@@ -6,11 +6,14 @@ sqrt(denominator)``. All mantissas are truncated, so that a chain of small produ
 
 from __future__ import annotations
 
-from math import isqrt
-
+from sterna.golden.curve import curve
+from sterna.spec import tables
 from sterna.spec.fixed import DENOMINATOR_BITS, SCALE_BITS, normalise
 
-__all__ = ["denominator", "inverse_root", "output_scale", "rsqrt"]
+__all__ = ["ROOT_BITS", "denominator", "inverse_root", "output_scale", "rsqrt"]
+
+ROOT_BITS = 21
+"""Bits of a normalised denominator that its root depends on."""
 
 
 def denominator(sum1: int, sum2: int, eps: tuple[int, int], eps_constant: int) -> int:
@@ -22,8 +25,8 @@ def denominator(sum1: int, sum2: int, eps: tuple[int, int], eps_constant: int) -
 
 
 def rsqrt(mantissa: int) -> int:
-    """floor(2**31 / sqrt(mantissa)) for a mantissa in [2**30, 2**32), at most 65535: 16 bits."""
-    return min(isqrt((1 << 62) // mantissa), (1 << SCALE_BITS) - 1)
+    """2**31 / sqrt(mantissa), within 1, for a mantissa in [2**30, 2**32): 16 bits. 0 gives 0."""
+    return curve(tables.inverse_root(), mantissa >> 32 - ROOT_BITS, ROOT_BITS)
 
 
 def inverse_root(denominator: int) -> tuple[int, int]:

@@ -24,7 +24,6 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
     word, sums, sampled = config.word_bits, rows * config.row_sum_bits, min(rows, elements)
     more, several = slots - 1, slots > 1
     lane = 13.7 if config.columns % 4 == 0 else 18  # chains of four lanes, or adders of two
-    reciprocal = {1: 107, 2: 187}.get(elements, 793)  # the unit alone, as Yosys maps it
     embedding = config.embedding_bits * elements
     queued = 3.3 * elements * config.row_sum_bits if rows < elements else 0
     banks, table = (-(-n // BANK_WORDS) for n in (config.tape_words, config.embedding_words))
@@ -34,7 +33,7 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
         "regroup": 0.8 * sums if rows > elements else queued,
         "words": 4 + word,
         "epilogue": 335 + 1240 * elements + 28 * more,
-        "quantizer": 2567 + reciprocal + 355 * elements + 57 * several + 407 * more,
+        "quantizer": 1600 + 365 * elements + 57 * several + 407 * more,
         "sampler": 411 + 965 * sampled + 39 * elements + 60 * several + 545 * more,
         "embedding": 165 + 30 * elements + embedding * (table - 1) / 3 + 2 * table,
         "banks": 80 + 48 * elements + 30 * more,
@@ -66,9 +65,9 @@ def luts(config: ChipConfig) -> int:
 def multipliers(config: ChipConfig) -> int:
     """Multipliers of 18 x 18 bits.
 
-    Five of each element in epilogue and quantizer, three of each lane of the sampler; three for
-    scale and addresses. One more of each element where row sums are wider than 18 bits is a guess:
-    no such chip was mapped.
+    Five of each element in epilogue and quantizer, three of each lane of the sampler; five for
+    scale, reciprocal, root and addresses. One more of each element where row sums are wider than 18
+    bits is a guess: no such chip was mapped.
     """
     wide = config.row_sum_bits > 18
-    return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 3
+    return (10 + wide) * config.elements + 3 * min(config.rows, config.elements) + 5

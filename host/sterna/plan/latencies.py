@@ -21,8 +21,6 @@ class Latencies:
     ----------
     engine : int
         From a word of the last block to its sums, regrouped to E a beat.
-    reciprocal : int
-        From the largest product to its reciprocal.
     barrier : int
         From the last result to the first activations of a job that waits for it.
     writes : dict
@@ -36,7 +34,6 @@ class Latencies:
     """
 
     engine: int
-    reciprocal: int
     barrier: int
     writes: dict[Op, int]
     sampler: int
@@ -53,12 +50,10 @@ class Latencies:
             Op.LOGITS: 0,
         }  # fmt: skip
         lanes = min(config.rows, config.elements)
-        reciprocal = 1 + 16 // min(config.elements, 4)
         parts, compare = config.elements // lanes, _log2(lanes)
         return cls(
             engine=tree + 3 + (config.rows != config.elements),
-            reciprocal=reciprocal,
-            barrier=7 + reciprocal + max(_log2(config.elements) - 1, 0) + 2 * (config.slots > 1),
+            barrier=12 + max(_log2(config.elements) - 1, 0) + (config.slots > 1),
             writes={op: pre_activation + clocks for op, clocks in later.items()},
             sampler=7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare,
             parts=parts,

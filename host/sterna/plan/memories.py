@@ -9,6 +9,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import RESIDUAL_BITS, SCRATCH_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.link import REQUEST_BYTES, WINDOW
 from sterna.spec.ram import BANK_WORDS, LUTRAM_WORDS
+from sterna.spec.tables import CURVE_SEGMENTS, inverse_root, reciprocal
 
 __all__ = ["Memory", "block_rams", "memories"]
 
@@ -75,6 +76,9 @@ def memories(config: ChipConfig, embedding: bool = True) -> Iterator[Memory]:
     yield Memory("banks", "vector_a", config.vector_a_words, VECTOR_BITS * elements)
     yield Memory("banks", "vector_b", config.vector_b_words, VECTOR_BITS * elements)
     yield Memory("engine", "psum", config.psum_words, config.row_sum_bits * config.rows)
+    for name, table in ("reciprocal", reciprocal()), ("root", inverse_root()):
+        row_bits = sum(max(column).bit_length() for column in table)
+        yield Memory("quantizer", name, CURVE_SEGMENTS, row_bits)
     yield Memory("link", "requests and replies", WINDOW * REQUEST_BYTES, 8, 2)
 
 

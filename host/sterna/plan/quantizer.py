@@ -11,30 +11,26 @@ from sterna.spec.program import Stats
 
 __all__ = ["READ_AHEAD", "Quantizer"]
 
-NEXT_JOB = 2
-"""Clocks from the last read for a job to the next job."""
+NEXT_JOB = 1
+"""Clocks from the last read for a job to the next job; one more from its request for its scale."""
 
-KEEP = 6
+KEEP = 7
 """Clocks from a job that keeps its statistics to its first activations."""
 
-FRESH = 3
-"""Clocks from a job whose statistics wait to its first activations, without those of the
-reciprocal; one more with several slots."""
+FRESH = 8
+"""Clocks from a job whose statistics wait to its first activations."""
 
-READ = 5
+READ = 6
 """Clocks from a read of the source to its activations."""
 
 READ_AHEAD = 8
 """Reads that can be ahead of the activations that have been taken."""
 
 ASK = 5
-"""Clocks from a job's request for its scale to its first activations, if nothing holds them up;
-one that waits for its reciprocal asks where that begins."""
+"""Clocks from a job's request for its scale to its first activations, if nothing holds them up; one
+more if it keeps its statistics."""
 
-ASKED_WITH = 5
-"""Of these, clocks in which the reciprocal may come."""
-
-SCALE, KEPT_SCALE = 26, 6
+SCALE, KEPT_SCALE = 21, 6
 """Clocks from a request to its scale, with new sums and with those of before."""
 
 
@@ -55,7 +51,7 @@ class Quantizer:
         self.load = config.columns // config.elements
         self.several = config.slots > 1
         timing = Latencies.of(config)
-        self.barrier, self.reciprocal = timing.barrier, timing.reciprocal
+        self.barrier = timing.barrier
         self._next_job = self._scale_free = self._asked = self._ready = begin
         self._taken = [begin] * (READ_AHEAD + 1)
         """When the last activations were taken, the last at the end."""
@@ -73,17 +69,16 @@ class Quantizer:
         tuple of float
             Clock on which the first activations can be taken, and that of the scale.
         """
-        job, early = self._next_job, ASK
+        job = self._next_job
         if segment.stats is Stats.FRESH:
-            ready = max(written + self.barrier, job + FRESH + self.reciprocal + self.several)
+            ready = max(written + self.barrier, job + FRESH)
         elif segment.stats is Stats.MAXIMUM:
             words = -(-segment.step.columns // self.elements)
             measured = words + self._given_way(job + 1, words)
-            ready = job + measured + self.barrier - self.several
+            ready = job + measured + 1 + self.barrier - self.several
         else:
             ready = job + KEEP
-        if segment.stats is not Stats.KEEP:
-            early += self.reciprocal - ASKED_WITH + self.several
+        early = ASK + (segment.stats is Stats.KEEP)
         self._asked = max(ready - early, self._scale_free)
         took = SCALE if segment.stats is Stats.FRESH else KEPT_SCALE
         self._scale_free = self._asked + took
@@ -102,7 +97,7 @@ class Quantizer:
         self._taken = self._taken[-READ_AHEAD - 1 :]
         last_read = self._ready - READ + segment.blocks * self.load - 1
         last_read = max(last_read, self._taken[0] + 1)
-        self._next_job = max(last_read, self._asked) + NEXT_JOB
+        self._next_job = max(last_read, self._asked + 1) + NEXT_JOB
 
     def _given_way(self, begin: float, reads: int) -> float:
         """Clocks that so many reads take longer, as results go first."""

@@ -1,4 +1,4 @@
-"""Tables of the sigmoid and of the sampler's logarithms, the same on every machine.
+"""Tables of the functions that units interpolate, the same on every machine.
 
 They are computed in decimal arithmetic.
 
@@ -13,6 +13,8 @@ from functools import cache
 from itertools import pairwise
 
 __all__ = [
+    "CURVE_FRACTION",
+    "CURVE_SEGMENTS",
     "EXP2_SEGMENTS",
     "GUMBEL_FRACTION",
     "LOG2_SEGMENTS",
@@ -21,13 +23,21 @@ __all__ = [
     "SEGMENTS",
     "exp2",
     "gumbel_correction",
+    "inverse_root",
     "log2",
     "log_mantissa",
+    "reciprocal",
     "sigmoid",
 ]
 
 SEGMENTS = 64
 """Segments of the tables of sigmoid and Gumbel noise."""
+
+CURVE_SEGMENTS = 512
+"""Segments of `inverse_root` and `reciprocal`: words of a block RAM."""
+
+CURVE_FRACTION = 2
+"""Fraction bits of their rows, which the results don't have."""
 
 EXP2_SEGMENTS = 16
 """Segments of `exp2`."""
@@ -123,3 +133,47 @@ def log2() -> Table:
             half = (1 / (x * LOG2_SEGMENTS)) ** 2 / 16
             points.append(_round((x.ln() + half) / ln2 * one + Decimal("0.5")))
     return _table(points)
+
+
+@cache
+def inverse_root() -> Table:
+    """2**16 / sqrt(x) at x = i/128 for i in 128..511, falls instead of rises; 0 below.
+
+    Lowered by half of the largest distance from the chord, as `exp2`. At 1 it is cut to what 16
+    bits can hold.
+    """
+    one = 1 << 16
+    with localcontext() as context:
+        context.prec = 30
+        points = [0] * (CURVE_SEGMENTS // 4)
+        for i in range(CURVE_SEGMENTS // 4, CURVE_SEGMENTS + 1):
+            x = Decimal(4 * i) / CURVE_SEGMENTS
+            half = 3 / (64 * x * x) * (Decimal(4) / CURVE_SEGMENTS) ** 2
+            points.append(_curve_point((1 - half) / x.sqrt() * one))
+    limit = (one << CURVE_FRACTION) - 1
+    starts, rises = _table([min(point, limit) for point in points])
+    below = CURVE_SEGMENTS // 4
+    return starts, tuple(0 if i < below else -rise for i, rise in enumerate(rises))
+
+
+@cache
+def reciprocal() -> Table:
+    """127 * 2**10 / x at x = 1 + i/512, falls instead of rises; lowered as `exp2`."""
+    with localcontext() as context:
+        context.prec = 30
+        points = []
+        for i in range(CURVE_SEGMENTS + 1):
+            x = 1 + Decimal(i) / CURVE_SEGMENTS
+            half = (1 / (x * CURVE_SEGMENTS)) ** 2 / 8
+            points.append(_curve_point((1 - half) / x * (127 << 10)))
+    starts, rises = _table(points)
+    return starts, tuple(-rise for rise in rises)
+
+
+def _curve_point(value: Decimal) -> int:
+    """Row of a curve: a quarter more, so that errors of both signs are as large.
+
+    Half a unit because the unit rounds down, less half of a row's unit for the product, which is
+    rounded down before it is taken off, and another for the row itself.
+    """
+    return _round((value + Decimal("0.25")) * (1 << CURVE_FRACTION))

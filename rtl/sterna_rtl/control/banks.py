@@ -46,8 +46,10 @@ class Banks(Component):
         Side RAM A is theirs on this clock.
 
     Latency
-        1 clock from each address to its data; the conditions count on the clock of the address. A
-        word that was written on the clock before must not be used: that is when it reaches its RAM.
+        1 clock from each address to its data, 2 for the side RAMs, which are deep and read from
+        far away: the second clock is for the block RAM's output register. The conditions count on
+        the clock of the address. A word that was written on the clock before must not be used: that
+        is when it reaches its RAM.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -108,12 +110,17 @@ class Banks(Component):
             (self.epilogue_reads, self.epilogue_vector_read),
             (self.embedding_reads, self.embedding_vector_read),
             (self.host, self.loader_vector_a_read),
+            late=True,
         )
 
         vector_b = self._ram(m, "vector_b")
         self._writes(m, vector_b, self.loader_vector_b)
         self._reads(
-            m, vector_b, self.quantizer_vector_b_read, (self.host, self.loader_vector_b_read)
+            m,
+            vector_b,
+            self.quantizer_vector_b_read,
+            (self.host, self.loader_vector_b_read),
+            late=True,
         )
         return m
 
@@ -134,14 +141,18 @@ class Banks(Component):
             ram.write.enable.eq(enable),
         ]
 
-    def _reads(self, m: Module, ram: Bank, default, *others) -> None:
+    def _reads(self, m: Module, ram: Bank, default, *others, late: bool = False) -> None:
         """Let the RAM follow `default` unless one of the others' conditions holds, the last first.
 
-        All of them see the data.
+        All of them see the data; if they may be `late`, a clock later.
         """
-        address = default.address
-        m.d.comb += default.data.eq(ram.read.data)
+        address, data = default.address, Value.cast(ram.read.data)
+        if late:
+            register = Signal.like(data, name="late_data", reset_less=True)
+            m.d.sync += register.eq(data)
+            data = register
         for condition, other in others:
             address = Mux(condition, other.address, address)
-            m.d.comb += other.data.eq(ram.read.data)
+        for reader in (default, *(other for _, other in others)):
+            m.d.comb += Value.cast(reader.data).eq(data)
         m.d.comb += ram.read.address.eq(address)

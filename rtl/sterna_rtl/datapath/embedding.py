@@ -47,7 +47,7 @@ class Embedding(Component):
     o : stream.Interface
         The row, E elements a word.
     vector_read : ReadPort
-        Side RAM A.
+        Side RAM A, data 2 clocks after the address.
     wait : Signal, in
         Somebody else needs side RAM A on this clock.
     reads : Signal, out
@@ -117,7 +117,7 @@ class Embedding(Component):
         token, job = self.i_token.payload, self.i_job.payload
         lane_bits = exact_log2(self.config.elements)
         lane = Signal(lane_bits)
-        scales, scale = Signal(self.layouts.vector), Signal(SCALE_BITS)
+        scale = Signal(SCALE_BITS)
         word = Signal(range(max(self.config.embedding_words, 2)))
         # Always at work, so that it can be the multiplier's own register.
         first_word = Signal.like(word, reset_less=True)
@@ -128,10 +128,8 @@ class Embedding(Component):
             m.d.sync += word.eq(first_word)
         scales_come, scales_came = Signal(), Signal()
         m.d.sync += [scales_come.eq(self.reads), scales_came.eq(scales_come)]
-        with m.If(scales_come):
-            m.d.sync += scales.eq(self.vector_read.data)
         with m.If(scales_came):
-            m.d.sync += scale.eq(scales[lane])
+            m.d.sync += scale.eq(self.vector_read.data[lane])
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):

@@ -42,7 +42,7 @@ class Epilogue(Component):
     residual_read, residual_write, scratch_read, scratch_write, state_read, state_write : interface
         Ports of the banks.
     vector_read : interface
-        Port of side RAM A: lower bounds.
+        Port of side RAM A: lower bounds, 2 clocks after their address.
     vector_reads : Signal, out
         A segment with lower bounds is in flight: `vector_read` needs its RAM.
     o_results : stream.Interface
@@ -92,6 +92,7 @@ class Epilogue(Component):
                 "state_write": Out(WritePort(*state)),
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "vector_reads": Out(1),
+                "o_norms": Out(stream.Signature(layouts.norms)),
                 "o_results": Out(stream.Signature(layouts.results)),
                 "o_logits": Out(stream.Signature(layouts.logits)),
                 "segment": Out(1),
@@ -160,17 +161,17 @@ class Epilogue(Component):
             m.d.sync += address.eq(start + first_word)
 
     def _reads(self, m: Module) -> None:
-        """Show each bank the next word's address, one clock before the lanes want the word."""
+        """Show each bank the next word's address, one or two clocks before the lanes want it."""
         control, job = self.control, self.control.job
         # The recurrence goes on from the state of the slot before, if that has the position before.
         state_slot = Mux(control.operation.state, job.source, job.slot)
-        for port, name, start in (
-            (self.residual_read, "residual", first_word(self.config, "residual", job.slot)),
-            (self.scratch_read, "scratch", first_word(self.config, "scratch", job.slot)),
-            (self.state_read, "state", first_word(self.config, "state", state_slot) + job.state),
-            (self.vector_read, "bound", job.vector_a),
+        for port, name, start, clocks in (
+            (self.residual_read, "residual", first_word(self.config, "residual", job.slot), 1),
+            (self.scratch_read, "scratch", first_word(self.config, "scratch", job.slot), 1),
+            (self.state_read, "state", first_word(self.config, "state", state_slot) + job.state, 1),
+            (self.vector_read, "bound", job.vector_a, 2),
         ):
-            taken = control.at(control.valid, self.reads[name], -1)
+            taken = control.at(control.valid, self.reads[name], -clocks)
             self._count_words(m, port.address, start, taken)
 
     def _writes(self, m: Module) -> None:
@@ -197,11 +198,13 @@ class Epilogue(Component):
         """Show the quantizer what is written and what it will need with it."""
         control, job, operation = self.control, self.control.job, self.control.operation
         valid, payload = self.o_results.valid, self.o_results.payload
+        norms = self.o_norms
         clocks = {op: clock for op, clock in self.writes.items() if op.gathers}
-        m.d.sync += valid.eq(control.at(control.valid, clocks, -1))
+        m.d.sync += norms.valid.eq(control.at(control.valid, clocks, -2))
+        m.d.sync += valid.eq(norms.valid)
         m.d.sync += payload.last.eq(control.at(control.ended, clocks, -1) & ~job.more)
-        self._count_words(m, payload.vector_a, job.vector_a, valid)
-        self._count_words(m, payload.vector_b, job.vector_b, valid)
+        self._count_words(m, norms.payload.vector_a, job.vector_a, norms.valid)
+        self._count_words(m, norms.payload.vector_b, job.vector_b, norms.valid)
         m.d.comb += [payload.first.eq(control.first), payload.unit.eq(operation.product)]
         m.d.comb += payload.slot.eq(job.slot)
         # A choice behind the lanes' registers: one more register would cost each barrier a clock.

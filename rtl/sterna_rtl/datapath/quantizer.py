@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.data import ArrayLayout, StructLayout, View
+from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from sterna.golden.quantizer import MAXIMUM_BITS, RECIPROCAL_SHIFT
+from sterna.spec import tables
 from sterna.spec.chip import ChipConfig
-from sterna.spec.fixed import ACTIVATION_MAX, SCALE_BITS
+from sterna.spec.fixed import SCALE_BITS
 from sterna.spec.program import Op, Stats
-from sterna_rtl.arith.divide import Divide
+from sterna_rtl.arith.curve import Curve
 from sterna_rtl.arith.normalise import ShiftUp, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
 from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
 from sterna_rtl.lib.memory import ReadPort
-from sterna_rtl.lib.queue import BypassQueue, Queue
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
@@ -66,6 +67,8 @@ class Quantizer(Component):
 
     Attributes
     ----------
+    i_norms : stream.Interface
+        Where the norm weights of the results lie that come on the next clock. Always ready.
     i_results : stream.Interface
         What gathering operations write. Always ready: the statistics of a vector must be taken, by
         a FRESH job, before the slot's next vector begins, and in the order of the vectors.
@@ -74,7 +77,8 @@ class Quantizer(Component):
     residual_read, scratch_read : interface
         Ports of the banks. RESIDUAL segments read the scratch bank, all others the residual.
     vector_a_read, vector_b_read : interface
-        Ports of the side RAMs: w1 and w12. Results go before the source.
+        Ports of the side RAMs: w1 and w12, 2 clocks after the address. Results go before the
+        source.
     o_activations : stream.Interface
         ``blocks * C / E`` beats per job in the order of the columns, zeros beyond the source.
     o_scale : stream.Interface
@@ -83,11 +87,10 @@ class Quantizer(Component):
         Clocks from the last result to the first activations of a job that waits for it.
 
     Latency
-        `barrier` is 24 clocks for E = 1, 16 for E = 2, 13 for E = 4 and grows by one with every
-        further doubling: 14 for E = 8; two more with several slots. From a job to its first
-        activations: KEEP 6 clocks, FRESH 3 and those of the reciprocal (17 for E = 1, 9 for E = 2,
-        otherwise 5) if its statistics wait, MAXIMUM one per word and `barrier`; with several slots
-        FRESH one more and MAXIMUM one less.
+        `barrier` is 12 clocks for E = 1 and 2 and grows by one with every further doubling: 14 for
+        E = 8; one more with several slots. From a job to its first activations: KEEP 7 clocks,
+        FRESH 8 if its statistics wait, MAXIMUM one per word, one, and `barrier`, less the one of
+        several slots. The next job comes on the clock after the last read.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -102,16 +105,13 @@ class Quantizer(Component):
         self.layouts = layouts = Layouts(config)
         self.statistics = Statistics(config)
         self.normalise = ShiftUp(LARGEST_BITS, keep=MAXIMUM_BITS)
-        # A chip of few elements a clock has few LUTs, and many clocks to a barrier in any case.
-        digit_bits = min(config.elements, 4)
-        self.reciprocal = Divide(ACTIVATION_MAX << RECIPROCAL_SHIFT, MAXIMUM_BITS, digit_bits)
+        self.reciprocal = Curve(tables.reciprocal(), MAXIMUM_BITS - 1)
         self.scale = Scale(config)
-        several = config.slots > 1  # statistics and reciprocals go through registers of their slots
-        self.barrier = (
-            1 + self.statistics.largest_latency + 1 + self.reciprocal.latency + 1 + 2 * several
-        )
+        several = config.slots > 1  # statistics wait in a queue
+        self.barrier = self.statistics.largest_latency + 1 + _SCALED + 1 + several
         super().__init__(
             {
+                "i_norms": In(stream.Signature(layouts.norms)),
                 "i_results": In(stream.Signature(layouts.results)),
                 "i_job": In(stream.Signature(layouts.quantizer_job)),
                 "residual_read": Out(
@@ -137,8 +137,8 @@ class Quantizer(Component):
         self.kept = Signal(ArrayLayout(_KEPT, self.config.slots))
         read = Signal(_READ)
         asks = Signal()  # the job's scale is still to be asked for
-        room, in_flight = self._activations(m, read)
-        self._control(m, read, asks, room, in_flight)
+        room = self._activations(m, read)
+        self._control(m, read, asks, room)
         self._beats(m, read)
         self._scale(m, asks)
         return m
@@ -151,21 +151,24 @@ class Quantizer(Component):
         connect_stream(m, output, queue.i)
         return queue.o
 
-    def _control(self, m: Module, read, asks: Signal, room: Value, in_flight: Value) -> None:
+    def _control(self, m: Module, read, asks: Signal, room: Value) -> None:
         """Take the jobs one by one and say when to read."""
         job, reciprocal = self.i_job.payload, self.reciprocal
-        free = ~self.i_results.valid  # side RAM B is
+        free = ~self.i_norms.valid  # side RAM B is
         restart, last_beat = Signal(), Signal()
-        # The first read meets the reciprocal in the pipeline; it may have to pause for that.
-        pause = reciprocal.latency - _SCALED + (self.config.slots > 1)
-        wait = Signal(range(pause + 1))
-        asked = Signal()  # the job's largest product is being normalised
         largest, measured = self.largest, self.statistics.o_measured
         measures = job.stats == Stats.MAXIMUM
         m.d.comb += [
             self.normalise.i.payload.eq(Mux(measures, measured.payload, largest.payload)),
-            reciprocal.i.payload.eq(self.normalise.o.payload.value),
+            reciprocal.position.eq(self.normalise.o.payload.value),
+            self.normalise.o.ready.eq(1),
         ]
+        # Asked for on the clock of the first read, it comes when that read is to be multiplied.
+        # Activations in flight, of the job before, have met that of before by then.
+        m.d.comb += reciprocal.load.eq(self.normalise.o.valid)
+        unasked = asks | reciprocal.load
+        with m.If(reciprocal.load):
+            m.d.sync += asks.eq(1)
         with m.FSM(name="job"):
             with m.State("JOB"):
                 m.d.comb += restart.eq(1)
@@ -184,33 +187,21 @@ class Quantizer(Component):
                     m.next = "LARGEST"
             with m.State("LARGEST"):
                 m.d.comb += restart.eq(1)
-                takes = self.normalise.i.ready & ~asked
                 m.d.comb += [
-                    self.normalise.i.valid.eq(
-                        Mux(measures, measured.valid, largest.valid) & ~asked
-                    ),
-                    measured.ready.eq(takes & measures),
-                    largest.ready.eq(takes & ~measures),
+                    self.normalise.i.valid.eq(Mux(measures, measured.valid, largest.valid)),
+                    measured.ready.eq(measures),
+                    largest.ready.eq(~measures),
                 ]
-                with m.If(transfers(self.normalise.i)):
-                    m.d.sync += asked.eq(1)
-                # Activations in flight still need the reciprocal of before.
-                with m.If(~in_flight):
-                    m.d.comb += self.normalise.o.ready.eq(reciprocal.i.ready)
-                    m.d.comb += reciprocal.i.valid.eq(self.normalise.o.valid)
-                m.d.sync += wait.eq(pause)
-                with m.If(transfers(reciprocal.i)):
-                    m.d.sync += [asks.eq(1), asked.eq(0)]
-                    m.next = "RECIPROCAL" if pause else "ACTIVATIONS"
-            with m.State("RECIPROCAL"):
-                m.d.sync += wait.eq(wait - 1)
-                with m.If(wait == 1):
+                with m.If(self.normalise.i.valid):
                     m.next = "ACTIVATIONS"
             with m.State("ACTIVATIONS"):
                 m.d.comb += read.quantise.eq(free & room)
                 with m.If(read.quantise & last_beat):
-                    m.next = "END"
-            with m.State("END"):
+                    m.d.comb += self.i_job.ready.eq(~unasked)
+                    m.next = "JOB"
+                    with m.If(unasked):
+                        m.next = "SCALE"
+            with m.State("SCALE"):
                 m.d.comb += self.i_job.ready.eq(~asks)
                 with m.If(~asks):
                     m.next = "JOB"
@@ -224,17 +215,17 @@ class Quantizer(Component):
         starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
-        results = self.i_results
+        norms = self.i_norms
         m.d.comb += [
             read.first.eq(word == 0),
             read.last.eq(word + 1 == job.source_words),
             read.beyond.eq(beyond),
             read.scratch.eq(job.op == Op.RESIDUAL),
-            last_beat.eq(last_part & (block + 1 == job.blocks)),
+            norms.ready.eq(1),
             self.residual_read.address.eq(place),
             self.scratch_read.address.eq(place),
-            self.vector_a_read.address.eq(results.payload.vector_a),
-            self.vector_b_read.address.eq(Mux(results.valid, results.payload.vector_b, weights)),
+            self.vector_a_read.address.eq(norms.payload.vector_a),
+            self.vector_b_read.address.eq(Mux(norms.valid, norms.payload.vector_b, weights)),
         ]
         with m.If(read.measure | read.quantise):
             m.d.sync += [
@@ -246,39 +237,45 @@ class Quantizer(Component):
         with m.If(read.quantise):
             m.d.sync += part.eq(Mux(last_part, 0, part + 1))
             m.d.sync += block.eq(block + last_part)
+            # Whether the next one is the last.
+            if parts == 1:
+                m.d.sync += last_beat.eq(block + 2 == job.blocks)
+            else:
+                m.d.sync += last_beat.eq((part == parts - 2) & (block + 1 == job.blocks))
         with m.If(restart):
+            m.d.sync += last_beat.eq((parts == 1) & (job.blocks == 1))
             m.d.sync += [word.eq(0), place.eq(Mux(job.op == Op.RESIDUAL, *starts))]
             m.d.sync += [weights.eq(job.vector_q), beyond.eq(0), block.eq(0)]
 
     def _beats(self, m: Module, read) -> None:
         """Give results or, where there are none, the source to the statistics."""
         results, beat = self.i_results, self.statistics.i
-        before = Signal.like(results.payload, reset_less=True)
-        gathers, reads = Signal(), Signal(_READ)
-        m.d.sync += [before.eq(results.payload), gathers.eq(results.valid), reads.eq(read)]
+        reads, gathers = Signal(_READ), results.valid
+        m.d.sync += reads.eq(read)
         m.d.comb += [
             results.ready.eq(1),
             beat.valid.eq(gathers | reads.measure | reads.quantise),
-            beat.payload.unit.eq(before.unit),
-            beat.payload.first.eq(Mux(gathers, before.first, reads.first)),
-            beat.payload.last.eq(Mux(gathers, before.last, reads.last)),
-            beat.payload.slot.eq(before.slot),
+            beat.payload.unit.eq(results.payload.unit),
+            beat.payload.first.eq(Mux(gathers, results.payload.first, reads.first)),
+            beat.payload.last.eq(Mux(gathers, results.payload.last, reads.last)),
+            beat.payload.slot.eq(results.payload.slot),
             beat.payload.results.eq(gathers),
             beat.payload.measure.eq(reads.measure & ~gathers),
         ]
         for index in range(self.config.elements):
             residual, scratch = self.residual_read.data[index], self.scratch_read.data[index]
             source = Mux(reads.scratch, scratch, residual)
+            value = results.payload.values[index]
             m.d.comb += [
-                beat.payload.values[index].eq(Mux(gathers, before.values[index], source)),
-                beat.payload.second[index].eq(before.second[index]),
-                beat.payload.w1[index].eq(self.vector_a_read.data[index]),
-                beat.payload.w12[index].eq(self.vector_b_read.data[index]),
+                beat.payload.values[index].eq(Mux(gathers, value, source)),
+                beat.payload.second[index].eq(results.payload.second[index]),
             ]
+        m.d.comb += self.statistics.w1.eq(self.vector_a_read.data)
+        m.d.comb += self.statistics.w12.eq(self.vector_b_read.data)
 
-    def _activations(self, m: Module, read) -> tuple[Value, Value]:
-        """Quantise the products; return whether a read may begin and whether any is in flight."""
-        m.submodules.activations = queue = BypassQueue(self.layouts.activations, _QUEUE)
+    def _activations(self, m: Module, read) -> Value:
+        """Quantise the products; return whether a read may begin."""
+        m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
         connect_stream(m, queue.o, self.o_activations)
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
@@ -292,7 +289,7 @@ class Quantizer(Component):
             slots.append(Signal(self.layouts.slot, name=f"slot_{clock}"))
             m.d.sync += slots[-1].eq(slots[-2])
         places = of_slot(self.kept, slots[_SCALED - 2]).places
-        factor = of_slot(self._factors(m), slots[_SCALED - 1])
+        factor = self._factor(m, slots[_SCALED - 1])
         m.d.comb += queue.i.valid.eq(quantises[-1])
         for index in range(self.config.elements):
             cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}", reset_less=True)
@@ -304,21 +301,21 @@ class Quantizer(Component):
             m.d.sync += scaled.eq(cut * factor)
             rounded = (scaled >> RECIPROCAL_SHIFT) + scaled[RECIPROCAL_SHIFT - 1]
             m.d.comb += queue.i.payload[index].eq(rounded)
-        return room != 0, quantises.any()
+        return room != 0
 
-    def _factors(self, m: Module) -> View:
-        """Each slot's reciprocal; a single slot's is that which the divider still shows."""
+    def _factor(self, m: Module, wanted: Value) -> Value:
+        """Return the reciprocal of a slot: the last one as it comes, the others kept.
+
+        It comes with the job's first activations, for which it was asked.
+        """
         reciprocal = self.reciprocal
-        m.d.comb += reciprocal.o.ready.eq(1)
-        shape = ArrayLayout(len(reciprocal.o.payload), self.config.slots)
         if self.config.slots == 1:
-            return View(shape, reciprocal.o.payload)
-        factors, slot = Signal(shape), Signal(self.layouts.slot)
-        with m.If(transfers(reciprocal.i)):
-            m.d.sync += slot.eq(self.i_job.payload.slot)
-        with m.If(reciprocal.o.valid):
-            m.d.sync += factors[slot].eq(reciprocal.o.payload)
-        return factors
+            return reciprocal.result
+        factors = Signal(ArrayLayout(len(reciprocal.result), self.config.slots))
+        last = Signal(self.layouts.slot)  # the slot that it is of
+        with m.If(reciprocal.done):
+            m.d.sync += [last.eq(wanted), factors[wanted].eq(reciprocal.result)]
+        return Mux(reciprocal.done | (wanted == last), reciprocal.result, factors[wanted])
 
     def _scale(self, m: Module, asks: Signal) -> None:
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""

@@ -7,10 +7,12 @@ from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
+from sterna.golden.scale import ROOT_BITS
+from sterna.spec import tables
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import DENOMINATOR_BITS, SCALE_BITS
+from sterna_rtl.arith.curve import Curve
 from sterna_rtl.arith.normalise import Normalise
-from sterna_rtl.arith.rsqrt import InverseRoot
 from sterna_rtl.datapath.statistics import SUMS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
@@ -50,8 +52,8 @@ def request_layout(config: ChipConfig) -> StructLayout:
 class Scale(Component):
     """Compute ``largest * constant / sqrt(sum1 + eps * sum2 + eps_constant)``.
 
-    Every product is cut to 16 bits (`sterna.golden.scale`). One multiplier, one shifter and one
-    inverse root take turns. The shifter moves to the left; turned round, it also moves the
+    Every product is cut to 16 bits (`sterna.golden.scale`). One multiplier and one shifter take
+    turns. The shifter moves to the left; turned round, it also moves the
     eps term to the right.
 
     Parameters
@@ -68,7 +70,7 @@ class Scale(Component):
         Clocks from a request to its scale, with the last root and with new sums.
 
     Latency
-        6 clocks; with new sums 26.
+        6 clocks; with new sums 21.
 
     Throughput
         One request at a time; the next is accepted on the clock on which the scale can be taken.
@@ -78,7 +80,7 @@ class Scale(Component):
     """
 
     latency = 6
-    fresh_latency = 26
+    fresh_latency = 21
 
     def __init__(self, config: ChipConfig) -> None:
         self.slots = config.slots
@@ -93,7 +95,7 @@ class Scale(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.shifter = shifter = Normalise(DENOMINATOR_BITS)
-        m.submodules.inverse_root = inverse_root = InverseRoot(SCALE_BITS)
+        m.submodules.inverse_root = inverse_root = Curve(tables.inverse_root(), ROOT_BITS)
         request = self.i.payload
         eps_exponent = Signal.like(request.eps_exponent)
         largest = Signal(SCALE_BITS)
@@ -105,13 +107,13 @@ class Scale(Component):
         roots = Signal(ArrayLayout(_ROOT, self.slots))
         a, b = Signal(SCALE_BITS), Signal(SCALE_BITS)
         product = Signal(_PRODUCT_BITS, reset_less=True)  # the multiplier's own register
-        empty = Signal()
-        m.d.sync += [product.eq(a * b), empty.eq(denominator == 0)]
+        m.d.sync += product.eq(a * b)
         # Two normalised mantissas: their product has its uppermost bit in one of two places.
         upper = product[-1]
         mantissa = Mux(upper, product[SCALE_BITS:], product[SCALE_BITS - 1 : -1])
-        m.d.comb += [shifter.o.ready.eq(1), inverse_root.o.ready.eq(1)]
+        m.d.comb += shifter.o.ready.eq(1)
         moved = shifter.o.payload
+        m.d.comb += inverse_root.position.eq(moved.value[-ROOT_BITS:])
         # What is shifted comes from three places and is counted through at once: a register parts
         # the choice from the count.
         shift = shifter.i.payload
@@ -167,17 +169,16 @@ class Scale(Component):
                     ]
                     m.next = "INVERSE ROOT"
             with m.State("INVERSE ROOT"):
-                m.d.comb += inverse_root.i.valid.eq(shifter.o.valid)
-                m.d.comb += inverse_root.i.payload.eq(moved.value[-_PRODUCT_BITS:])
+                m.d.comb += inverse_root.load.eq(shifter.o.valid)
                 with m.If(shifter.o.valid):
                     m.d.sync += of_slot(roots, slot).exponent.eq(
                         (moved.places >> 1) - _ROOT_EXPONENT
                     )
                     m.next = "ROOT"
             with m.State("ROOT"):
-                root = Mux(empty, 0, inverse_root.o.payload)
+                root = inverse_root.result
                 m.d.sync += [of_slot(roots, slot).mantissa.eq(root), a.eq(largest), b.eq(root)]
-                with m.If(inverse_root.o.valid):
+                with m.If(inverse_root.done):
                     m.d.sync += exponent.eq(exponent + of_slot(roots, slot).exponent)
                     m.next = "LARGEST PRODUCT"
             with m.State("LARGEST"):

@@ -32,14 +32,11 @@ SUMS = StructLayout({"sum1": SUM_BITS, "sum2": SUM_BITS})
 
 
 def beat_layout(config: ChipConfig) -> StructLayout:
-    """Return the layout of E elements, their weights and the statistics that they enter."""
-    weights = ArrayLayout(signed(VECTOR_BITS), config.elements)
+    """Return the layout of E elements and the statistics that they enter."""
     return StructLayout(
         {
             "values": Layouts(config).scratch,
             "second": ArrayLayout(signed(PRE_BITS), config.elements),
-            "w1": weights,
-            "w12": weights,
             "unit": 1,
             "first": 1,
             "last": 1,
@@ -67,6 +64,8 @@ class Statistics(Component):
     ----------
     i : stream.Interface
         Beats (`beat_layout`). Always ready.
+    w1, w12 : Signal, in
+        Weights of the beat that came a clock before.
     products : list of Signal, out
         x * w12 of the beat of two clocks ago.
     o_largest, o_sums : stream.Interface
@@ -78,7 +77,7 @@ class Statistics(Component):
         Clocks from the last beat to each; `o_measured` comes when `o_largest` would.
 
     Latency
-        Products 2 clocks. With ``L = log2(E)``: `o_largest` ``4 + max(L - 1, 0)`` clocks, `o_sums`
+        Products 2 clocks. With ``L = log2(E)``: `o_largest` ``5 + max(L - 1, 0)`` clocks, `o_sums`
         ``5 + L``.
 
     Throughput
@@ -89,11 +88,14 @@ class Statistics(Component):
         self.elements = config.elements
         self.slots = config.slots
         levels = ceil_log2(config.elements)
-        self.largest_latency = 4 + max(levels - 1, 0)
+        weights = ArrayLayout(signed(VECTOR_BITS), config.elements)
+        self.largest_latency = 5 + max(levels - 1, 0)
         self.sums_latency = 5 + levels
         super().__init__(
             {
                 "i": In(stream.Signature(beat_layout(config))),
+                "w1": In(weights),
+                "w12": In(weights),
                 "products": Out(signed(PRODUCT_BITS)).array(config.elements),
                 "o_largest": Out(stream.Signature(LARGEST)),
                 "o_measured": Out(stream.Signature(LARGEST)),
@@ -115,15 +117,16 @@ class Statistics(Component):
     def _find_largest(self, m: Module, values: list[Signal]) -> None:
         keys = []
         for index, value in enumerate(values):
-            w12 = _register(m, self.i.payload.w12[index], f"w12_{index}")
             product = Signal(signed(PRODUCT_BITS), name=f"product_{index}", reset_less=True)
-            m.d.sync += product.eq(value * w12)
+            m.d.sync += product.eq(value * self.w12[index])
             m.d.comb += self.products[index].eq(product)
             # |p| is p, or ~p + 1. With the sign behind them as a last bit, p and ~p are in the same
             # order as the magnitudes: only the largest has to have its 1 added.
             sign = Signal(name=f"sign_{index}")
             m.d.comb += sign.eq(product[-1])
-            keys.append(Cat(sign, product[:-1] ^ sign.replicate(LARGEST_BITS)))
+            key = Cat(sign, product[:-1] ^ sign.replicate(LARGEST_BITS))
+            # Not compared at once, as products leave their multipliers late in the clock.
+            keys.append(_register(m, key, f"key_{index}"))
 
         # The last two meet the largest of the beats before in one clock: three comparisons abreast.
         pair = _halve(m, keys, _larger, "larger", until=2)
@@ -150,11 +153,9 @@ class Statistics(Component):
 
     def _sum_up(self, m: Module, values: list[Signal]) -> None:
         squares1, squares2 = [], []
+        unit = _register(m, self.i.payload.unit, "unit")
         for index, value in enumerate(values):
-            w1 = Signal(signed(VECTOR_BITS + 1), name=f"w1_{index}", reset_less=True)
-            m.d.sync += w1.eq(self.i.payload.w1[index])
-            with m.If(self.i.payload.unit):
-                m.d.sync += w1.eq(1 << SUM_SHIFT)
+            w1 = Mux(unit, C(1 << SUM_SHIFT, signed(VECTOR_BITS + 1)), self.w1[index])
             scaled = _register(m, value * w1, f"scaled_{index}")
             rounded = ((scaled >> SUM_SHIFT) + scaled[SUM_SHIFT - 1])[:SCRATCH_BITS].as_signed()
             second = self.i.payload.second[index]

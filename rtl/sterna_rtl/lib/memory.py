@@ -9,7 +9,7 @@ __all__ = ["ReadPort", "WritePort"]
 
 
 class ReadPort(Signature):
-    """Synchronous read, as the reader sees it: `data` follows `address` one clock later.
+    """Synchronous read, as the reader sees it: `data` follows `address`, usually a clock later.
 
     Parameters
     ----------
