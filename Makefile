@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-build setup-dev demo test test-all lint pnr bench verilog clean
+.PHONY: setup setup-build setup-dev demo test test-all lint pnr pnr-engine bench verilog clean
 
 setup: .venv/sim
 setup-build: .venv/build
@@ -37,10 +37,14 @@ lint: setup-dev
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --level error
 
-# Synthesis, place and route of the demo's configuration, with open tools; PNR=--engine for the
-# engine alone.
+# Synthesis, place and route of the demo's chip for its board, with open tools: bitstreams/ulx3s-85f.
+# Options of `sterna build`, such as another board, go into PNR.
 pnr: setup-build
-	$(BIN)/python -m sterna_sim.pnr $(PNR)
+	$(BIN)/sterna build --board ulx3s-85f $(PNR)
+
+# The same of the engine alone, for what a lane costs.
+pnr-engine: setup-build
+	$(BIN)/python -m sterna_sim.pnr
 
 bench: setup
 	$(BIN)/python -m sterna_sim.bench

@@ -13,11 +13,11 @@ import sys
 import sysconfig
 from pathlib import Path
 
-__all__ = ["BUILD", "VERILATOR_MAKEFLAGS", "tool_environment"]
+__all__ = ["BUILD", "ROOT", "VERILATOR_MAKEFLAGS", "tool_environment"]
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 
-BUILD = (_ROOT if (_ROOT / "pyproject.toml").exists() else Path.cwd()) / "build"
+BUILD = (ROOT if (ROOT / "pyproject.toml").exists() else Path.cwd()) / "build"
 """Everything that is made: safe to delete."""
 
 VERILATOR_MAKEFLAGS = ("-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include")

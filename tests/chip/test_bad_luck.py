@@ -24,6 +24,7 @@ from sterna.device.serial_port import SerialPort
 from sterna.errors import DeviceError
 from sterna.model import container
 from sterna.model.layout import lay_out
+from sterna.spec.chip import REFERENCE
 from sterna.spec.link import Frame, Kind, decode, encode
 from sterna.spec.registers import CONFIG_REGISTERS, INTERFACE_VERSION, MAGIC, Memory
 from sterna_sim.faults import BadLine, Rates
@@ -219,6 +220,28 @@ def test_wrong_configuration(sterna, board, model_file, tmp_path, monkeypatch):
         refused(sterna(*ask(model_file, f"uart:{board.port}@{FASTEST}")), 3, words)
     monkeypatch.undo()
     logits(sterna, board, model_file, tmp_path)
+
+
+def test_another_bitstream_than_the_manifest_says(sterna, board, tmp_path, monkeypatch):
+    """`doctor --board` looks for the chip of the bitstream; the right one goes on to its tests."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "bitstreams" / "ulx3s-85f"
+    folder.mkdir(parents=True)
+    options = "--board", "ulx3s-85f", "--device", f"uart:{board.port}@{FASTEST}", "--quick"
+    for config, status in ((REFERENCE, 3), (config_for(CONFIG), 0)):
+        manifest = {
+            "board": "ulx3s-85f",
+            "configuration": config.to_dict(),
+            "digest": config.digest,
+            "interface_version": INTERFACE_VERSION,
+            "sha256": "0" * 64,
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        found, out, err = sterna("doctor", *options)
+        assert found == status, err
+        if status:
+            assert f"has {REFERENCE.digest}; load it with `sterna flash --board ulx3s-85f`" in err
+            assert "known answer" not in out
 
 
 def test_memory_that_forgets(board, sterna, model_file, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from sterna.errors import DeviceError
 from sterna.model.sizes import tape_blocks
 from sterna.spec.registers import Control, Memory
 from sterna.spec.sdram import BURST, WORD_BITS
-from sterna.spec.tape import header_words
+from sterna.spec.tape import HEADER_BITS, header_words
 from sterna_sim.device import DirectDevice
 from tests.chip.models import memory_config, model_of
 
@@ -50,11 +50,13 @@ def test_a_bit_of_the_words(device, number):
         assert device.chip.fault().startswith(f"segment {number}:")
 
 
-def test_a_bit_of_a_header(device):
-    """The one of segment 7 lies before the words of the one before it."""
-    first = device.image.segments[6].first_word - header_words(device.config.word_bits)
+@pytest.mark.parametrize("place", [0, 50, 150, HEADER_BITS - 1])
+def test_a_bit_of_a_header(device, place):
+    """The one of segment 7 lies before the words of the one before it; all of it is checked."""
+    bits = device.config.word_bits
+    first = device.image.segments[6].first_word - header_words(bits)
     device.become_current()
-    flip(device, first, 0)
+    flip(device, first + place // bits, place % bits)
     with pytest.raises(DeviceError, match="segment 7 of the tape: not a segment header"):
         list(device.generate([5], 20, Sampling()))
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from amaranth import Module, Signal
+from amaranth import Module, ResetInserter, Signal
 from amaranth.lib.wiring import Component
 from amaranth.sim import Simulator
 
@@ -176,9 +176,10 @@ def passes_of(config, rng, count):
 
 
 def clocks(image, config, passes):
-    """One for each word of a header and each that passes behind it, at least three and the slots.
+    """One for each word of a header and each that passes behind it, at least four and the slots.
 
-    EMBED has no words to be asked for, so two are enough.
+    EMBED has no words to be asked for, so three are enough; a header is handed out a clock after
+    it has been checked.
     """
     total = 2  # the first play
     for one in passes:
@@ -187,7 +188,7 @@ def clocks(image, config, passes):
             ends = number == len(image.segments) - 1
             behind = slots * sum(s.words for s in (before, segment if ends else None) if s)
             total += header_words(config.word_bits)
-            total += max(behind, 3 if segment.words else 2, slots)
+            total += max(behind, 4 if segment.words else 3, slots + 1)
     return total
 
 
@@ -199,6 +200,10 @@ class SequencerBench(UnitBench):
     cocotb_configs = ("wide", "cut-3-slots")
     bugs = {
         "a header to the lanes": broken("self.i.valid & ~tag.header)", "self.i.valid)"),
+        "a header's words under another's magic": broken(
+            "Mux(of_header, HEADER_MAGIC, ", "Mux(of_header, HEADER_MAGIC ^ 1, "
+        ),
+        "words under the magic of headers": broken("of_header.eq(tag.header)", "of_header.eq(1)"),
         "a header before there is room": broken(
             "eq(Mux(tag.header, free,", "eq(Mux(tag.header, 1,"
         ),
@@ -208,20 +213,18 @@ class SequencerBench(UnitBench):
         ),
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
-        "checksum not rotated": broken(
-            "sum_of_all = total.rotate_left(1) ^ folded", "sum_of_all = total ^ folded"
-        ),
+        "checksum not rotated": broken("total.rotate_left(sum_turn(len(word)))", "total"),
         "checksum over all times": broken(
-            "Mux(ended, 0, sum_of_all)", "Mux(checks.o.ready, 0, sum_of_all)"
+            "Mux(ended, 0, sum_of_all)", "Mux(ended & (of_header | checks.o.ready), 0, sum_of_all)"
         ),
         "checksum of the segment after": broken(
-            "checks.o.ready.eq(ends & tag.final)", "checks.o.ready.eq(ends)"
+            "transfers(self.o) & tag.end & tag.final", "transfers(self.o) & tag.end"
         ),
         "slots from the last to the first": broken(
             "for number in reversed(range(self.config.slots))",
             "for number in range(self.config.slots)",
         ),
-        "a job for the first slot alone": broken("(give & ~(todo & (todo - 1)).any())", "give"),
+        "a job for the first slot alone": broken("give & ~(todo & (todo - 1)).any()", "give"),
         "mask ignored": broken(
             "[active.eq(self.i_pass.payload.active)]", "[active.eq((1 << self.config.slots) - 1)]"
         ),
@@ -347,12 +350,86 @@ def test_a_segment_is_named_after_many_times():
 @pytest.mark.parametrize("of_pass", [0, 1])
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_bad_header_stops(name, of_pass):
-    """A damaged magic is a header fault, with the segment's number, in any pass."""
+    """A damaged header is a header fault, with the segment's number, in any pass."""
     config = SequencerBench.configs[name]
     image = lay_out(model(), config)
     for number in (0, 1, len(image.segments) - 1):
         words = damaged(image, config, True, number, 0, 0, 0, of_pass)
         assert run_broken(config, words, some_passes(config)) == (1, number)
+
+
+def first_headers(config, flips, unit=Sequencer):
+    """Play a tape's first two headers after a reset, once for each flip of one of their bits.
+
+    Returns what was seen of each: faults, segment, and how many jobs the epilogue got.
+    """
+    reset = Signal()
+    image = lay_out(model(), config)
+    count = header_words(config.word_bits)
+    headers = words_of(image)[: 2 * count]  # that of EMBED, which has no words, and the next
+    dut = ResetInserter(reset)(unit(config))
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    found = []
+
+    async def feed(ctx):
+        for name in ("", "_play", "_quantizer", "_engine", "_epilogue", "_embedding", "_sampler"):
+            ctx.set(getattr(dut, f"o{name}").ready, 1)
+        ctx.set(dut.i_pass.payload, some_passes(config)[0])
+        ctx.set(dut.i_pass.valid, 1)
+        for place, bit in flips:
+            words = headers.copy()
+            words[place] ^= 1 << bit
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            jobs = at = 0
+            for _ in range(2 * count + 4 * config.slots + 16):
+                ctx.set(dut.i.valid, at < 2 * count)
+                end = (at + 1) % count == 0
+                word = words[min(at, 2 * count - 1)]
+                tag = {"header": 1, "end": end, "final": 1}
+                ctx.set(dut.i.payload, {"word": word, "tag": tag})
+                *_, taken, valid, job = await ctx.tick().sample(
+                    dut.i.ready, dut.i.valid, dut.o_epilogue.valid
+                )
+                at, jobs = at + (taken & valid), jobs + job
+            found.append((ctx.get(dut.faults.as_value()), ctx.get(dut.fault_segment), jobs))
+
+    sim.add_testbench(feed)
+    sim.run()
+    return found
+
+
+@pytest.mark.parametrize("name", ["wide", "narrow", "cut-3-slots"])
+def test_each_bit_of_a_header_is_checked(name):
+    """The header is named, and no unit gets a job from it: padding to whole words included."""
+    config = SequencerBench.configs[name]
+    count, bits = header_words(config.word_bits), config.word_bits
+    flips = [(place + count * (bit % 2), bit) for place, bit in np.ndindex(count, bits)]
+    found = first_headers(config, flips)
+    for (place, _), seen in zip(flips, found, strict=True):
+        number = place // count
+        assert seen == (1, number, number * config.slots)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("is_one = ~differs & ", "is_one = "),
+        ("passed.eq(transfers(self.i))", "passed.eq(transfers(self.i) & tag.end)"),
+        ("sum_turn(len(word))", "1"),
+        ("self._hand_out(m, header, good, active)", "self._hand_out(m, header, full, active)"),
+    ],
+    ids=["no sum", "sum of the last word alone", "turned by one", "handed out before"],
+)
+def test_a_header_that_is_not_checked_is_found(old, new):
+    """By one bit of each word of the second header."""
+    config = SequencerBench.configs["narrow"]
+    count = header_words(config.word_bits)
+    flips = [(count + place, 7) for place in range(count)]
+    found = first_headers(config, flips, edited(Sequencer, old, new))
+    assert set(found) != {(1, 1, config.slots)}
 
 
 def test_short_tape_is_noticed():
@@ -380,7 +457,7 @@ def test_contract():
     bugs = {
         "word replaced while it waits": lambda: broken(
             "self.o.payload.eq(self.i.payload.word)",
-            "self.o.payload.eq(self.i.payload.word ^ pending)",
+            "self.o.payload.eq(self.i.payload.word ^ full)",
         )(config),
         "play replaced while it waits": lambda: broken(
             "play.times.eq(Mux(words_now, times, 1))",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sterna.spec.boards import TARGETS
+from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import INTERFACE_VERSION
 
 LOADER = """#!/bin/sh
@@ -21,7 +23,8 @@ def folder(tmp_path):
     (tmp_path / "chip.bit").write_bytes(b"bits")
     manifest = {
         "board": "ulx3s-85f",
-        "digest": "0123456789abcdef",
+        "configuration": REFERENCE.to_dict(),
+        "digest": REFERENCE.digest,
         "interface_version": INTERFACE_VERSION,
         "sha256": hashlib.sha256(b"bits").hexdigest(),
     }
@@ -54,7 +57,7 @@ def test_calls_the_loader(sterna, folder, loader, name, keep):
     loader(name)
     result = sterna("flash", "--board", "ulx3s-85f", "--folder", folder, *["--keep"] * keep)
     assert result.status == 0
-    assert "configuration 0123456789abcdef" in result.out
+    assert f"configuration {REFERENCE.digest}" in result.out
     expected = ["--board", "ulx3s", *["--write-flash"] * keep, str(folder / "chip.bit")]
     assert (folder / "arguments").read_text().split() == expected
 
@@ -67,17 +70,20 @@ def test_json(sterna, folder, loader):
     assert facts["sha256"] == hashlib.sha256(b"bits").hexdigest()
 
 
-def test_shipped_bitstream_is_that_of_its_manifest(sterna, folder, loader, monkeypatch):
+@pytest.mark.parametrize("board", TARGETS)
+def test_shipped_bitstream_is_that_of_its_manifest(sterna, folder, loader, monkeypatch, board):
     """Found from the root of a clone; one that was made for an older host is refused."""
     loader()
     monkeypatch.chdir(Path(__file__).parents[2])
-    result = sterna("flash", "--board", "ulx3s-85f")
-    made_for = json.loads(Path("bitstreams/ulx3s-85f/manifest.json").read_text())
-    if made_for["interface_version"] != INTERFACE_VERSION:
+    result = sterna("flash", "--board", board)
+    manifest = Path("bitstreams") / board / "manifest.json"
+    if not manifest.exists():
+        result.refused("manifest.json")
+    elif json.loads(manifest.read_text())["interface_version"] != INTERFACE_VERSION:
         result.refused("chip.bit has version")
     else:
         assert result.status == 0
-        assert "bitstreams/ulx3s-85f/chip.bit" in (folder / "arguments").read_text()
+        assert f"bitstreams/{board}/chip.bit" in (folder / "arguments").read_text()
 
 
 def test_without_a_loader(sterna, folder, monkeypatch):
@@ -92,6 +98,8 @@ def test_without_a_loader(sterna, folder, monkeypatch):
         ({"board": "other"}, ("is for other, not for ulx3s-85f",)),
         ({"interface_version": 1}, ("version 1 of the registers", str(INTERFACE_VERSION))),
         ({"sha256": "0" * 64}, ("is not the file of its manifest",)),
+        ({"digest": "0" * 16}, ("names digest 0000000000000000", REFERENCE.digest)),
+        ({"configuration": {}}, ("missing or unknown field",)),
     ],
 )
 def test_what_does_not_belong_together(sterna, folder, loader, fields, words):

@@ -14,7 +14,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
 from sterna.spec.registers import Memory
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
-from sterna.spec.tape import HEADER_BITS, Header, header_words
+from sterna.spec.tape import Header, header_words
 from sterna.spec.trits import Packing, unpack
 
 SHAPE = Shape(vocab=13, hidden=11, width=7, intermediate=19, layers=2)
@@ -102,10 +102,7 @@ def padded(values, unit):
 def words_at(image, config, position):
     """The header that begins at a tape position."""
     words = image.tape[position : position + header_words(config.word_bits)]
-    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, : config.word_bits]
-    number = sum(1 << place for place in np.flatnonzero(bits.ravel()).tolist())
-    assert number < 1 << HEADER_BITS
-    return Header.decode(number)
+    return Header.decode(words, config.word_bits)
 
 
 def test_trits_are_read_back(config):

@@ -8,6 +8,7 @@ import typer
 
 from sterna.cli import (
     bench,
+    build,
     convert,
     doctor,
     evaluate,
@@ -35,6 +36,7 @@ app.command("generate")(generate.generate_command)
 app.command("logits")(logits.logits_command)
 app.command("eval")(evaluate.evaluate_command)
 app.command("bench")(bench.bench_command)
+app.command("build")(build.build_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("flash")(flash.flash_command)
 app.command("plan")(plan.plan_command)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from sterna.cli.flash import read_manifest
 from sterna.cli.options import JsonOption, print_json
 from sterna.cli.progress import showing
 from sterna.device.chip import (
@@ -45,6 +47,9 @@ def doctor_command(
     device: Annotated[
         str, typer.Option("--device", help="sim, sim:direct, uart:PORT[@BAUD] or pcie:ADDRESS")
     ],
+    board: Annotated[
+        str | None, typer.Option(help="its chip must be the one of bitstreams/BOARD")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="leave out the memory test, which overwrites them")
     ] = False,
@@ -52,7 +57,8 @@ def doctor_command(
 ) -> None:
     """Test link, identification, memories and a known answer of a device."""
     facts: dict[str, object] = {}
-    for name, words, found in _tests(device, quick):
+    manifest = read_manifest(Path("bitstreams") / board) if board else None
+    for name, words, found in _tests(device, quick, manifest):
         facts |= found
         if not json:
             print(f"{name:15} {words}", flush=True)
@@ -62,7 +68,9 @@ def doctor_command(
         print("all well")
 
 
-def _tests(device: str, quick: bool) -> Iterator[tuple[str, str, dict[str, object]]]:
+def _tests(
+    device: str, quick: bool, manifest: dict[str, Any] | None
+) -> Iterator[tuple[str, str, dict[str, object]]]:
     """Test one thing after the other; give its name, and what was found in words and for JSON."""
     with showing(f"opening {device}"):
         port, label = open_port(device)
@@ -72,6 +80,12 @@ def _tests(device: str, quick: bool) -> Iterator[tuple[str, str, dict[str, objec
         words = f"{_ROUND_TRIPS} requests answered, {mean:.1f} ms each"
         yield "link", words, {"milliseconds_per_request": mean}
         config = read_config(port)
+        if manifest and config.digest != manifest["digest"]:
+            raise DeviceError(
+                f"the device has configuration {config.digest} and the bitstream of "
+                f"{manifest['board']} has {manifest['digest']}; load it with "
+                f"`sterna flash --board {manifest['board']}`"
+            )
         words = f"configuration {config.digest}, {config.lanes} lanes"
         yield "identification", words, {"configuration": config.digest, "lanes": config.lanes}
         if not quick:

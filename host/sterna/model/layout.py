@@ -24,7 +24,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op
 from sterna.spec.registers import Memory
 from sterna.spec.sdram import BURST, WORD_BITS
-from sterna.spec.tape import HEADER_BITS, Header, checksum, header_words
+from sterna.spec.tape import Header, checksum, header_words
 from sterna.spec.trits import pack, unpack
 
 __all__ = ["Image", "Segment", "fit", "lay_out", "ram_pieces", "read_back"]
@@ -173,14 +173,6 @@ def _external(tape: np.ndarray, table: np.ndarray, config: ChipConfig) -> np.nda
     return np.concatenate([laid, padded.reshape(-1)]).view("<u4").reshape(-1, block // 4)
 
 
-def _header_pieces(header: Header, word_bits: int) -> np.ndarray:
-    word, count = header.encode(), header_words(word_bits)
-    bits = np.array([word >> i & 1 for i in range(HEADER_BITS)], dtype=np.uint8)
-    padded = np.zeros(count * word_bits, dtype=np.uint8)
-    padded[:HEADER_BITS] = bits
-    return _pieces(padded.reshape(count, word_bits))
-
-
 def _headers(
     model: Model, config: ChipConfig, a: _SideRam, b: _SideRam
 ) -> list[tuple[int, Header, np.ndarray]]:
@@ -225,7 +217,8 @@ def _headers(
                 matrix = model.trits[step.name]
             words = _weight_words(matrix[cut.row : cut.row + cut.rows], config)
             pieces = _pieces(pack(words, config.packing))
-        result.append((cut.number, replace(header, checksum=checksum(pieces)), pieces))
+        found = checksum(pieces, config.word_bits)
+        result.append((cut.number, replace(header, checksum=found), pieces))
     number, header, pieces = result[-1]
     result[-1] = (number, replace(header, last=1), pieces)
     return result
@@ -258,7 +251,7 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
     position = 0
     for index, (number, header, _) in enumerate(parts):
         # The header runs one segment ahead: it lies before the words of the segment before it.
-        chunks = [_header_pieces(header, config.word_bits)]
+        chunks = [header.encode(config.word_bits)]
         if index > 0:
             chunks.append(parts[index - 1][2])
         if index == len(parts) - 1:
@@ -294,7 +287,7 @@ def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:
     for segment in image.segments:
         header = segment.header
         pieces = image.tape[segment.first_word : segment.first_word + segment.words]
-        if checksum(pieces) != header.checksum:
+        if checksum(pieces, config.word_bits) != header.checksum:
             raise InputError(f"segment of step {segment.step}: the tape's checksum does not match")
         if segment.words == 0:
             continue

@@ -77,7 +77,7 @@ class Board:
 BOARDS = {
     # Lattice FPGA-DS-02012: LFE5U-85 has 84 K LUTs (83 640 TRELLIS_COMB in nextpnr), 208 block RAMs
     # and 156 multipliers. Half of the LUTs: 47 % are what has been routed (docs/architecture.md,
-    # "Place and route"). Clock: the target of `make pnr`. SDRAM of 32 MB, 16 bits
+    # "Place and route"). Clock: that of `sterna build`. SDRAM of 32 MB, 16 bits
     # wide, run at the chip's clock, from the worst of the parts that such boards carry.
     "ulx3s-85f": Board(
         83_640, 0.5, 156, 208, 50e6, Outside(32 << 20, 2 * 50e6, 0, 200e-9, "ULX3S")

@@ -29,8 +29,9 @@ __all__ = [
 MAGIC = int.from_bytes(b"TERN", "big")
 """What MAGIC reads as."""
 
-INTERFACE_VERSION = 4
-"""What VERSION reads as."""
+INTERFACE_VERSION = 5
+"""What VERSION reads as: another one for each change of registers or tape that an older host or
+chip would not understand."""
 
 STOPS = 4
 """Tokens that may end a generation."""

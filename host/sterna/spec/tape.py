@@ -16,12 +16,21 @@ import numpy as np
 from sterna.errors import InputError
 from sterna.spec.program import Op, Stats
 
-__all__ = ["HEADER_BITS", "HEADER_FIELDS", "HEADER_MAGIC", "Header", "checksum", "header_words"]
+__all__ = [
+    "HEADER_BITS",
+    "HEADER_FIELDS",
+    "HEADER_MAGIC",
+    "Header",
+    "checksum",
+    "header_words",
+    "sum_turn",
+]
 
-HEADER_MAGIC = 0xA5
+HEADER_MAGIC = int.from_bytes(b"HEAD", "big")
+"""Checksum of every header's words; with another one the chip stops with an error."""
 
 HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
-    ("magic", 8, False, f"{HEADER_MAGIC:#x}; anything else stops the chip with an error"),
+    ("check", 32, False, "makes the checksum of the header's own words HEADER_MAGIC"),
     ("op", 3, False, "operation of the epilogue (Op)"),
     ("last", 1, False, "last segment of the token"),
     ("more", 1, False, "the matrix is cut and goes on in the next segment"),
@@ -48,7 +57,7 @@ HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
 )
 """Name, bits, signed, meaning; lowest bits first."""
 
-HEADER_BITS = 288
+HEADER_BITS = 320
 """Bits of a header, unused upper ones zero."""
 
 assert sum(bits for _, bits, _, _ in HEADER_FIELDS) <= HEADER_BITS
@@ -81,30 +90,49 @@ class Header:
     out_shift: int = 0
     residual_shift: int = 0
     checksum: int = 0
-    magic: int = HEADER_MAGIC
 
-    def encode(self) -> int:
-        """Pack into an integer of `HEADER_BITS` bits; refuse a value that does not fit by name."""
-        word, position = 0, 0
+    def encode(self, word_bits: int) -> np.ndarray:
+        """Pack into tape words, uint32 [words, pieces]; refuse a value that does not fit by name.
+
+        The check's bits each turn another bit of the sum, so that there is one check for each sum.
+        """
+        whole, position = 0, 0
         for name, bits, signed, _ in HEADER_FIELDS:
-            value = int(getattr(self, name))
+            value = int(getattr(self, name)) if name != "check" else 0
             low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
             if not low <= value <= high:
                 raise InputError(f"header field {name} must be {low} to {high}, not {value}")
-            word |= (value & (1 << bits) - 1) << position
+            whole |= (value & (1 << bits) - 1) << position
             position += bits
-        return word
+        off = checksum(_cut(whole, word_bits), word_bits) ^ HEADER_MAGIC
+        turned = (header_words(word_bits) - 1) * sum_turn(word_bits) % 32
+        check = (off >> turned | off << 32 - turned) & 0xFFFFFFFF
+        return _cut(whole | check, word_bits)
 
     @classmethod
-    def decode(cls, word: int) -> Header:
-        """Unpack; a wrong magic, an unknown operation or a bit beyond the fields is refused."""
-        values, position = {}, 0
+    def decode(cls, words: np.ndarray, word_bits: int) -> Header:
+        """Unpack tape words; a wrong checksum, an unknown operation or a bit too many is refused.
+
+        Parameters
+        ----------
+        words : numpy.ndarray
+            uint32 [words, pieces], as `encode` gives them.
+        word_bits : int
+        """
+        found = checksum(words, word_bits)
+        if found != HEADER_MAGIC:
+            raise InputError(f"not a segment header: its words have the checksum {found:#x}")
+        whole = 0
+        for number, word in enumerate(words):
+            whole |= int.from_bytes(word.astype("<u4").tobytes(), "little") << number * word_bits
+        values = {}
         for name, bits, signed, _ in HEADER_FIELDS:
-            value = word >> position & (1 << bits) - 1
+            value = whole & (1 << bits) - 1
             values[name] = value - (1 << bits) if signed and value >> bits - 1 else value
-            position += bits
-        if values["magic"] != HEADER_MAGIC or word >> position:
-            raise InputError(f"not a segment header: magic {values['magic']:#x}")
+            whole >>= bits
+        if whole:
+            raise InputError("not a segment header: there are bits beyond its fields")
+        del values["check"]
         for name, kind in (("op", Op), ("stats", Stats)):
             if values[name] not in list(kind):
                 raise InputError(f"segment header: no {name} has the number {values[name]}")
@@ -112,7 +140,15 @@ class Header:
         return cls(**values)
 
 
-assert {field.name for field in fields(Header)} == {name for name, *_ in HEADER_FIELDS}
+assert {field.name for field in fields(Header)} == {name for name, *_ in HEADER_FIELDS[1:]}
+
+
+def _cut(whole: int, word_bits: int) -> np.ndarray:
+    """Return the tape words of a header, uint32 [words, pieces]."""
+    mask, size = (1 << word_bits) - 1, -(-word_bits // 32) * 4
+    words = [whole >> n * word_bits & mask for n in range(header_words(word_bits))]
+    raw = b"".join(word.to_bytes(size, "little") for word in words)
+    return np.frombuffer(raw, dtype="<u4").reshape(len(words), -1)
 
 
 def header_words(word_bits: int) -> int:
@@ -120,19 +156,30 @@ def header_words(word_bits: int) -> int:
     return -(-HEADER_BITS // word_bits)
 
 
-def checksum(words: np.ndarray) -> int:
-    """Checksum of tape words: each is folded to 32 bits, rotated into a running XOR.
+def sum_turn(word_bits: int) -> int:
+    """Bits by which the checksum is rotated left before each word is added.
+
+    Words of less than a piece fill it one after the other, so that the first 32 bits of a header
+    meet in no bit of the sum, however narrow its words are.
+    """
+    return 32 - min(word_bits, 31)
+
+
+def checksum(words: np.ndarray, word_bits: int) -> int:
+    """Checksum of tape words: each is folded to 32 bits, and added by XOR to the sum turned.
 
     Parameters
     ----------
     words : numpy.ndarray
         uint32 [words, pieces], lowest piece first. Piece k of a word is rotated left by k before
         the pieces are XORed, so that equal flips in two pieces do not cancel.
+    word_bits : int
+        Bits of a word; the sum is rotated left by `sum_turn` of them before a word is added.
     """
     pieces = words.astype(np.uint64)
     turns = np.arange(words.shape[1], dtype=np.uint64) % 32
     turned = (pieces << turns | pieces >> (32 - turns)) & 0xFFFFFFFF
-    total = 0
+    total, turn = 0, sum_turn(word_bits)
     for folded in np.bitwise_xor.reduce(turned, axis=1).tolist():
-        total = ((total << 1 | total >> 31) & 0xFFFFFFFF) ^ folded
+        total = ((total << turn | total >> 32 - turn) & 0xFFFFFFFF) ^ folded
     return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from amaranth import *
+from amaranth.lib import io
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.boards.sdram_pads import connect_sdram
@@ -41,16 +42,23 @@ class Ulx3s(Elaboratable):
     def elaborate(self, platform) -> Module:
         m = Module()
         m.domains.sync = ClockDomain(reset_less=True)
-        self._clock(m, platform.request("clk25").i)
+        m.submodules.clk25 = clk25 = io.Buffer("i", platform.request("clk25", dir="-"))
+        self._clock(m, clk25.i)
         m.submodules.chip = chip = self.chip
-        uart = platform.request("uart")
-        m.d.comb += [chip.rx.eq(uart.rx.i), uart.tx.o.eq(chip.tx)]
+        uart = platform.request("uart", dir="-")
+        m.submodules.uart_rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.uart_tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [chip.rx.eq(rx.i), tx.o.eq(chip.tx)]
 
         if chip.chip.config.memory:
             connect_sdram(m, platform, chip.pins)
 
         beat = Signal(range(self.clock_hz // 2), reset_less=True)
-        leds = [platform.request("led", number).o for number in range(3)]
+        leds = [Signal(name=f"led_{number}") for number in range(3)]
+        for number, led in enumerate(leds):
+            pad = io.Buffer("o", platform.request("led", number, dir="-"))
+            m.submodules[f"led_{number}"] = pad
+            m.d.comb += pad.o.eq(led)
         m.d.sync += beat.eq(Mux(beat == 0, self.clock_hz // 2 - 1, beat - 1))
         with m.If(beat == 0):
             m.d.sync += leds[0].eq(~leds[0])

@@ -6,13 +6,14 @@ from functools import reduce
 from operator import xor
 
 from amaranth import *
+from amaranth.hdl import Assert
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats
-from sterna.spec.tape import HEADER_MAGIC, header_words
+from sterna.spec.tape import HEADER_MAGIC, header_words, sum_turn
 from sterna_rtl.layouts import HEADER, Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.slots import of_slot
@@ -21,8 +22,8 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 __all__ = ["FAULTS", "Sequencer"]
 
 FAULTS = StructLayout({"header": 1, "checksum": 1})
-"""A header without its magic or with an unknown operation; words that do not match their
-checksum."""
+"""A header whose words do not sum up to the magic, or with an unknown operation; words that do not
+match their checksum."""
 
 _CHECK = StructLayout({"checksum": 32, "number": 16})
 """What the words of a segment must fold to, and the segment's number in its pass."""
@@ -36,12 +37,12 @@ class Sequencer(Component):
     a job of its own, one after the other in the order of their numbers, and then the words, which
     pass as often. What a word is stands in its tag, for it comes as it was asked for: so nothing
     here decides about a word on the clock on which it passes. A header waits until the one before
-    has been handed out and what follows it has been asked for, three clocks and one for each slot
-    more than the first; EMBED, without words, two.
+    has been checked and handed out and what follows it has been asked for, four clocks and one for
+    each slot more than the first; EMBED, without words, three.
 
-    A word that should be a header and is not one stops the sequencer, after the words of the
-    segment before it, until it is reset: nothing that follows can be trusted. A wrong checksum is
-    noted and the pass goes on.
+    Words that should be a header and are not one stop the sequencer, after the words of the segment
+    before them, until it is reset: nothing that follows can be trusted. No unit gets a job from
+    them. A wrong checksum of other words is noted and the pass goes on.
 
     Parameters
     ----------
@@ -91,32 +92,30 @@ class Sequencer(Component):
         count = header_words(width)
         raw = Signal(count * width, reset_less=True)
         header = HEADER(raw[: HEADER.as_shape().width])
-        collected = Signal(range(count + 1))
-        pending = Signal()  # the header in `raw` is neither checked nor handed out yet
+        full = Signal()  # the header in `raw` has not been handed out yet
+        good, new = Signal(), Signal()  # ... and is one; the first clock of that
         active = Signal(self.config.slots)
-        bad_header = Signal()
-        m.d.comb += bad_header.eq(pending & _not_a_header(header))
 
         tag, free = self.i.payload.tag, Signal()
         m.d.comb += [
-            free.eq(~pending & ~self.o_play.valid & ~self.faults.header),
+            free.eq(~full & ~self.o_play.valid),
             self.i.ready.eq(Mux(tag.header, free, self.o.ready)),
             self.o.valid.eq(self.i.valid & ~tag.header),
             self.o.payload.eq(self.i.payload.word),
         ]
         with m.If(self.i.valid & tag.header & free):
-            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[width:])
-            m.d.sync += collected.eq(collected + 1)
-            with m.If(collected == count - 1):
-                m.d.sync += [collected.eq(0), pending.eq(1)]
+            m.d.sync += [raw.eq(Cat(raw, self.i.payload.word)[width:]), full.eq(tag.end)]
 
-        self._hand_out(m, header, pending, bad_header, active)
-        new = Signal()  # the first clock of a header that is one
-        seen = Signal()
-        m.d.sync += seen.eq(pending)
-        m.d.comb += new.eq(pending & ~seen & ~bad_header)
+        came = self._check(m, header, good, new)
         self._ask(m, header, new, active)
-        self._check(m, header, new, bad_header)
+        done = self._hand_out(m, header, good, active)
+        with m.If(done):
+            m.d.sync += [full.eq(0), good.eq(0)]
+        if platform == "formal":
+            idle = ~self.o_play.valid
+            m.d.comb += Assert(~came | (full & ~good & idle), "a header before there is room")
+            m.d.comb += Assert(~new | (good & idle), "words of two headers at a time")
+            m.d.comb += Assert(~good | full)
         return m
 
     def _ask(self, m: Module, header, new: Signal, active: Signal) -> None:
@@ -148,12 +147,10 @@ class Sequencer(Component):
             m.d.sync += for_words.eq(for_words & ~words_now)
             m.d.sync += for_header.eq(for_header & words_now)
 
-    def _hand_out(
-        self, m: Module, header, pending: Signal, bad_header: Signal, active: Signal
-    ) -> None:
+    def _hand_out(self, m: Module, header, good: Signal, active: Signal) -> Value:
         """Give the header's fields to every unit that takes part, for one slot after the other.
 
-        A job waits until all units have room. Each queue holds a segment's jobs and one more, so
+        Returns whether the last slot's jobs are given on this clock. A job waits until all units have room. Each queue holds a segment's jobs and one more, so
         that the words of one slot never wait for the jobs of the next.
         """
         embeds, layouts = header.op == Op.EMBED, self.layouts
@@ -177,7 +174,7 @@ class Sequencer(Component):
         for number in reversed(range(self.config.slots)):
             with m.If(todo[number]):
                 m.d.comb += slot.eq(number)
-        m.d.comb += give.eq(pending & ~bad_header & room & (begun | ~embeds | self.i_pass.valid))
+        m.d.comb += give.eq(good & room & (begun | ~embeds | self.i_pass.valid))
         m.d.comb += self.i_pass.ready.eq(give & embeds & ~begun)
         others = {"slot": slot, "source": of_slot(sources, slot), "first": header.row == 0}
         for name, (_, layout, takes_part) in ports.items():
@@ -191,11 +188,16 @@ class Sequencer(Component):
             m.d.sync += [sources.eq(self.i_pass.payload.sources)]
         with m.If(give):
             m.d.sync += [rest.eq(todo & (todo - 1)), begun.eq(1)]
-        with m.If((give & ~(todo & (todo - 1)).any()) | bad_header):
-            m.d.sync += [pending.eq(0), begun.eq(0)]
+        done = give & ~(todo & (todo - 1)).any()
+        with m.If(done):
+            m.d.sync += begun.eq(0)
+        return done
 
-    def _check(self, m: Module, header, new: Signal, bad_header: Signal) -> None:
-        """Checksum of each segment's words, behind them, and the fault register."""
+    def _check(self, m: Module, header, good: Signal, new: Signal) -> Value:
+        """Checksum of each header's and each segment's words, behind them, and the fault register.
+
+        Returns whether the last word of a header came on the clock before. All words are added to the same sum, for a header's come between those of segments.
+        """
         m.submodules.checks = checks = Queue(_CHECK, 2)
         number = Signal(16)
         m.d.comb += [
@@ -210,34 +212,38 @@ class Sequencer(Component):
         pieces = [word[start : start + 32] for start in range(0, len(word), 32)]
         turned = [Cat(p, C(0, 32 - len(p))).rotate_left(k % 32) for k, p in enumerate(pieces)]
         folded, total = Signal(32), Signal(32)
-        tag, ends = self.i.payload.tag, Signal()
-        passed, ended = Signal(), Signal()
-        m.d.comb += ends.eq(transfers(self.o) & tag.end)
+        tag = self.i.payload.tag
+        passed, ended, of_header = Signal(), Signal(), Signal()
         m.d.sync += [
             folded.eq(reduce(xor, turned)),
-            passed.eq(transfers(self.o)),
-            ended.eq(ends),
-            checks.o.ready.eq(ends & tag.final),
+            passed.eq(transfers(self.i)),
+            ended.eq(transfers(self.i) & tag.end),
+            of_header.eq(tag.header),
+            checks.o.ready.eq(transfers(self.o) & tag.end & tag.final),
         ]
         expected = checks.o.payload
-        sum_of_all = total.rotate_left(1) ^ folded
+        sum_of_all = total.rotate_left(sum_turn(len(word))) ^ folded
         with m.If(passed):
             m.d.sync += total.eq(Mux(ended, 0, sum_of_all))
-        wrong, checked = Signal(), Signal(16)
+        differs, none, wrong, checked = Signal(), Signal(), Signal(), Signal(16)
+        m.d.comb += differs.eq(sum_of_all != Mux(of_header, HEADER_MAGIC, expected.checksum))
+        is_one = ~differs & (header.op <= max(Op)) & (header.stats <= max(Stats))
+        came = ended & of_header
         m.d.sync += [
-            wrong.eq(ended & (sum_of_all != expected.checksum)),
+            new.eq(came & is_one),
+            none.eq(came & ~is_one),
+            wrong.eq(ended & ~of_header & differs),
             checked.eq(expected.number),
         ]
-        with m.If(wrong | bad_header):
+        with m.If(came):
+            m.d.sync += good.eq(is_one)
+        with m.If(wrong | none):
             m.d.sync += self.faults.checksum.eq(self.faults.checksum | wrong)
-            m.d.sync += self.faults.header.eq(self.faults.header | bad_header)
+            m.d.sync += self.faults.header.eq(self.faults.header | none)
             with m.If(~self.faults.as_value().any()):
                 m.d.sync += self.fault_segment.eq(Mux(wrong, checked, number))
+        return came
 
 
 def _ones(bits: Value) -> Value:
     return sum(bits, C(0))
-
-
-def _not_a_header(header) -> Value:
-    return (header.magic != HEADER_MAGIC) | (header.op > max(Op)) | (header.stats > max(Stats))

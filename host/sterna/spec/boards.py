@@ -1,0 +1,53 @@
+"""Boards for which bitstreams are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sterna.errors import InputError
+
+__all__ = ["TARGETS", "Target", "target_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A board with a chip on it.
+
+    Attributes
+    ----------
+    fpga : str
+        As its maker calls it, without package and speed.
+    loader : str
+        What openFPGALoader calls the board.
+    clock_hz : int
+        Clock of the chip if nothing else is asked for.
+    config : str
+        File of the chip's configuration in a clone; empty for the reference.
+    model : str
+        File of a model for it in a clone.
+    """
+
+    fpga: str
+    loader: str
+    clock_hz: int
+    config: str
+    model: str
+
+
+_SDRAM = "models/tern-sdram/ulx3s.json", "models/tern-sdram/tern-sdram.sterna"
+
+TARGETS = {
+    "ulx3s-85f": Target(
+        "LFE5U-85F", "ulx3s", 50_000_000, "", "models/tern-ecp5/tern-ecp5.sterna"
+    ),
+    "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 50_000_000, *_SDRAM),
+    "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 50_000_000, *_SDRAM),
+}  # fmt: skip
+"""By name, as `sterna build` and `sterna flash` take it."""
+
+
+def target_of(board: str) -> Target:
+    """Return the target of a name; say which there are if there is none."""
+    if board not in TARGETS:
+        raise InputError(f"no bitstream is made for {board!r}; boards: {', '.join(TARGETS)}")
+    return TARGETS[board]

@@ -1,0 +1,57 @@
+"""Tops for boards: every pin of a board's chip has its place and its level."""
+
+import re
+
+import pytest
+
+from sterna.model.layout import fit
+from sterna.spec.boards import TARGETS
+from sterna.spec.trits import Packing
+from sterna_rtl.boards.ulx3s import Ulx3s
+from sterna_sim.build import config_of
+from sterna_sim.pnr import PARTS
+from tests.tiny import tiny_model
+
+UART = {"uart_0__rx__io", "uart_0__tx__io"}
+LEDS = {f"led_{n}__io" for n in range(3)}
+
+
+def small(memory):
+    """As few lanes as there can be: pins do not depend on them."""
+    model = tiny_model(vocab=29, hidden=24, layers=1, intermediate=40)
+    beside = {"ring_words": 16, "memory": memory} if memory else {}
+    return fit(model, rows=1, columns=8, elements=1, packing=Packing.TWO_BITS, **beside)
+
+
+def pins(plan):
+    """Bits of the ports of the top, by the names that constraints have for them."""
+    text = plan.files["top.il"]
+    text = text if isinstance(text, str) else text.decode()
+    top = re.search(r"^module \\top\n(.*?)^end$", text, re.M | re.S)[1]
+    found = set()
+    for options, name in re.findall(r"^  wire (.*?)\\(\S+)$", top, re.M):
+        if re.search(r"\b(input|output|inout) \d", options):
+            width = re.search(r"width (\d+)", options)
+            bits = int(width[1]) if width else 1
+            found |= {f"{name}[{n}]" for n in range(bits)} if width and bits > 1 else {name}
+    return found
+
+
+@pytest.mark.parametrize("board", TARGETS)
+def test_every_pin_is_constrained(board):
+    target, memory = TARGETS[board], config_of(board).memory
+    plan = PARTS[target.fpga].platform().prepare(Ulx3s(small(memory), 25_000_000), "top")
+    rules = plan.files["top.lpf"]
+    rules = rules if isinstance(rules, str) else rules.decode()
+    placed = dict(re.findall(r'^LOCATE COMP "(.*?)" SITE "(.*?)";', rules, re.M))
+    levels = set(re.findall(r'^IOBUF PORT "(.*?)" .*IO_TYPE=', rules, re.M))
+    found = pins(plan)
+    assert found >= UART | LEDS
+    assert ("sdram_0__dq__io[15]" in found) == bool(memory)
+    assert found == placed.keys() == levels
+    assert len(set(placed.values())) == len(placed)
+    assert re.search(r'FREQUENCY PORT "clk25_0__io" 25000000', rules)
+
+
+def test_boards_have_their_parts():
+    assert {target.fpga for target in TARGETS.values()} == PARTS.keys()
