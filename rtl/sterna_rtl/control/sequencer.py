@@ -150,8 +150,9 @@ class Sequencer(Component):
     def _hand_out(self, m: Module, header, good: Signal, active: Signal) -> Value:
         """Give the header's fields to every unit that takes part, for one slot after the other.
 
-        Returns whether the last slot's jobs are given on this clock. A job waits until all units have room. Each queue holds a segment's jobs and one more, so
-        that the words of one slot never wait for the jobs of the next.
+        Returns whether the last slot's jobs are given on this clock. A job waits until all units
+        have room. Each queue holds a segment's jobs and one more, so that the words of one slot
+        never wait for the jobs of the next.
         """
         embeds, layouts = header.op == Op.EMBED, self.layouts
         ports = {
@@ -196,7 +197,8 @@ class Sequencer(Component):
     def _check(self, m: Module, header, good: Signal, new: Signal) -> Value:
         """Checksum of each header's and each segment's words, behind them, and the fault register.
 
-        Returns whether the last word of a header came on the clock before. All words are added to the same sum, for a header's come between those of segments.
+        Returns whether the last word of a header came on the clock before. All words are added to
+        the same sum, for a header's come between those of segments.
         """
         m.submodules.checks = checks = Queue(_CHECK, 2)
         number = Signal(16)
