@@ -130,14 +130,32 @@ def build_board(
 
 
 def report_of(result: Implementation, fpga: str) -> dict[str, Any]:
-    """Cells of each unit, and of each clock its frequency and its slowest way, unit by unit."""
+    """Cells of each unit and its own frequency, and the slowest way of each clock, unit by unit.
+
+    A unit's frequency is that of the slowest way from a clock that ends in it, wherever it begins.
+    """
     routed = json.loads((result.folder / "report.json").read_text())
     return {
         "units": {unit: dict(counts) for unit, counts in sorted(result.units.items())},
         "have": PARTS[fpga].have,
         "fmax_mhz": {clock: round(mhz, 2) for clock, mhz in result.fmax_mhz.items()},
+        "unit_fmax_mhz": {
+            unit: round(1000 / ns, 1)
+            for unit, ns in sorted(_longest(routed["detailed_net_timings"]).items())
+        },
         "slowest": [_way(path) for path in routed["critical_paths"]],
     }
+
+
+def _longest(nets: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the ns of the longest way from clock to clock that ends in each unit."""
+    longest: dict[str, float] = {}
+    for net in nets:
+        for end in net["endpoints"]:
+            if net["event"].startswith("posedge") and end["event"].startswith("posedge"):
+                unit, ns = unit_of(end["cell"]), max(end["delay"])
+                longest[unit] = max(longest.get(unit, 0.0), ns)
+    return longest
 
 
 def _way(path: dict[str, Any]) -> dict[str, Any]:

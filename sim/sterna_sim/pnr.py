@@ -114,7 +114,7 @@ write_json mapped.json
 NEXTPNR = [
     "nextpnr-ecp5", "--package", "CABGA381", "--speed", "6", "--timing-allow-fail",
     "--placer-heap-timingweight", "20", "--router", "router2", "--write", "placed.json",
-    "--report", "report.json", "--log", "nextpnr.log", "-q",
+    "--report", "report.json", "--detailed-timing-report", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
 
 ENGINE_MHZ = 150

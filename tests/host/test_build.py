@@ -42,6 +42,22 @@ PATH = {
 }
 
 
+def ends(unit, ns, *events):
+    begins, event = events or ["posedge clk"] * 2
+    cell = f"chip.chip.{unit}.cell"
+    return {"event": begins, "endpoints": [{"cell": cell, "event": event, "delay": [1.0, ns]}]}
+
+
+ENDS = [
+    ends("engine", 4.0),
+    ends("engine", 5.0),
+    ends("reader", 2.0),
+    ends("reader", 9.0, "<async>", "posedge clk"),
+    ends("link", 9.0, "posedge clk", "<async>"),
+]
+EMPTY = {"critical_paths": [], "detailed_net_timings": []}
+
+
 @pytest.fixture
 def tools(monkeypatch, tmp_path):
     """Stand in for the tools: what each seed's clock is, and what they were asked."""
@@ -58,7 +74,8 @@ def tools(monkeypatch, tmp_path):
         (work / "chip.bit").write_bytes(f"bits {seed}".encode())
         cells = dict([place("reader", 3, 4), place("engine", 5, 6)])
         (work / "placed.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
-        (work / "report.json").write_text(json.dumps({"critical_paths": [PATH]}))
+        report = {"critical_paths": [PATH], "detailed_net_timings": ENDS}
+        (work / "report.json").write_text(json.dumps(report))
         units = {"engine": Counter(comb=5), "reader": Counter(ebr=1)}
         return Implementation(work, units, {"clk": speed[seed]})
 
@@ -92,6 +109,7 @@ def test_the_first_seed_that_is_fast_enough(tools, tmp_path):
     report = json.loads((tmp_path / "kept" / "report.json").read_text())
     assert report["seeds"] == {"3": 49.9, "4": 50.0}
     assert report["units"] == {"engine": {"comb": 5}, "reader": {"ebr": 1}}
+    assert report["unit_fmax_mhz"] == {"engine": 200.0, "reader": 500.0}
     way = report["slowest"][0]
     assert way["ns"] == pytest.approx(5.35)
     assert way["steps"] == [
@@ -169,6 +187,6 @@ def test_what_is_printed(sterna, tools, tmp_path, monkeypatch):
 
 def test_report_of(tools, tmp_path):
     """Both of the figures that a manifest shows are rounded the same."""
-    (tmp_path / "report.json").write_text(json.dumps({"critical_paths": []}))
+    (tmp_path / "report.json").write_text(json.dumps(EMPTY))
     result = Implementation(tmp_path, {}, {"clk": 58.3333})
     assert report_of(result, "LFE5U-85F")["fmax_mhz"] == {"clk": 58.33}

@@ -68,13 +68,14 @@ def build_command(
 
 def _print(kept: Path, manifest: dict[str, Any], report: dict[str, Any]) -> None:
     columns = list(report["have"])
-    print(f"{'unit':12}" + "".join(f"{column:>8}" for column in columns))
+    print(f"{'unit':12}" + "".join(f"{column:>8}" for column in [*columns, "MHz"]))
     units = dict(report["units"])
     for last in ("total", "have"):
         sums = {column: sum(one.get(column, 0) for one in units.values()) for column in columns}
         units[last] = report["have"] if last == "have" else sums
     for unit, counts in units.items():
-        print(f"{unit:12}" + "".join(f"{counts.get(column, 0):8}" for column in columns))
+        mhz = report["unit_fmax_mhz"].get(unit, "")
+        print(f"{unit:12}" + "".join(f"{counts.get(c, 0):8}" for c in columns) + f"{mhz:>8}")
     for clock, mhz in manifest["fmax_mhz"].items():
         print(f"Fmax {clock}: {mhz:.1f} MHz (pnr), seed {manifest['seed']}")
     watts = report["power"]
