@@ -21,6 +21,7 @@ import sterna.spec
 import sterna_rtl
 from sterna.spec.chip import ChipConfig
 from sterna.spec.sdram import Command
+from sterna_sim.compiled.gates import gate_level, sources
 from sterna_sim.compiled.probes import LEVELS, PROBES, ProbedChip
 from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
 
@@ -95,8 +96,8 @@ class Library:
         return library
 
 
-def build(config: ChipConfig) -> Library:
-    """Compile a chip, or return it from the cache.
+def build(config: ChipConfig, gates: bool = False) -> Library:
+    """Compile a chip, or return it from the cache; with `gates` its cells of an ECP5.
 
     The cache is keyed by the text of all gateware and formats, the configuration, the driver and
     the flags: a chip that was built is the chip that is described. (The Verilog would be the key
@@ -108,11 +109,14 @@ def build(config: ChipConfig) -> Library:
         If the Verilator run fails, with the end of its output.
     """
     driver = _DRIVER.read_text()
-    key = hashlib.sha256("\0".join([config.digest, _sources(), driver, *_VERILATOR]).encode())
+    texts = [config.digest, _sources(), driver, *_VERILATOR]
+    if gates:
+        texts += sources()
+    key = hashlib.sha256("\0".join(texts).encode())
     folder = BUILD / "chip" / key.hexdigest()[:16]
     library = folder / "libchip.so"
     if not library.exists():
-        _compile(folder, config, driver)
+        _compile(folder, config, driver, gates)
     return Library(library, json.loads((folder / "widths.json").read_text()))
 
 
@@ -142,11 +146,14 @@ def _outside(config: ChipConfig) -> str:
     return f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else ""
 
 
-def _compile(folder: Path, config: ChipConfig, driver: str) -> None:
+def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None:
     chip = ProbedChip(config)
     widths = {name: len(value) for name, (_, value) in chip.taps.items()}
-    text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
-    text = _REPEATED.sub(_replication, text)
+    if gates:
+        text = gate_level(chip, BUILD / "gates" / config.digest)
+    else:
+        text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
+        text = _REPEATED.sub(_replication, text)
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

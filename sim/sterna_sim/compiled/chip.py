@@ -31,6 +31,8 @@ class CompiledChip:
     ----------
     config : ChipConfig
         Built if it is not in the cache; the first build takes half a minute.
+    gates : bool
+        Its cells of an ECP5 instead of its description: the first build takes minutes.
 
     Attributes
     ----------
@@ -38,9 +40,9 @@ class CompiledChip:
         At the pins of a chip that has one. What it objects to, the next call raises.
     """
 
-    def __init__(self, config: ChipConfig) -> None:
+    def __init__(self, config: ChipConfig, gates: bool = False) -> None:
         self.config = config
-        self._built = build(config)
+        self._built = build(config, gates)
         self._library = self._built.load()
         self._chip = self._library.chip_new()
         self.memory = ChipMemory(PARTS[config.memory], clock_hz(config)) if config.memory else None
