@@ -206,6 +206,8 @@ def _configurations(
             continue
         outside = config.ring_words > 0 and _block_rams(config, False) > board.block_rams
         outside |= bool(config.memory)
+        if packing is Packing.EIGHT_FIFTHS and not config.ring_words:
+            continue  # its tables are worth while where the memory's rate is short
         for count in [slots] if slots else range(1, MAX_SLOTS + 1):
             yield replace(config, slots=count), outside
 

@@ -10,8 +10,8 @@ four-input table. Three zeros are code 0.
 
 Eight bits per five trits (1.6 bit): bit 7 is the sign of the first trit that is not zero, bits 6..0
 are the magnitude of the number that the trits are in balanced ternary, the first the highest digit.
-Five zeros are code 0. "Not zero" of each trit and its sign relative to bit 7 are seven-input
-tables: two tables of six inputs and a multiplexer in FPGAs that have these, some eighteen of four.
+Five zeros are code 0. "Not zero" of each trit and its sign relative to bit 7 are nine
+seven-input tables, each of two tables of six inputs and a multiplexer, or thirteen tables of four.
 """
 
 from __future__ import annotations
