@@ -61,10 +61,13 @@ CHIPS = {
     "ddr4-slots": LargeChip(
         {"rows": 64, "ring_words": 2048, "memory": "axi4-ddr4", "slots": 4, "psum_words": 22}, DDR4
     ),
-    "hbm": LargeChip({"rows": 128, "ring_words": 2048, "memory": "axi4-hbm"}, HBM),
+    "hbm": LargeChip(
+        {"rows": 128, "ring_words": 2048, "memory": "axi4-hbm", "psum_words": 11}, HBM
+    ),
 }
 """A word of the tape is two words of the memory, four, and one: so the lanes take twice as much as
-the memory gives, four times as much, and 4/3."""
+the memory gives, four times as much, and 4/3. Short segments (`psum_words`) let the epilogue, which
+takes E of the R sums of a word in a clock, work while the words of the next one pass."""
 
 
 def _model(options: argparse.Namespace) -> Model:
