@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from sterna.spec.axi4 import Axi4
 from sterna.spec.chip import ChipConfig
-from sterna.spec.sdram import PARTS
+from sterna.spec.memories import external
 from sterna_rtl.control.banks import Banks
 from sterna_rtl.control.checker import Checker
 from sterna_rtl.control.counters import Counters
@@ -28,6 +31,8 @@ from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream, waits
 from sterna_rtl.memory.arbiter import Arbiter
+from sterna_rtl.memory.axi4 import Axi4Channels
+from sterna_rtl.memory.axi4_memory import Axi4Memory
 from sterna_rtl.memory.block_port import BlockPort
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
@@ -36,7 +41,7 @@ from sterna_rtl.tape.reader import TapeReader
 from sterna_rtl.tape.ring import TapeRing
 from sterna_rtl.tape.unpack import Unpacker
 
-__all__ = ["Chip"]
+__all__ = ["Chip", "connect_memory", "memory_ports"]
 
 
 class Chip(Component):
@@ -62,8 +67,10 @@ class Chip(Component):
         Only of a chip with a ring and no memory: the tape, word by word, round and round.
     restart : Signal, out
         With `i_tape`: the tape begins with its first word after this clock.
+    axi : array of Axi4Channels
+        Only of a chip with a memory behind AXI4: its ports.
     pins : Pins
-        Only of a chip with a memory: that memory's. Each pad must have a register of its own, on
+        Only of a chip with an SDRAM: that memory's. Each pad must have a register of its own, on
         its way out and in.
     """
 
@@ -101,18 +108,21 @@ class Chip(Component):
         self.embedding = Embedding(config)
         self.reset = Signal()  # of the token side, a clock after it is asked for
         if config.memory:
-            part = PARTS[config.memory]
+            part = external(config.memory)
             self.fetch = TapeFetch(config, part)
             self.embedding_fetch = EmbeddingFetch(config, part)
             self.block_port = BlockPort(part)
             # What the loader asks for is least, the row of an embedding holds up everything.
             self.arbiter = Arbiter(part, ("loader", "embedding", "tape"))
-            self.sdram = Sdram(part, self.registers.clock_hz, pads=2)
+            if isinstance(part, Axi4):
+                self.memory = Axi4Memory(part)
+            else:
+                self.memory = Sdram(part, self.registers.clock_hz, pads=2)
 
     def _outside(self) -> dict:
         """Ports to what lies beside the chip."""
         if self.config.memory:
-            return {"pins": Out(Pins(PARTS[self.config.memory]))}
+            return memory_ports(self.config)
         if self.config.ring_words:
             return {"i_tape": In(stream.Signature(Layouts(self.config).word)), "restart": Out(1)}
         return {}
@@ -156,6 +166,7 @@ class Chip(Component):
             registers.piece_room.eq(checker.i.ready),
             checker.start.eq(registers.check),
             checker.pieces.eq(registers.check_pieces),
+            checker.abort.eq(self.reset),
             registers.checking.eq(checker.busy),
             registers.checksum.eq(checker.checksum),
             loader.restart.eq(self.reset),
@@ -221,20 +232,25 @@ class Chip(Component):
         m.submodules.embedding_fetch = rows
         m.submodules.block_port = port
         m.submodules.arbiter = arbiter
-        m.submodules.sdram = self.sdram
+        m.submodules.memory = memory = self.memory
         for name, reader in (("embedding", rows), ("tape", fetch)):
             connect_stream(m, reader.o_request, getattr(arbiter, f"i_{name}"))
             connect_stream(m, getattr(arbiter, f"o_{name}"), reader.i)
         connect_stream(m, port.o_request, arbiter.i_loader)
         connect_stream(m, arbiter.o_loader, port.i_word)
-        connect_stream(m, port.o_word, self.sdram.i_word)
-        connect_stream(m, arbiter.o, self.sdram.i)
-        connect_stream(m, self.sdram.o, arbiter.i_word)
+        connect_stream(m, port.o_word, memory.i_word)
+        connect_stream(m, arbiter.o, memory.i)
+        connect_stream(m, memory.o, arbiter.i_word)
         connect_stream(m, self.loader.o_block, port.i)
         connect_stream(m, port.o, self.loader.i_block)
         connect_stream(m, self.embedding.o_row, rows.i_row)
         connect_stream(m, rows.o, self.embedding.i_row)
-        connect(m, self.sdram.pins, flipped(self.pins))
+        connect_memory(m, memory, self)
+        if isinstance(memory, Axi4Memory):
+            m.d.comb += [
+                memory.clear.eq(self.source.restart),
+                self.registers.memory_fault.eq(memory.error),
+            ]
         m.d.comb += [
             fetch.length.eq(self.registers.tape_length),
             fetch.blocks.eq(self.registers.tape_blocks),
@@ -321,3 +337,20 @@ class Chip(Component):
         m.d.comb += [
             self.registers.counters[index].eq(value) for index, value in enumerate(counters.values)
         ]
+
+
+def memory_ports(config: ChipConfig) -> dict:
+    """Return the ports of a chip to the memory beside it."""
+    memory = external(config.memory)
+    if isinstance(memory, Axi4):
+        return {"axi": Out(Axi4Channels(memory)).array(memory.ports)}
+    return {"pins": Out(Pins(memory))}
+
+
+def connect_memory(m: Module, inner: Any, outer: Any) -> None:
+    """Bring such ports of a part to those of the component that it is in."""
+    if hasattr(inner, "pins"):
+        connect(m, inner.pins, flipped(outer.pins))
+    else:
+        for number, port in enumerate(inner.axi):
+            connect(m, port, flipped(outer.axi[number]))

@@ -6,7 +6,7 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna_rtl.chip import Chip
+from sterna_rtl.chip import Chip, connect_memory, memory_ports
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.pcie.access import RegisterAccess
 from sterna_rtl.pcie.block import cc_beat, cq_beat
@@ -31,9 +31,12 @@ class PcieChip(Component):
     ----------
     m_axis_cq_*, s_axis_cc_* : Signal
         The block's streams, by the names that they have there. `pcie_cq_np_req` is to be 1.
+    axi, pins
+        Only of a chip with a memory, see `Chip`.
     """
 
     def __init__(self, config: ChipConfig, width: int, clock_hz: int) -> None:
+        self.config = config
         self.chip = Chip(config, clock_hz=clock_hz)
         self.access = RegisterAccess(width)
         super().__init__(
@@ -44,6 +47,7 @@ class PcieChip(Component):
                 "m_axis_cq_tready": Out(1),
                 "s_axis_cc_tvalid": Out(1),
                 "s_axis_cc_tready": In(1),
+                **(memory_ports(config) if config.memory else {}),
             }
         )
 
@@ -61,6 +65,8 @@ class PcieChip(Component):
             self.s_axis_cc_tvalid.eq(access.cc.valid),
             access.cc.ready.eq(self.s_axis_cc_tready),
         ]
+        if self.config.memory:
+            connect_memory(m, chip, self)
         for name in ("data", "keep", "last", "user"):
             given, wanted = access.cq.payload[name], access.cc.payload[name]
             m.d.comb += [

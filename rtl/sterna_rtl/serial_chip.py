@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.link import DEFAULT_BAUD
-from sterna.spec.sdram import PARTS
-from sterna_rtl.chip import Chip
+from sterna_rtl.chip import Chip, connect_memory, memory_ports
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.link import SerialLink
-from sterna_rtl.memory.pins import Pins
 
 __all__ = ["SerialChip"]
 
@@ -29,7 +27,7 @@ class SerialChip(Component):
     ----------
     rx, tx : Signal
         The UART.
-    pins : Pins
+    axi, pins
         Only of a chip with a memory, see `Chip`.
     """
 
@@ -37,8 +35,8 @@ class SerialChip(Component):
         divisor = round(clock_hz / DEFAULT_BAUD)
         self.chip = Chip(config, clock_hz=clock_hz, uart_divisor=divisor)
         self.link = SerialLink(divisor)
-        pins = {"pins": Out(Pins(PARTS[config.memory]))} if config.memory else {}
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **pins})
+        ports = memory_ports(config) if config.memory else {}
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), **ports})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -54,5 +52,5 @@ class SerialChip(Component):
             chip.clear.eq(link.line_break),
         ]
         if chip.config.memory:
-            connect(m, chip.pins, flipped(self.pins))
+            connect_memory(m, chip, self)
         return m

@@ -51,6 +51,9 @@ class Behaviour:
         Clocks from an address that is taken to its first beat, if nothing stands in the way.
     refresh : tuple of int
         Of so many clocks it gives no beat in so many; the ports take turns.
+    pace : tuple of int
+        A port gives at most so many beats in so many clocks: 3 in 4 if the memory has half the
+        port's width and 1.5 times its clock, and a crossing joins two of its beats.
     pauses : float
         Part of the clocks on which each channel pauses, by chance.
     failing : set of tuple of int
@@ -61,6 +64,7 @@ class Behaviour:
 
     latency: int = 8
     refresh: tuple[int, int] = (1, 0)
+    pace: tuple[int, int] = (1, 1)
     pauses: float = 0
     failing: frozenset[tuple[int, int]] = frozenset()
     surplus: tuple[int, ...] = ()
@@ -149,6 +153,7 @@ class ReadPort(_Port):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._arready = False
+        self._credit = 0
         self._bursts: deque[tuple[int, deque[int]]] = deque()  # when due, and words left
         # What stands on R while there is no beat.
         self._garbage = {
@@ -162,12 +167,17 @@ class ReadPort(_Port):
     def drive(self) -> dict[str, int]:
         """Return what the memory drives in this clock, by the signals' names."""
         self._arready = self._moves()
+        beats, clocks = self.behaviour.pace
+        if not self._refreshes():
+            self._credit = min(self._credit + beats, beats + clocks - 1)
         return {"arready": int(self._arready), **(self._beat() or self._garbage)}
 
     def _beat(self) -> dict[str, int] | None:
         if self._bursts and self._bursts[0][0] <= self.clock:
-            if self._refreshes() or not self._moves():
+            clocks = self.behaviour.pace[1]
+            if self._credit < clocks or self._refreshes() or not self._moves():
                 return None
+            self._credit -= clocks
             words = self._bursts[0][1]
             word = words.popleft()
             if not words:

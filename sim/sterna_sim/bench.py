@@ -20,11 +20,11 @@ from sterna.model.outline import Outline
 from sterna.plan.clocks import expected_clocks
 from sterna.session import Session, run
 from sterna.spec.chip import REFERENCE, ChipConfig
-from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, VALID, Control
+from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, Control
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
-from sterna_sim.sdram_bench import sdram_config, sdram_model, streamed
+from sterna_sim.memory_bench import draw, sdram_config, sdram_model, streamed
 
 __all__ = [
     "PASSES", "SMALL", "Figures", "SlowMemory", "draw_passes", "main", "measure", "random_model",
@@ -158,15 +158,7 @@ def draw_passes(chip: CompiledChip, image: Image, period: int, streams: int) -> 
     A tape from outside comes from a memory that gives a word every `period` clocks.
     """
     chip.load(image, period)
-    for slot in range(streams):
-        chip.write("SLOT", slot)
-        chip.write("COUNT", PASSES)
-    for slot in range(streams):
-        more = MORE if slot < streams - 1 else 0
-        chip.write("TOKEN", 1 + slot | slot << SLOT_SHIFT | slot << SOURCE_SHIFT | more | VALID)
-    chip.idle()
-    while chip.read("GENERATED") & VALID:
-        pass
+    draw(chip, streams, PASSES)
     return chip.read("COUNTER_CLOCKS") / PASSES
 
 

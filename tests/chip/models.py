@@ -78,9 +78,18 @@ MEMORY_CONFIGS = {
         "ring_words": 256,
         "memory": "W9825G6JH-6",
     },
+    "axi4": {
+        "rows": 2,
+        "columns": 40,
+        "elements": 8,
+        "packing": Packing.EIGHT_FIFTHS,
+        "ring_words": 512,
+        "memory": "axi4-64",
+    },
 }
-"""Lanes of chips with a memory beside them, each for one model: words of 80 bits, which the lanes
-take faster than the memory gives them, and words of 32 bits in two slots, where it is faster."""
+"""Lanes of chips with a memory beside them: words of 80 bits, which the lanes take faster than the
+memory gives them; words of 32 bits in two slots, where it is faster; and words of 128 bits, of
+which a memory behind AXI4 gives one in two clocks (for `fixture-a` too)."""
 
 
 @cache

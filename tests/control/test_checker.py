@@ -3,10 +3,12 @@
 import zlib
 
 import numpy as np
+import pytest
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
+from amaranth.sim import Simulator
 
 from sterna_rtl.control.checker import Checker
 from sterna_rtl.control.loader import PIECE
@@ -132,3 +134,56 @@ def test_contract():
     check_contract(
         lambda: Commanded(Checker()), contract, {"asks only the busy": lambda: bug(None)}
     )
+
+
+def aborted(unit, clocks):
+    """Abort a check after some clocks; return the pieces that it reads after that."""
+    dut, read = unit(), 0
+
+    async def bench(ctx):
+        nonlocal read
+        ctx.set(dut.pieces, 1000)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        owed, offered = 0, 0
+        for clock in range(clocks + 30):
+            ctx.set(dut.abort, clock == clocks)
+            ctx.set(dut.o_loader.ready, not owed and clock % 4 == 0)
+            ctx.set(dut.i_loader.valid, owed > 4)
+            taken = ctx.get(dut.o_loader.valid & dut.o_loader.ready)
+            assert ctx.get(dut.o_loader.valid) >= offered, "an offer is taken back"
+            offered = ctx.get(dut.o_loader.valid & ~dut.o_loader.ready)
+            read += taken and clock > clocks
+            given = ctx.get(dut.i_loader.valid & dut.i_loader.ready)
+            await ctx.tick()
+            owed = 1 if taken else 0 if given or not owed else owed + 1
+        assert not ctx.get(dut.busy), "it is busy still"
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return read
+
+
+def reads_after(unit):
+    """Pieces that are read after an abort, wherever it comes."""
+    return {aborted(unit, clocks) for clocks in range(4, 20)}
+
+
+def test_abort():
+    """Nothing is asked for but what is being asked for."""
+    assert reads_after(Checker) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("with m.If(self.abort):", "with m.If(0):"),
+        ("with m.If(waiting | transfers(self.o_loader)):", "with m.If(1):"),
+    ],
+)
+def test_planted_abort(old, new):
+    with pytest.raises(AssertionError):
+        reads_after(edited(Checker, old, new))

@@ -6,8 +6,8 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
-from sterna.spec.chip import MEMORIES
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
+from sterna.spec.memories import MEMORIES
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,

@@ -65,6 +65,18 @@ def test_refresh():
         resting.check()
 
 
+def test_pace():
+    """Three beats in four clocks, and none saved up for longer than that."""
+    model = port(latency=1, pace=(3, 4))
+    for _ in range(40):  # a port that has nothing to do
+        clock(model)
+    clock(model, MEMORY.spacing)
+    found = sorted(beats(model))
+    assert len(found) == BEATS
+    for first, last in zip(found, found[3:], strict=False):
+        assert last - first == 4
+
+
 def test_pauses():
     model = port(latency=1, pauses=0.5)
     taken = sum(clock(model)["arready"] for _ in range(400))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Member, Out
 
 from sterna.spec.registers import Memory
 from sterna_rtl.control.registers import REQUEST, Registers
@@ -23,9 +23,14 @@ class RegistersAlone(Component):
     """The chip's registers with nothing behind them.
 
     TOKEN has no room. DATA has, and it answers unless STREAM is selected.
+
+    Parameters
+    ----------
+    ports : dict
+        Others that the chip has in this place; nothing happens there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **ports: Member) -> None:
         self.registers = Registers(CONFIG, clock_hz=CLOCK_HZ)
         super().__init__(
             {
@@ -33,6 +38,7 @@ class RegistersAlone(Component):
                 "o": Out(stream.Signature(32)),
                 "refused": Out(1),
                 "clear": In(1),
+                **ports,
             }
         )
 

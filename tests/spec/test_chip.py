@@ -65,7 +65,11 @@ def test_configurations_come_back_from_their_dictionary(config):
 def test_derived_sizes(config):
     lanes = config.rows * config.columns
     assert config.lanes == lanes
-    group, bits = {Packing.TWO_BITS: (1, 2), Packing.FIVE_THIRDS: (3, 5)}[config.packing]
+    group, bits = {
+        Packing.TWO_BITS: (1, 2),
+        Packing.FIVE_THIRDS: (3, 5),
+        Packing.EIGHT_FIFTHS: (5, 8),
+    }[config.packing]
     assert config.word_bits == (lanes + group - 1) // group * bits
     # The widths hold the largest numbers and one bit less does not.
     assert 127 * config.max_columns < 1 << config.row_sum_bits - 1 <= 254 * config.max_columns
@@ -151,8 +155,8 @@ def test_the_tape_lies_on_the_chip_or_in_a_ring():
         ({"rows": 3}, "rows must be a power of two, not 3"),
         ({"elements": 12}, "elements must be a power of two, not 12"),
         ({"columns": 60}, r"columns must be a multiple of elements \(8\), not 60"),
-        ({"rows": 128}, "rows and elements must be at most 64, not 128"),
-        ({"elements": 128, "columns": 128}, "rows and elements must be at most 64, not 128"),
+        ({"rows": 256}, "rows must be at most 128 and elements at most 64, not 256 and 8"),
+        ({"elements": 128, "columns": 128}, "elements at most 64, not 4 and 128"),
         ({"embedding_bits": 1}, "embedding_bits must be 4 or 8, not 1"),
         ({"embedding_bits": 7}, "embedding_bits must be 4 or 8, not 7"),
         ({"psum_words": 1}, "psum_words x rows must be at least 8, not 4"),
@@ -193,7 +197,8 @@ def test_memories_that_do_not_go_with_the_rest_are_refused(changes, message):
 def test_numbers_of_the_memories():
     """A chip on a board shows its memory by this number."""
     parts = ("AS4C16M16SA-6", "AS4C16M16SA-7", "W9825G6JH-6", "W9825G6JH-75", "ULX3S")
-    assert dict(enumerate(MEMORIES)) == {0: "", **dict(enumerate(parts, 1))}
+    ports = ("axi4-64", "axi4-ddr4", "axi4-hbm")
+    assert dict(enumerate(MEMORIES)) == dict(enumerate(("", *parts, *ports)))
 
 
 @pytest.mark.parametrize("name", EXTRAS)
@@ -219,5 +224,7 @@ def test_unknown_fields_are_named():
 
 @pytest.mark.parametrize("packing", ["TWO", "two_bits", "", 1])
 def test_unknown_packings_are_refused(packing):
-    with pytest.raises(InputError, match="packing must be one of TWO_BITS, FIVE_THIRDS, not"):
+    with pytest.raises(
+        InputError, match="packing must be one of TWO_BITS, FIVE_THIRDS, EIGHT_FIFTHS, not"
+    ):
         ChipConfig.from_dict({**REFERENCE.to_dict(), "packing": packing})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sterna.errors import InputError
-from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing, pack, unpack
+from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing, pack, pattern_of, unpack
 
 packings = st.sampled_from(Packing)
 
@@ -60,10 +60,10 @@ def test_bad_word_is_named():
         unpack(bits, 5, Packing.FIVE_THIRDS)
 
 
+@pytest.mark.parametrize("packing", [Packing.FIVE_THIRDS, Packing.EIGHT_FIFTHS])
 @pytest.mark.parametrize("lanes", [1, 2, 4, 5, 64])
-def test_padding_that_is_not_zero_is_refused(lanes):
-    packing = Packing.FIVE_THIRDS
-    padded = -(-lanes // 3) * 3
+def test_padding_that_is_not_zero_is_refused(lanes, packing):
+    padded = -(-lanes // packing.trits) * packing.trits
     for lane, trit in product(range(lanes, padded), (-1, 1)):
         trits = np.zeros((1, padded), dtype=np.int8)
         trits[0, lane] = trit
@@ -101,6 +101,18 @@ def test_five_thirds_patterns_begin_with_plus():
         assert next((trit for trit in pattern if trit), 1) == 1
 
 
+def test_eight_fifths_is_sign_and_magnitude():
+    """Of the number in balanced ternary: written out here digit by digit."""
+    for group in groups(Packing.EIGHT_FIFTHS):
+        number = 0
+        for trit in group:
+            number = 3 * number + trit
+        assert code_of(group, Packing.EIGHT_FIFTHS) == abs(number) + 128 * (number < 0)
+        first = next((trit for trit in group if trit), 1)
+        assert pattern_of(abs(number)) == tuple(first * trit for trit in group)
+    assert [pattern_of(number) for number in range(122, 128)] == [None] * 6
+
+
 @pytest.mark.parametrize(
     ("packing", "lanes", "bits"),
     [
@@ -108,6 +120,8 @@ def test_five_thirds_patterns_begin_with_plus():
         (Packing.FIVE_THIRDS, 256, 430),
         (Packing.FIVE_THIRDS, 3, 5),
         (Packing.FIVE_THIRDS, 1, 5),
+        (Packing.EIGHT_FIFTHS, 1280, 2048),
+        (Packing.EIGHT_FIFTHS, 6, 16),
     ],
 )
 def test_word_bits(packing, lanes, bits):

@@ -61,6 +61,8 @@ class UnpackerBench(UnitBench):
         "6-lanes": chip(6, Packing.FIVE_THIRDS),
         "4-lanes-two-bits": chip(4, Packing.TWO_BITS),
         "64-lanes": chip(64, Packing.FIVE_THIRDS),
+        "10-lanes": chip(10, Packing.EIGHT_FIFTHS),
+        "64-lanes-eight-bits": chip(64, Packing.EIGHT_FIFTHS),
         "1-lane": chip(1, Packing.FIVE_THIRDS),
         "1-lane-two-bits": chip(1, Packing.TWO_BITS),
     }
@@ -70,16 +72,22 @@ class UnpackerBench(UnitBench):
             "sign ^ ~pattern[0], sign ^ ~pattern[1]", "sign ^ ~pattern[1], sign ^ ~pattern[0]"
         ),
         "tables in reverse": broken("for n in range(3)", "for n in (2, 1, 0)"),
+        "signs of eight bits absolute": broken("sign ^ other", "other"),
+        "tables of eight bits swapped": broken("magnitude[6], _table", "~magnitude[6], _table"),
+        "first of five twice": broken(
+            "[n] < 0 for trits in patterns", "[n - 1] < 0 for trits in patterns"
+        ),
         "takes all words": broken("self.i.ready.eq(self.o.ready)", "self.i.ready.eq(1)"),
     }
-    bug_configs = ("6-lanes",)
+    bug_configs = ("6-lanes", "10-lanes")
 
     def dut(self, config):
         return Masked(config)
 
     def cases(self, config, rng):
-        triples = np.array(list(product((-1, 0, 1), repeat=3)), dtype=np.int8)
-        every = np.tile(triples, (1, -(-config.lanes // 3)))[:, : config.lanes]
+        trits = config.packing.trits
+        groups = np.array(list(product((-1, 0, 1), repeat=trits)), dtype=np.int8)
+        every = np.tile(groups, (1, -(-config.lanes // trits)))[:, : config.lanes]
         for name, trits in (
             ("codes", every),
             ("random", rng.integers(-1, 2, (60, config.lanes), dtype=np.int8)),

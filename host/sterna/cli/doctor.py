@@ -125,20 +125,22 @@ def _memories(port: RegisterPort, config: ChipConfig, tell: Progress) -> None:
         pieces = padded.view("<u4")
         _compare(memory, write_memory(port, memory, pieces, tell), pieces)
     if config.memory:
-        _beside(port, memory_shape(config, Memory.EXTERNAL)[0], rng, tell)
+        _beside(port, *memory_shape(config, Memory.EXTERNAL), rng, tell)
 
 
-def _beside(port: RegisterPort, blocks: int, rng: np.random.Generator, tell: Progress) -> None:
+def _beside(
+    port: RegisterPort, blocks: int, bits: int, rng: np.random.Generator, tell: Progress
+) -> None:
     """Test the memory beside a chip at some places: all of it would take minutes over a UART.
 
-    They are rows of all banks, a block behind each address line, and others anywhere. All are
-    looked at again once all are written: a line that is broken makes one place of two.
+    They are rows of all banks (of an SDRAM), a block behind each address line, and others anywhere.
+    All are looked at again once all are written: a line that is broken makes one place of two.
     """
     single = {1 << bit for bit in range(blocks.bit_length() - 1)} | {blocks - 1}
     single |= set(rng.integers(_ROWS, blocks, _ANYWHERE).tolist())
     sizes = {0: _ROWS} | {first: 1 for first in sorted(single) if first >= _ROWS}
     written = {
-        first: rng.integers(0, 1 << 32, (count, 4), dtype=np.uint32)
+        first: rng.integers(0, 1 << 32, (count, bits // 32), dtype=np.uint32)
         for first, count in sizes.items()
     }
     memory = Memory.EXTERNAL

@@ -1,4 +1,4 @@
-"""sterna verilog: a chip with a UART, or for PCIe, as one Verilog file."""
+"""sterna verilog: a chip with a UART, for PCIe, or with AXI4 ports, as one Verilog file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sterna.cli.options import JsonOption, check_output, print_json
 from sterna.cli.progress import showing
 from sterna.errors import InputError
 from sterna.model.checkpoint import read_json
+from sterna.spec.axi4 import AXI4
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.pcie import BEAT_BITS
 
@@ -24,7 +25,11 @@ WRITERS = "sterna.verilog"
 def verilog_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="the .v file to write")],
     config: Annotated[
-        Path | None, typer.Option(help="JSON of a chip configuration; by default the reference")
+        Path | None,
+        typer.Option(
+            help="JSON of a chip configuration, by default the reference; one with a memory behind "
+            "AXI4 has AXI4-Lite instead of a UART, and a description and a Vivado script beside it"
+        ),
     ] = None,
     clock_hz: Annotated[
         int, typer.Option(min=500_000, max=10**9, help="clocks per second, for the UART")
@@ -41,6 +46,11 @@ def verilog_command(
         raise InputError(f"streams of the PCIe block have {bits} bits, not {pcie}")
     check_output(output)
     chosen = ChipConfig.from_dict(read_json(config)) if config else REFERENCE
+    if chosen.memory in AXI4 and not pcie:
+        for suffix in (".json", ".tcl"):
+            if output.with_suffix(suffix) in (output, config):
+                raise InputError(f"{output} and what lies beside it must be other files than these")
+            check_output(output.with_suffix(suffix))
     writers = list(entry_points(group=WRITERS))
     try:
         write = writers[0].load()

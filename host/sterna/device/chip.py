@@ -17,8 +17,9 @@ from sterna.golden.best import best_of
 from sterna.golden.log_probability import log_scale, of_targets
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
-from sterna.spec.chip import MEMORIES, ChipConfig
+from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, STATE_BITS, VECTOR_BITS
+from sterna.spec.memories import MEMORIES, external
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     LAST,
@@ -32,7 +33,6 @@ from sterna.spec.registers import (
     Memory,
     Status,
 )
-from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 
 __all__ = [
@@ -112,13 +112,14 @@ def read_config(port: RegisterPort) -> ChipConfig:
 def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
     """Words of a memory, and bits of a word."""
     elements = config.elements
+    beside = external(config.memory) if config.memory else None
     return {
         Memory.TAPE: (config.tape_words, config.word_bits),
         Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
         Memory.EMBEDDING: (config.embedding_words, config.embedding_bits * elements),
         Memory.STATE: (config.slots * config.state_words, STATE_BITS * elements),
-        Memory.EXTERNAL: (PARTS[config.memory].blocks if config.memory else 0, BURST * WORD_BITS),
+        Memory.EXTERNAL: (beside.blocks, beside.block_bits) if beside else (0, 0),
     }[memory]
 
 
@@ -141,10 +142,19 @@ def checksum_memory(
     name = memory.name.lower()
     progress(f"checking {name}", 0, 1)
     port.execute([write("MEMORY", memory), write("ADDRESS", first), write("CHECK", pieces)])
-    while int(port.execute([read("STATUS")])[0]) >> Status.CHECKING & 1:
-        pass
+    while (status := int(port.execute([read("STATUS")])[0])) >> Status.CHECKING & 1:
+        _refuse_memory_fault(status)
     progress(f"checking {name}", 1, 1)
     return int(port.execute([read("CHECKSUM")])[0])
+
+
+def _refuse_memory_fault(status: int) -> None:
+    """Refuse what a chip says whose memory has failed: it reads nothing more."""
+    if status >> Status.MEMORY_FAULT & 1:
+        raise DeviceError(
+            "the memory beside the chip could not read or write a word; the next start loads it "
+            "anew"
+        )
 
 
 def passes(tokens: Sequence[int], positions: int, slots: int) -> np.ndarray:
@@ -468,6 +478,7 @@ class ChipDevice:
     def _status(status: int) -> None:
         """Refuse what a chip with a fault says."""
         segment = status >> 16
+        _refuse_memory_fault(status)
         if status >> Status.HEADER_FAULT & 1:
             raise DeviceError(
                 f"segment {segment} of the tape: not a segment header; the next start loads it anew"

@@ -21,9 +21,9 @@ from sterna.model.sizes import (
     tape_blocks,
 )
 from sterna.spec.chip import ChipConfig
+from sterna.spec.memories import external
 from sterna.spec.program import Op
 from sterna.spec.registers import Memory
-from sterna.spec.sdram import BURST, WORD_BITS
 from sterna.spec.tape import Header, checksum, header_words
 from sterna.spec.trits import pack, unpack
 
@@ -162,11 +162,15 @@ def _element_bytes(words: np.ndarray, config: ChipConfig) -> np.ndarray:
 
 
 def _external(tape: np.ndarray, table: np.ndarray, config: ChipConfig) -> np.ndarray:
-    """Return the memory beside the chip, uint32 [blocks, 4]."""
-    words = np.ascontiguousarray(tape).view("<u2")[:, : ceil_div(config.word_bits, WORD_BITS)]
-    block = BURST * WORD_BITS // 8
+    """Return the memory beside the chip, uint32 [blocks, pieces]."""
+    memory = external(config.memory)
+    block, word = memory.block_bits // 8, memory.word_bits // 8
+    taken = ceil_div(config.word_bits, memory.word_bits) * word  # bytes that a tape word takes
+    pieces = np.ascontiguousarray(tape).view(np.uint8)[:, :taken]
+    words = np.zeros((len(tape), taken), dtype=np.uint8)
+    words[:, : pieces.shape[1]] = pieces
     laid = np.zeros(tape_blocks(len(tape), config) * block, dtype=np.uint8)
-    laid[: words.size * 2] = np.ascontiguousarray(words).view(np.uint8).reshape(-1)
+    laid[: words.size] = words.reshape(-1)
     rows = _element_bytes(table, config)
     padded = np.zeros((len(table), row_blocks(table.shape[1], config) * block), dtype=np.uint8)
     padded[:, : rows.shape[1]] = rows

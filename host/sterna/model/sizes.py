@@ -10,8 +10,8 @@ from sterna.errors import InputError
 from sterna.model.model import Model
 from sterna.model.outline import Outline
 from sterna.spec.chip import ChipConfig
+from sterna.spec.memories import external
 from sterna.spec.program import Op, Stats, Step
-from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.tape import header_words
 from sterna.spec.trits import Packing
 
@@ -149,12 +149,13 @@ def absent(config: ChipConfig) -> set[str]:
 def row_blocks(hidden: int, config: ChipConfig) -> int:
     """Blocks of the memory that a row of the embedding fills."""
     elements = ceil_div(hidden, config.elements) * config.elements
-    return ceil_div(elements * config.embedding_bits, BURST * WORD_BITS)
+    return ceil_div(elements * config.embedding_bits, external(config.memory).block_bits)
 
 
 def tape_blocks(words: int, config: ChipConfig) -> int:
     """Blocks of the memory that a tape fills; a tape word begins with a word of the memory."""
-    return ceil_div(words * ceil_div(config.word_bits, WORD_BITS), BURST)
+    memory = external(config.memory)
+    return ceil_div(words * ceil_div(config.word_bits, memory.word_bits), memory.block_words)
 
 
 def check_memory(outline: Outline, config: ChipConfig) -> None:
@@ -168,9 +169,9 @@ def check_memory(outline: Outline, config: ChipConfig) -> None:
     shape = outline.shape
     need = tape_blocks(needs(outline, config)["tape_words"], config)
     need += shape.vocab * row_blocks(shape.hidden, config)
-    have = PARTS[config.memory].blocks
+    have = external(config.memory).blocks
     if need > have:
-        size = BURST * WORD_BITS // 8
+        size = external(config.memory).block_bits // 8
         raise InputError(
             f"the model needs {need * size:,} bytes of the memory {config.memory}, which holds "
             f"{have * size:,}; choose a chip with another memory or another model"

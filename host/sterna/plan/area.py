@@ -17,6 +17,10 @@ __all__ = ["LEAST_LUTS", "luts", "multipliers", "unit_luts"]
 LEAST_LUTS = 12
 """A lane takes more than this."""
 
+_UNPACKED = {Packing.TWO_BITS: 0, Packing.FIVE_THIRDS: 5 / 3, Packing.EIGHT_FIFTHS: 121 / 5}
+"""LUTs of the unpacker for each lane. Those of eight bits are counted, not mapped: nine tables of
+seven inputs, each of 13 with four inputs, and four gates for five lanes."""
+
 
 def unit_luts(config: ChipConfig) -> dict[str, float]:
     """LUTs of each unit, RAMs included that lie in LUTs."""
@@ -29,7 +33,7 @@ def unit_luts(config: ChipConfig) -> dict[str, float]:
     banks, table = (-(-n // BANK_WORDS) for n in (config.tape_words, config.embedding_words))
     units = {
         "engine": 268 + lane * lanes + 3.1 * sums,
-        "unpacker": lanes * 5 / 3 if config.packing is Packing.FIVE_THIRDS else 0,
+        "unpacker": lanes * _UNPACKED[config.packing],
         "regroup": 0.8 * sums if rows > elements else queued,
         "words": 4 + word,
         "epilogue": 335 + 1240 * elements + 28 * more,

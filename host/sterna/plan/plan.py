@@ -15,7 +15,7 @@ from sterna.plan.boards import Board
 from sterna.plan.clocks import expected_clocks
 from sterna.plan.memories import memories
 from sterna.spec.chip import MAX_SLOTS, ChipConfig
-from sterna.spec.sdram import WORD_BITS
+from sterna.spec.memories import external
 from sterna.spec.trits import Packing
 
 __all__ = ["Plan", "plan"]
@@ -206,6 +206,8 @@ def _configurations(
             continue
         outside = config.ring_words > 0 and _block_rams(config, False) > board.block_rams
         outside |= bool(config.memory)
+        if packing is Packing.EIGHT_FIFTHS and not config.ring_words:
+            continue  # its tables are worth while where the memory's rate is short
         for count in [slots] if slots else range(1, MAX_SLOTS + 1):
             yield replace(config, slots=count), outside
 
@@ -236,7 +238,10 @@ def _candidate(
 def _word_bytes(config: ChipConfig) -> float:
     """Bytes that a word of the tape fills in the memory."""
     bits = config.word_bits
-    return (ceil_div(bits, WORD_BITS) * WORD_BITS if config.memory else bits) / 8
+    if not config.memory:
+        return bits / 8
+    word = external(config.memory).word_bits
+    return ceil_div(bits, word) * word / 8
 
 
 def _lack(outline: Outline, candidate: _Candidate, board: Board) -> tuple[float, str] | None:

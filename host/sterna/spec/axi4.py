@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from sterna.errors import InputError
 
-__all__ = ["BEATS", "BOUNDARY", "Axi4", "Burst", "Response"]
+__all__ = ["AXI4", "BEATS", "BOUNDARY", "Axi4", "Burst", "Response"]
 
 BEATS = 16
 """Beats of a burst at most: AXI3 has no longer ones, and HBM behind AXI3 wants no longer ones."""
@@ -121,3 +121,13 @@ class Axi4:
     def address_bits(self) -> int:
         """Bits of an address."""
         return ((self.ports - 1) * self.spacing + self.port_bytes - 1).bit_length()
+
+
+AXI4 = {
+    "axi4-64": Axi4(data_bits=64, port_bytes=1 << 24, outstanding=8),
+    "axi4-ddr4": Axi4(data_bits=512, ports=4, port_bytes=1 << 30, outstanding=16),
+    "axi4-hbm": Axi4(data_bits=512, ports=32, port_bytes=1 << 28, spacing=1 << 28, outstanding=16),
+}
+"""Memories by name: one small port; four channels of DDR4, each at an AXI port of its own; 32 ports
+of HBM (256 bits at 450 MHz), each behind a crossing to 512 bits at the chip's clock. With 16 bursts
+on their way answers may take 230 clocks, or a port may rest as long as a refresh."""

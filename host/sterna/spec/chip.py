@@ -8,17 +8,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sterna.errors import InputError
-from sterna.spec.sdram import PARTS
+from sterna.spec.memories import MEMORIES
 from sterna.spec.trits import Packing
 
-__all__ = ["ICEBREAKER", "MAX_SLOTS", "MEMORIES", "REFERENCE", "ChipConfig"]
+__all__ = ["ICEBREAKER", "MAX_SLOTS", "REFERENCE", "ChipConfig"]
 
 _EXTRAS = ("top_k", "log_probability", "memory")
 """Parts that a chip may have besides. A chip without them has the digest that it had before there
 were any."""
-
-MEMORIES = ("", *PARTS)
-"""What may stand in `memory`, by the number that a register shows."""
 
 _LEAST_RING = 16
 """Words of a ring beside a memory: a block of the memory and what is on the way must fit half."""
@@ -69,7 +66,7 @@ class ChipConfig:
     log_probability : bool
         The sampler computes the log-probability of a token that the host names; with one slot.
     memory : str
-        Not empty: the part of the SDR SDRAM beside the chip, a name in `sterna.spec.sdram.PARTS`.
+        Not empty: the memory beside the chip, a name in `sterna.spec.memories.MEMORIES`.
         It holds the tape, which passes through the ring, and the embedding behind it.
     """
 
@@ -119,8 +116,10 @@ class ChipConfig:
             raise InputError(
                 f"columns must be a multiple of elements ({elements}), not {self.columns}"
             )
-        if max(rows, elements) > 64:
-            raise InputError(f"rows and elements must be at most 64, not {max(rows, elements)}")
+        if rows > 128 or elements > 64:
+            raise InputError(
+                f"rows must be at most 128 and elements at most 64, not {rows} and {elements}"
+            )
         if self.psum_words * rows < elements:
             sums = self.psum_words * rows
             raise InputError(f"psum_words x rows must be at least {elements}, not {sums}")
@@ -145,8 +144,8 @@ class ChipConfig:
     def _check_memory(self) -> None:
         """Refuse a memory that is none, or one beside what it holds."""
         if self.memory not in MEMORIES:
-            parts = ", ".join(PARTS)
-            raise InputError(f"memory must be empty or one of {parts}, not {self.memory!r}")
+            names = ", ".join(MEMORIES[1:])
+            raise InputError(f"memory must be empty or one of {names}, not {self.memory!r}")
         if bool(self.memory) == bool(self.embedding_words):
             raise InputError(
                 "the embedding lies on the chip (embedding_words) or in a memory beside it "

@@ -73,6 +73,7 @@ class Status(IntEnum):
     HEADER_FAULT = 1  #: a tape word that should be a header is none; the chip stands until RESET
     CHECKSUM_FAULT = 2  #: a segment's words did not match its checksum
     CHECKING = 3  #: CHECK is at work
+    MEMORY_FAULT = 4  #: the memory beside the chip could not read or write; nothing more is read
 
 
 class Memory(IntEnum):
@@ -84,7 +85,7 @@ class Memory(IntEnum):
     EMBEDDING = 3
     STATE = 4
     STREAM = 5  #: no RAM: the tape itself, word by word, while TAPE_LENGTH is 0; only written
-    EXTERNAL = 6  #: the memory beside the chip; its words are blocks of four pieces
+    EXTERNAL = 6  #: the memory beside the chip; its words are blocks
 
 
 class Counter(IntEnum):
@@ -162,7 +163,7 @@ def _registers() -> dict[str, Register]:
         ("MEMORY", "rw", "RAM that DATA goes to, see Memory"),
         ("ADDRESS", "rw", "its next word; counts up with each whole word"),
         ("DATA", "rw", "its next 32 bits; read while TAPE_LENGTH is 0, or STATE while idle"),
-        ("CHECK", "w", "read so many times 32 bits from ADDRESS on, as DATA does, into CHECKSUM"),
+        ("CHECK", "w", "read so many times 32 bits from ADDRESS on, into CHECKSUM; RESET ends it"),
         ("CHECKSUM", "r", "their CRC-32, lowest byte first"),
         ("CLOCK_HZ", "r", "clocks per second for which the chip was built"),
         ("UART_DIVISOR", "rw", "clocks per bit of the UART, 4 or more; taken when it is idle"),

@@ -7,6 +7,11 @@ Five bits per three trits (1.667 bit): bit 4 is the sign of the first trit that 
 inverse of bit 0 is the sign of trit 1 relative to bit 4, the inverse of bit 1 that of trit 2
 (wherever they matter), so that signs cost at most one two-input gate and each "not zero" one
 four-input table. Three zeros are code 0.
+
+Eight bits per five trits (1.6 bit): bit 7 is the sign of the first trit that is not zero, bits 6..0
+are the magnitude of the number that the trits are in balanced ternary, the first the highest digit.
+Five zeros are code 0. "Not zero" of each trit and its sign relative to bit 7 are nine
+seven-input tables, each of two tables of six inputs and a multiplexer, or thirteen tables of four.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import numpy as np
 
 from sterna.errors import InputError
 
-__all__ = ["FIVE_THIRDS_PATTERNS", "Packing", "pack", "unpack"]
+__all__ = ["FIVE_THIRDS_PATTERNS", "Packing", "pack", "pattern_of", "unpack"]
 
 FIVE_THIRDS_PATTERNS: tuple[tuple[int, int, int] | None, ...] = (
     (0, 0, 0), (0, 1, -1), (0, 0, 1), (0, 1, 1),
@@ -33,16 +38,17 @@ class Packing(IntEnum):
 
     TWO_BITS = 0
     FIVE_THIRDS = 1
+    EIGHT_FIFTHS = 2
 
     @property
     def trits(self) -> int:
         """Trits of one group."""
-        return (1, 3)[self]
+        return (1, 3, 5)[self]
 
     @property
     def bits(self) -> int:
         """Bits of one group."""
-        return (2, 5)[self]
+        return (2, 5, 8)[self]
 
     def word_bits(self, lanes: int) -> int:
         """Bits of a tape word with one trit for each of `lanes`."""
@@ -62,19 +68,29 @@ def _five_thirds_encoder() -> np.ndarray:
 def _decoder(packing: Packing) -> np.ndarray:
     """Trits of each code, int8 [codes, trits]; -2 marks a code that is never written."""
     decoder = np.full((1 << packing.bits, packing.trits), -2, dtype=np.int8)
-    if packing is Packing.TWO_BITS:
-        decoder[[0, 1, 3], 0] = 0, 1, -1
-        return decoder
-    for index, code in enumerate(_ENCODER):
-        index -= 13
-        a = (index + 4 + 9) // 9 - 1
-        b = (index - 9 * a + 1 + 3) // 3 - 1
-        decoder[code] = a, b, index - 9 * a - 3 * b
+    groups = np.array(list(product((-1, 0, 1), repeat=packing.trits)), dtype=np.int8)
+    decoder[_codes(groups, packing)] = groups
     return decoder
+
+
+def _codes(groups: np.ndarray, packing: Packing) -> np.ndarray:
+    """Code of each group, uint8; groups are int8 [..., trits]."""
+    if packing is Packing.TWO_BITS:
+        return np.array([0, 1, 3], dtype=np.uint8)[groups[..., 0]]
+    if packing is Packing.FIVE_THIRDS:
+        return _ENCODER[groups @ np.array([9, 3, 1], dtype=np.int8) + 13]
+    number = groups @ np.array([81, 27, 9, 3, 1], dtype=np.int8)
+    return np.abs(number).astype(np.uint8) | (number < 0).astype(np.uint8) << 7
 
 
 _ENCODER = _five_thirds_encoder()
 _DECODERS = {packing: _decoder(packing) for packing in Packing}
+
+
+def pattern_of(magnitude: int) -> tuple[int, ...] | None:
+    """Trits of five whose code has bit 7 clear and these bits below; None if there are none."""
+    trits = _DECODERS[Packing.EIGHT_FIFTHS][magnitude]
+    return None if trits[0] == -2 else tuple(trits.tolist())
 
 
 def pack(trits: np.ndarray, packing: Packing) -> np.ndarray:
@@ -96,10 +112,7 @@ def pack(trits: np.ndarray, packing: Packing) -> np.ndarray:
     groups = -(-lanes // packing.trits)
     padded = np.zeros((words, groups, packing.trits), dtype=np.int8)
     padded.reshape(words, -1)[:, :lanes] = trits
-    if packing is Packing.TWO_BITS:
-        codes = np.array([0, 1, 3], dtype=np.uint8)[padded[..., 0]]
-    else:
-        codes = _ENCODER[padded @ np.array([9, 3, 1], dtype=np.int8) + 13]
+    codes = _codes(padded, packing)
     bits = codes[..., None] >> np.arange(packing.bits, dtype=np.uint8) & 1
     return bits.reshape(words, -1)
 

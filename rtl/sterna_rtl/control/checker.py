@@ -24,6 +24,9 @@ class Checker(Component):
     start, pieces : Signal, in
         Begin to read so many pieces from the loader's position on. What the host may still have
         asked for must have been answered.
+    abort : Signal, in
+        End the check with the piece that has been asked for, or that is being asked for. A memory
+        that has failed gives no more than that.
     busy : Signal, out
         High until the last of them is in the checksum; 1 clock after `start`.
     checksum : Signal, out
@@ -43,6 +46,7 @@ class Checker(Component):
             {
                 "start": In(1),
                 "pieces": In(32),
+                "abort": In(1),
                 "busy": Out(1),
                 "checksum": Out(32),
                 "i": In(stream.Signature(request)),
@@ -82,6 +86,10 @@ class Checker(Component):
             ]
         with m.If(self.busy & transfers(self.i_loader)):
             m.d.sync += [waiting.eq(0), data.eq(self.i_loader.payload), bytes_left.eq(_BYTES)]
+        with m.If(self.abort):
+            m.d.sync += left.eq(1)
+            with m.If(waiting | transfers(self.o_loader)):
+                m.d.sync += more.eq(0)
         with m.If(self.start):
             m.d.sync += [left.eq(self.pieces), more.eq(self.pieces != 0), crc.eq(CRC_INIT)]
         return m

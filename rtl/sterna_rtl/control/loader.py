@@ -11,8 +11,8 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
+from sterna.spec.memories import external
 from sterna.spec.registers import Memory
-from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.stream import transfers
@@ -89,7 +89,7 @@ class Loader(Component):
         }
         # A chip has no RAM of no words.
         self.words = {memory: word for memory, word in self.words.items() if word[0]}
-        part = PARTS.get(config.memory)
+        part = external(config.memory) if config.memory else None
         blocks = (
             {
                 "o_block": Out(stream.Signature(block_layout(part))),

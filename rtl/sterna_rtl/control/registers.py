@@ -10,8 +10,9 @@ from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.chip import MEMORIES, ChipConfig
+from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS
+from sterna.spec.memories import MEMORIES, external
 from sterna.spec.registers import (
     CONFIG_REGISTERS,
     INTERFACE_VERSION,
@@ -26,7 +27,6 @@ from sterna.spec.registers import (
     Memory,
     Status,
 )
-from sterna.spec.sdram import PARTS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
@@ -69,7 +69,7 @@ class Registers(Component):
         TAPE_BLOCKS; only if the configuration has a memory.
     divisor : Signal, out
         UART_DIVISOR.
-    busy, faults, fault_segment, counters, checking, checksum : in
+    busy, faults, memory_fault, fault_segment, counters, checking, checksum : in
         What STATUS, the counters and CHECKSUM show.
     check, check_pieces : Signal, out
         CHECK: up for the one clock on which it is taken, and its value. Registered.
@@ -117,7 +117,7 @@ class Registers(Component):
             "log_scale": Out(LOG_SCALE_BITS),
             "i_log_probability": In(stream.Signature(signed(LOG_PROBABILITY_BITS))),
         }
-        part = PARTS.get(config.memory)
+        part = external(config.memory) if config.memory else None
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
@@ -139,6 +139,7 @@ class Registers(Component):
                 "divisor": Out(16, init=uart_divisor),
                 "busy": In(1),
                 "faults": In(2),
+                "memory_fault": In(1),
                 "fault_segment": In(16),
                 "counters": In(32).array(len(Counter)),
                 "check": Out(1),
@@ -238,9 +239,12 @@ class Registers(Component):
         }
         status = Signal(32)
         m.d.comb += status.eq(
-            Cat(self.busy, self.faults, self.checking, C(0, 12), self.fault_segment)
+            Cat(
+                *(self.busy, self.faults, self.checking, self.memory_fault),
+                *(C(0, 11), self.fault_segment),
+            )
         )
-        assert [bit.value for bit in Status] == [0, 1, 2, 3]
+        assert [bit.value for bit in Status] == [0, 1, 2, 3, 4]
 
         def case(name: str):
             return m.Case(REGISTERS[name].address)

@@ -95,9 +95,10 @@ class Arbiter(Component):
         # Words of the oldest read that have been given.
         given, word = Signal(blocks), Signal(range(self.part.block_words))
         oldest = reads.o.payload
-        # Known a clock later, which a block is longer than.
+        # Known a clock later if a block is longer than that.
         last = Signal()
-        m.d.sync += last.eq(given == oldest.blocks - 1)
+        domain = m.d.sync if self.part.block_words > 1 else m.d.comb
+        domain += last.eq(given == oldest.blocks - 1)
         for number, name in enumerate(self.names):
             port = getattr(self, f"o_{name}")
             m.d.comb += port.payload.eq(self.i_word.payload)

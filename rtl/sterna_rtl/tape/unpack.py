@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
-from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing
+from sterna.spec.trits import FIVE_THIRDS_PATTERNS, Packing, pattern_of
 from sterna_rtl.layouts import Layouts
 
 __all__ = ["Unpacker"]
@@ -18,7 +18,7 @@ def _two_bits(code: Value) -> tuple[list[Value], list[Value]]:
 
 
 def _table(index: Value, entries: list[bool]) -> Value:
-    """One bit of `entries` per value of `index`: one LUT4 for four bits."""
+    """One bit of `entries` per value of `index`: one LUT4 for four bits, one LUT6 for six."""
     return C(sum(entry << n for n, entry in enumerate(entries)), len(entries)).bit_select(index, 1)
 
 
@@ -36,14 +36,37 @@ def _five_thirds(code: Value) -> tuple[list[Value], list[Value]]:
     return nonzero, [sign, sign ^ ~pattern[0], sign ^ ~pattern[1]]
 
 
-_DECODERS = {Packing.TWO_BITS: _two_bits, Packing.FIVE_THIRDS: _five_thirds}
+def _eight_fifths(code: Value) -> tuple[list[Value], list[Value]]:
+    """Five "not zero" tables of the magnitude; the signs of all but the first by tables too.
+
+    Tables of seven inputs are two of six and a multiplexer.
+    """
+    magnitude, sign = code[:7], code[7]
+    patterns = [pattern_of(number) or (0,) * 5 for number in range(1 << 7)]
+
+    def table(entries: list[bool]) -> Value:
+        return Mux(
+            magnitude[6], _table(magnitude[:6], entries[64:]), _table(magnitude[:6], entries[:64])
+        )
+
+    nonzero = [table([trits[n] != 0 for trits in patterns]) for n in range(5)]
+    negative = [table([trits[n] < 0 for trits in patterns]) for n in range(1, 5)]
+    return nonzero, [sign, *(sign ^ other for other in negative)]
+
+
+_DECODERS = {
+    Packing.TWO_BITS: _two_bits,
+    Packing.FIVE_THIRDS: _five_thirds,
+    Packing.EIGHT_FIFTHS: _eight_fifths,
+}
 
 
 class Unpacker(Component):
     """Decode tape words in the packing of the configuration.
 
     A code that the packer never writes decodes without notice: 0b10 of two bits to a zero,
-    patterns 9 and 13 of five bits to three zeros. Trits beyond the last lane are dropped.
+    patterns 9 and 13 of five bits to three zeros, magnitudes from 122 on of eight bits to five.
+    Trits beyond the last lane are dropped.
 
     Parameters
     ----------
@@ -62,7 +85,8 @@ class Unpacker(Component):
         1 word per clock.
 
     Resources
-        Five LUT4 per three lanes with five bits for three trits, none with two bits.
+        Five LUT4 per three lanes with five bits for three trits, none with two bits; 18 LUT6 and 4
+        gates per five lanes with eight bits for five.
     """
 
     def __init__(self, config: ChipConfig) -> None:

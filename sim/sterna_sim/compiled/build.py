@@ -19,6 +19,7 @@ from amaranth.back import verilog
 
 import sterna.spec
 import sterna_rtl
+from sterna.spec.axi4 import AXI4
 from sterna.spec.chip import ChipConfig
 from sterna.spec.sdram import Command
 from sterna_sim.compiled.gates import gate_level, sources
@@ -28,6 +29,7 @@ from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
 __all__ = ["Library", "MemoryCall", "build"]
 
 _DRIVER = Path(__file__).with_name("driver.cpp")
+_AXI = Path(__file__).with_name("axi.h")
 
 _VERILATOR = (
     "--cc", "--exe", "--build", "-O3", "-j", "2", "--x-assign", "fast", "--x-initial", "fast",
@@ -88,6 +90,13 @@ class Library:
         }
         if hasattr(library, "chip_memory"):
             signatures["chip_memory"] = (None, [pointer, MemoryCall, coming])
+        if hasattr(library, "chip_axi"):
+            signatures["chip_axi"] = (None, [pointer, u64, u64, u64, u32, u32, u32])
+            signatures["chip_axi_fill"] = (None, [pointer, u64, words, u64])
+            signatures["chip_axi_held"] = (None, [pointer, u64, words, u64])
+            signatures["chip_axi_fail"] = (None, [pointer, ctypes.c_int, ctypes.c_int64])
+            signatures["chip_axi_beats"] = (u64, [pointer])
+            signatures["chip_axi_objection"] = (ctypes.c_char_p, [pointer])
         if hasattr(library, "chip_tape"):
             signatures["chip_tape"] = (None, [pointer, words, u64, u64])
         for name, (result, arguments) in signatures.items():
@@ -109,7 +118,7 @@ def build(config: ChipConfig, gates: bool = False) -> Library:
         If the Verilator run fails, with the end of its output.
     """
     driver = _DRIVER.read_text()
-    texts = [config.digest, _sources(), driver, *_VERILATOR]
+    texts = [config.digest, _sources(), driver, _AXI.read_text(), *_VERILATOR]
     if gates:
         texts += sources()
     key = hashlib.sha256("\0".join(texts).encode())
@@ -136,6 +145,14 @@ def _replication(match: re.Match[str]) -> str:
 
 def _outside(config: ChipConfig) -> str:
     """What the driver puts beside the chip."""
+    if config.memory in AXI4:
+        memory = AXI4[config.memory]
+        ports = " ".join(f"PORT({number})" for number in range(memory.ports))
+        return (
+            f"#define AXI_PORTS {ports}\n#define AXI_COUNT {memory.ports}\n"
+            f"#define AXI_BITS {memory.data_bits}\n#define AXI_SPACING {memory.spacing}ull\n"
+            f"#define AXI_BYTES {memory.port_bytes}ull\n"
+        )
     if config.memory:
         # Levels of an idle clock: no command, no mask, CKE.
         idle = {"command": Command.NOP, "mask": 0, "cke": 1}
@@ -159,6 +176,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     (work / "driver.cpp").write_text(driver)
+    shutil.copy(_AXI, work)
     (work / "widths.json").write_text(json.dumps(widths))
     rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
     (work / "probes.inc").write_text(

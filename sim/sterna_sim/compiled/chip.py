@@ -8,10 +8,12 @@ import numpy as np
 
 from sterna.errors import DeviceError
 from sterna.model.layout import Image
+from sterna.spec.axi4 import AXI4
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import REGISTERS, VALID, Control, Memory, Status
 from sterna.spec.sdram import PARTS
-from sterna_sim.compiled.build import MemoryCall, build
+from sterna_sim.compiled.axi4 import ChipAxi4
+from sterna_sim.compiled.build import build
 from sterna_sim.compiled.memory import ChipMemory
 from sterna_sim.compiled.probes import PROBES, clock_hz
 
@@ -19,9 +21,6 @@ __all__ = ["CompiledChip"]
 
 _PATIENCE = 1 << 24
 """Clocks after which a chip that gives no answer is said to hang."""
-
-_NO_MEMORY = MemoryCall()
-"""While a chip is being reset its pins say nothing."""
 
 
 class CompiledChip:
@@ -36,7 +35,7 @@ class CompiledChip:
 
     Attributes
     ----------
-    memory : ChipMemory or None
+    memory : ChipMemory, ChipAxi4 or None
         At the pins of a chip that has one. What it objects to, the next call raises.
     """
 
@@ -45,13 +44,19 @@ class CompiledChip:
         self._built = build(config, gates)
         self._library = self._built.load()
         self._chip = self._library.chip_new()
-        self.memory = ChipMemory(PARTS[config.memory], clock_hz(config)) if config.memory else None
+        self.memory = self._beside()
         self._attach()
+
+    def _beside(self) -> ChipMemory | ChipAxi4 | None:
+        name = self.config.memory
+        if name in AXI4:
+            return ChipAxi4(AXI4[name])
+        return ChipMemory(PARTS[name], clock_hz(self.config)) if name else None
 
     def _attach(self) -> None:
         """Put the memory to the chip's pins; without one nothing stands there."""
         if self.memory:
-            self._library.chip_memory(self._chip, self.memory.call, self.memory.coming)
+            self.memory.attach(self._library, self._chip)
 
     def _check(self) -> None:
         """Raise what the memory has objected to."""
@@ -136,7 +141,7 @@ class CompiledChip:
         self.command(Control.RESET)
         for memory, words in image.memories().items():
             if self.memory and memory is Memory.EXTERNAL:
-                self.memory.fill(0, words.reshape(-1).view(np.uint16))
+                self.memory.fill(0, words)
             elif memory is not Memory.TAPE or len(words) <= self.config.tape_words:
                 self.write_words(memory, words)
         self.read("ADDRESS")  # comes once the last piece is in its RAM: a reset may follow at once
@@ -171,6 +176,8 @@ class CompiledChip:
     def fault(self) -> str:
         """Describe the first fault, empty if there was none."""
         status = self.read("STATUS")
+        if status >> Status.MEMORY_FAULT & 1:
+            return "the memory could not read or write a word"
         if status >> Status.HEADER_FAULT & 1:
             return f"segment {status >> 16}: not a segment header"
         if status >> Status.CHECKSUM_FAULT & 1:
@@ -184,9 +191,6 @@ class CompiledChip:
 
     def reset(self) -> None:
         """Do what a reset button does: registers are cleared, memories stay."""
-        if self.memory:
-            self._library.chip_memory(self._chip, _NO_MEMORY, None)
-            self.memory.power_up()
         self._library.chip_reset(self._chip)
         self._attach()
 

@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "probes.inc"
+#ifdef AXI_PORTS
+#include "axi.h"
+#endif
 
 namespace {
 
@@ -100,6 +103,9 @@ struct Chip {
 #ifdef COMING
   Memory memory;
 #endif
+#ifdef AXI_PORTS
+  AxiMemory axi;
+#endif
 #ifdef TAPE_BITS
   // A memory beside the chip: a word of the tape every `tape_period` clocks, round and round.
   std::vector<uint32_t> tape;
@@ -107,6 +113,14 @@ struct Chip {
 #endif
   std::vector<uint32_t> events[PROBE_COUNT];
 };
+
+template <typename T> uint32_t piece(const T &value, int place) {
+  if constexpr (VlIsVlWide<T>::value) {
+    return value[place];
+  } else {
+    return static_cast<uint64_t>(value) >> 32 * place;
+  }
+}
 
 template <typename T> void append(std::vector<uint32_t> &log, const T &value, int bits) {
   if constexpr (VlIsVlWide<T>::value) {
@@ -117,21 +131,66 @@ template <typename T> void append(std::vector<uint32_t> &log, const T &value, in
   }
 }
 
-#ifdef TAPE_BITS
-template <typename T> void assign(T &port, const uint32_t *pieces) {
+#if defined(TAPE_BITS) || defined(AXI_PORTS)
+template <typename T> void assign(T &port, const uint32_t *pieces, int bits) {
   if constexpr (VlIsVlWide<T>::value) {
-    for (int i = 0; i < (TAPE_BITS + 31) / 32; i++) port[i] = pieces[i];
+    for (int i = 0; i < (bits + 31) / 32; i++) port[i] = pieces[i];
   } else {
     port = pieces[0];
     if constexpr (sizeof(T) > 4) port |= static_cast<uint64_t>(pieces[1]) << 32;
   }
 }
+#endif
 
+#ifdef AXI_PORTS
+// What the master drives when the clock rises, and what the memory drives until it rises again.
+void axi_take(Chip *chip) {
+  Vchip &top = chip->top;
+  AxiMemory &axi = chip->axi;
+  uint32_t pieces[AXI_PIECES];
+#define PORT(n) \
+  axi.ports[n].read(axi, n, {top.axi_##n##_arvalid != 0, top.axi_##n##_araddr, \
+    top.axi_##n##_arlen, top.axi_##n##_arsize, top.axi_##n##_arburst, top.axi_##n##_arid}, \
+    top.axi_##n##_rready); \
+  axi.ports[n].begin_write(axi, n, {top.axi_##n##_awvalid != 0, top.axi_##n##_awaddr, \
+    top.axi_##n##_awlen, top.axi_##n##_awsize, top.axi_##n##_awburst, top.axi_##n##_awid}, \
+    top.axi_##n##_bready); \
+  if (top.axi_##n##_wvalid) { \
+    for (unsigned i = 0; i < AXI_PIECES; i++) pieces[i] = piece(top.axi_##n##_wdata, i); \
+    axi.ports[n].beat(axi, n, top.axi_##n##_wlast, top.axi_##n##_wstrb, pieces); \
+  }
+  AXI_PORTS
+#undef PORT
+  axi.clock++;
+}
+
+void axi_give(Chip *chip) {
+  Vchip &top = chip->top;
+  AxiMemory &axi = chip->axi;
+#define PORT(n) { \
+    AxiPort &port = axi.ports[n]; \
+    port.drive(axi, n); \
+    top.axi_##n##_arready = port.arready; \
+    top.axi_##n##_rvalid = port.rvalid; \
+    top.axi_##n##_rlast = port.rlast; \
+    top.axi_##n##_rresp = port.rvalid && !port.rfails ? 0 : 2; \
+    if (port.rvalid) assign(top.axi_##n##_rdata, axi.place(n, port.word), AXI_BITS); \
+    top.axi_##n##_awready = port.awready; \
+    top.axi_##n##_wready = port.wready; \
+    top.axi_##n##_bvalid = port.bvalid; \
+    top.axi_##n##_bresp = port.bvalid && !port.bfails ? 0 : 2; \
+  }
+  AXI_PORTS
+#undef PORT
+}
+#endif
+
+#ifdef TAPE_BITS
 void give_word(Chip *chip) {
   Vchip &top = chip->top;
   if (chip->tape_wait) chip->tape_wait--;
   top.tape_valid = !chip->tape.empty() && chip->tape_wait == 0;
-  if (top.tape_valid) assign(top.tape_word, &chip->tape[chip->tape_place]);
+  if (top.tape_valid) assign(top.tape_word, &chip->tape[chip->tape_place], TAPE_BITS);
 }
 
 void take_word(Chip *chip) {
@@ -171,8 +230,18 @@ void clock(Chip *chip) {
     word = chip->memory.rise(top.memory_levels, top.memory_drives ? top.memory_data : -1);
   }
 #endif
+#ifdef AXI_PORTS
+  if (top.rst) {
+    chip->axi.forget();  // the reset is the memory's too
+  } else {
+    axi_take(chip);
+  }
+#endif
   top.clk = 1;
   top.eval();
+#ifdef AXI_PORTS
+  axi_give(chip);
+#endif
 #ifdef COMING
   top.memory_word = word;
 #endif
@@ -183,8 +252,11 @@ void clock(Chip *chip) {
 
 extern "C" {
 
-// What a power-up or a reset button does.
+// What a power-up or a reset button does. Meanwhile the pins to a memory say nothing.
 void chip_reset(Chip *chip) {
+#ifdef COMING
+  chip->memory = {};
+#endif
   chip->top.rst = 1;
   for (int i = 0; i < 4; i++) clock(chip);
   chip->top.rst = 0;
@@ -276,6 +348,45 @@ uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_p
 // What stands at the pins of the memory from now on.
 void chip_memory(Chip *chip, void (*call)(uint32_t, uint32_t, int32_t), const int32_t *coming) {
   chip->memory = {call, coming};
+}
+#endif
+
+#ifdef AXI_PORTS
+// How the memory behaves from now on.
+void chip_axi(Chip *chip, uint64_t latency, uint64_t period, uint64_t rest, uint32_t pace_beats,
+              uint32_t pace_clocks, uint32_t pauses) {
+  AxiMemory &axi = chip->axi;
+  axi.latency = latency;
+  axi.period = period;
+  axi.rest = rest;
+  axi.pace_beats = pace_beats;
+  axi.pace_clocks = pace_clocks;
+  axi.pauses = pauses;
+}
+
+void chip_axi_fail(Chip *chip, int port, int64_t word) {
+  chip->axi.failing_port = port;
+  chip->axi.failing_word = word;
+}
+
+void chip_axi_fill(Chip *chip, uint64_t first, const uint32_t *pieces, uint64_t count) {
+  auto &held = chip->axi.pieces;
+  if (held.size() < first + count) held.resize(first + count);
+  for (uint64_t i = 0; i < count; i++) held[first + i] = pieces[i];
+}
+
+void chip_axi_held(Chip *chip, uint64_t first, uint32_t *pieces, uint64_t count) {
+  auto &held = chip->axi.pieces;
+  for (uint64_t i = 0; i < count; i++) pieces[i] = first + i < held.size() ? held[first + i] : 0;
+}
+
+uint64_t chip_axi_beats(Chip *chip) { return chip->axi.beats; }
+
+// The first rule that was broken since the last call, or null.
+const char *chip_axi_objection(Chip *chip) {
+  const char *rule = chip->axi.objection;
+  chip->axi.objection = nullptr;
+  return rule;
 }
 #endif
 

@@ -40,10 +40,14 @@ class ChipMemory:
     def __init__(self, part: Part, clock_hz: int) -> None:
         self.part, self.clock_hz = part, clock_hz
         self.words = array("H", bytes(2 * part.words))
-        self.power_up()
         self.call = MemoryCall(self._call)
         self.coming = (ctypes.c_int32 * COMING)()
         self._error: SdramError | None = None
+
+    def attach(self, library: ctypes.CDLL, chip: int) -> None:
+        """Stand at a chip's pins from now on, which has been reset, and power up with it."""
+        self.power_up()
+        library.chip_memory(chip, self.call, self.coming)
 
     def power_up(self) -> None:
         """Begin anew, as the controller does after a reset; what it holds stays."""

@@ -9,6 +9,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.activity import ACTIVITY
+from sterna.spec.axi4 import AXI4
 from sterna.spec.chip import ChipConfig
 from sterna.spec.link import DEFAULT_BAUD
 from sterna.spec.sdram import WORD_BITS
@@ -16,6 +17,7 @@ from sterna_rtl.chip import Chip
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.link import SerialLink
+from sterna_rtl.memory.axi4 import Axi4Channels
 
 __all__ = ["CLOCK_HZ", "LEVELS", "PROBES", "Probe", "ProbedChip", "clock_hz"]
 
@@ -151,7 +153,12 @@ class ProbedChip(Component):
             link.divisor.eq(self.chip.divisor),
             self.chip.clear.eq(link.line_break),
         ]
-        if self.chip.config.memory:
+        if self.chip.config.memory in AXI4:
+            for number, port in enumerate(self.chip.axi):
+                for name, member in Axi4Channels(AXI4[self.chip.config.memory]).members.items():
+                    inner, outer = getattr(port, name), getattr(self, f"axi_{number}_{name}")
+                    m.d.comb += outer.eq(inner) if member.flow == Out else inner.eq(outer)
+        elif self.chip.config.memory:
             pins = self.chip.pins
             m.d.sync += [  # the pads' registers
                 *(getattr(self.memory_levels, name).eq(getattr(pins, name)) for name in LEVELS),
@@ -171,6 +178,10 @@ class ProbedChip(Component):
 
 def _outside(config: ChipConfig) -> dict:
     """Ports of a memory beside the chip, or of a tape from outside."""
+    if config.memory in AXI4:
+        memory = AXI4[config.memory]
+        channels = Axi4Channels(memory).members.items()
+        return {f"axi_{n}_{name}": member for n in range(memory.ports) for name, member in channels}
     if config.memory:
         return {
             "memory_levels": Out(StructLayout(LEVELS)),
