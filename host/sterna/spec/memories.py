@@ -8,8 +8,9 @@ their way from a memory that answers late.
 from __future__ import annotations
 
 from sterna.spec.axi4 import Axi4
+from sterna.spec.dma import HostMemory
 from sterna.spec.sdram import Part
 
 __all__ = ["External"]
 
-External = Part | Axi4
+External = Part | Axi4 | HostMemory
