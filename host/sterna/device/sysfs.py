@@ -84,6 +84,9 @@ class MappedBar:
         """Write the word at a byte offset; the device may get it later."""
         self._words[offset // 4] = word
 
+    def lend(self, size: int) -> None:
+        """Lend nothing: pages that sysfs knows of are neither pinned nor the device's alone."""
+
     def close(self) -> None:
         """Free the device."""
         self._words.release()
