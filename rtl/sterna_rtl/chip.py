@@ -67,6 +67,8 @@ class Chip(Component):
         Only of a chip with a ring and no memory: the tape, word by word, round and round.
     restart : Signal, out
         With `i_tape`: the tape begins with its first word after this clock.
+    space, tape_length : Signal, out
+        With `i_tape`: words that the ring has room for, and the register TAPE_LENGTH.
     axi : array of Axi4Channels
         Only of a chip with a memory behind AXI4: its ports.
     pins : Pins
@@ -124,7 +126,12 @@ class Chip(Component):
         if self.config.memory:
             return memory_ports(self.config)
         if self.config.ring_words:
-            return {"i_tape": In(stream.Signature(Layouts(self.config).word)), "restart": Out(1)}
+            return {
+                "i_tape": In(stream.Signature(Layouts(self.config).word)),
+                "restart": Out(1),
+                "space": Out(range(self.config.ring_words + 1)),
+                "tape_length": Out(24),
+            }
         return {}
 
     def elaborate(self, platform) -> Module:
@@ -206,7 +213,11 @@ class Chip(Component):
                 # Without a length nothing may be asked for while the memory is being written.
                 m.d.comb += self.fetch.restart.eq(source.restart | ~on_chip)
             else:
-                m.d.comb += self.restart.eq(source.restart)
+                m.d.comb += [
+                    self.restart.eq(source.restart),
+                    self.space.eq(source.space),
+                    self.tape_length.eq(length),
+                ]
         else:
             connect(m, self.loader.tape, source.write)
             connect(m, self.loader.tape_read, source.read)

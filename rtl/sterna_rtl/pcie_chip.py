@@ -1,6 +1,8 @@
-"""PcieChip: the chip behind the completer side of a PCIe block."""
+"""PcieChip: the chip behind a PCIe block."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
@@ -9,13 +11,19 @@ from sterna.spec.chip import ChipConfig
 from sterna_rtl.chip import Chip, connect_memory, memory_ports
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.pcie.access import RegisterAccess
-from sterna_rtl.pcie.block import cc_beat, cq_beat
+from sterna_rtl.pcie.block import cc_beat, cq_beat, rc_beat, rq_beat
+from sterna_rtl.pcie.dma_tape import DmaTape
 
 __all__ = ["PcieChip"]
+
+_FIELDS = ("data", "keep", "last", "user")
 
 
 class PcieChip(Component):
     """A whole accelerator whose registers are in BAR 0, see `sterna.spec.pcie`.
+
+    A chip with a ring and no memory can read its tape from the host's memory, see
+    `sterna.spec.dma`.
 
     All of it runs on the block's user clock, and is reset by its user reset.
 
@@ -33,44 +41,70 @@ class PcieChip(Component):
         The block's streams, by the names that they have there. `pcie_cq_np_req` is to be 1.
     axi, pins
         Only of a chip with a memory, see `Chip`.
+    s_axis_rq_*, m_axis_rc_*, cfg_max_read_req : Signal
+        Only of a chip with DMA.
     """
 
     def __init__(self, config: ChipConfig, width: int, clock_hz: int) -> None:
         self.config = config
         self.chip = Chip(config, clock_hz=clock_hz)
         self.access = RegisterAccess(width)
-        super().__init__(
-            {
-                **{f"m_axis_cq_t{name}": In(field.width) for name, field in cq_beat(width)},
-                **{f"s_axis_cc_t{name}": Out(field.width) for name, field in cc_beat(width)},
-                "m_axis_cq_tvalid": In(1),
-                "m_axis_cq_tready": Out(1),
-                "s_axis_cc_tvalid": Out(1),
-                "s_axis_cc_tready": In(1),
-                **(memory_ports(config) if config.memory else {}),
-            }
-        )
+        given, taken = {"m_axis_cq": cq_beat(width)}, {"s_axis_cc": cc_beat(width)}
+        self.dma = DmaTape(config, width) if config.ring_words and not config.memory else None
+        if self.dma:
+            given["m_axis_rc"], taken["s_axis_rq"] = rc_beat(width), rq_beat(width)
+        ports: dict[str, Any] = {"cfg_max_read_req": In(3)} if self.dma else {}
+        if config.memory:
+            ports |= memory_ports(config)
+        for beats, to, fro in ((given, In, Out), (taken, Out, In)):
+            for name, beat in beats.items():
+                ports |= {f"{name}_t{field}": to(beat[field].width) for field in _FIELDS}
+                ports |= {f"{name}_tvalid": to(1), f"{name}_tready": fro(1)}
+        super().__init__(ports)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         m.submodules.chip = chip = self.chip
         m.submodules.access = access = self.access
-        connect_stream(m, access.o, chip.i)
-        connect_stream(m, chip.o, access.i)
+        self._give(m, "m_axis_cq", access.cq)
+        self._take(m, "s_axis_cc", access.cc)
+        m.d.comb += chip.clear.eq(access.clear)
+        if self.dma is None:
+            connect_stream(m, access.o, chip.i)
+            connect_stream(m, chip.o, access.i)
+            m.d.comb += access.refused.eq(chip.refused)
+            if self.config.memory:
+                connect_memory(m, chip, self)
+            return m
+        m.submodules.dma = dma = self.dma
+        connect_stream(m, access.o, dma.i)
+        connect_stream(m, dma.o, access.i)
+        connect_stream(m, dma.o_request, chip.i)
+        connect_stream(m, chip.o, dma.i_answer)
+        connect_stream(m, dma.o_word, chip.i_tape)
+        self._take(m, "s_axis_rq", dma.rq)
+        self._give(m, "m_axis_rc", dma.rc)
         m.d.comb += [
-            access.refused.eq(chip.refused),
-            chip.clear.eq(access.clear),
-            access.cq.valid.eq(self.m_axis_cq_tvalid),
-            self.m_axis_cq_tready.eq(access.cq.ready),
-            self.s_axis_cc_tvalid.eq(access.cc.valid),
-            access.cc.ready.eq(self.s_axis_cc_tready),
+            access.refused.eq(dma.refused),
+            dma.i_refused.eq(chip.refused),
+            dma.clear.eq(access.clear),
+            dma.length.eq(chip.tape_length),
+            dma.space.eq(chip.space),
+            dma.restart.eq(chip.restart),
+            dma.longest.eq(self.cfg_max_read_req),
         ]
-        if self.config.memory:
-            connect_memory(m, chip, self)
-        for name in ("data", "keep", "last", "user"):
-            given, wanted = access.cq.payload[name], access.cc.payload[name]
-            m.d.comb += [
-                Value.cast(given).eq(getattr(self, f"m_axis_cq_t{name}")),
-                getattr(self, f"s_axis_cc_t{name}").eq(wanted),
-            ]
         return m
+
+    def _give(self, m: Module, prefix: str, stream: Any) -> None:
+        """Connect a stream of the block."""
+        ports = {name: getattr(self, f"{prefix}_t{name}") for name in ("valid", "ready", *_FIELDS)}
+        m.d.comb += [stream.valid.eq(ports["valid"]), ports["ready"].eq(stream.ready)]
+        for name in _FIELDS:
+            m.d.comb += Value.cast(stream.payload[name]).eq(ports[name])
+
+    def _take(self, m: Module, prefix: str, stream: Any) -> None:
+        """Connect a stream to the block."""
+        ports = {name: getattr(self, f"{prefix}_t{name}") for name in ("valid", "ready", *_FIELDS)}
+        m.d.comb += [ports["valid"].eq(stream.valid), stream.ready.eq(ports["ready"])]
+        for name in _FIELDS:
+            m.d.comb += ports[name].eq(stream.payload[name])

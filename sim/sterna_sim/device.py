@@ -56,6 +56,10 @@ class DirectPort:
         self.chip.run(_PAUSE)
         return np.array(words, dtype="<u4")
 
+    def lend_tape(self, tape: np.ndarray) -> bool:
+        """There is no way to this computer's memory."""
+        return False
+
     def offer(self, operation: Operation) -> int:
         """Write what there is room for."""
         taken = self.chip.offer(operation.register, operation.words)
@@ -113,6 +117,7 @@ class PinPort:
             raise
         self.execute = self._link.execute
         self.offer = self._link.offer
+        self.lend_tape = self._link.lend_tape
 
     def close(self) -> None:
         """Free the port and end the board."""

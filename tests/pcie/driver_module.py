@@ -31,8 +31,10 @@ class SimulatedBar:
 
     name = "card in the simulated slot"
 
-    def __init__(self, window) -> None:
+    def __init__(self, window, slot) -> None:
         self._window = window
+        # Without streams for it there is no DMA.
+        self.lend = slot.lend if slot.reads else lambda size: None
         self.write = resume(window.write_dword)
 
     @resume
@@ -45,13 +47,16 @@ class SimulatedBar:
         """There is nothing to free."""
 
 
-def use(window, told: list[str]) -> None:
+def use(window, slot, told: list[str]) -> None:
     """What a user does: load, generate, save the state, restore it, generate on."""
     model = model_of(MODEL)
     golden = GoldenDevice(model)
     progress = lambda what, done, total: told.append(what)
-    device = ChipDevice(PcieLink(SimulatedBar(window)), model, "chip behind PCIe (rtl)", progress)
-    for memory in ("tape", "vector_a", "vector_b", "embedding"):
+    bar = SimulatedBar(window, slot)
+    device = ChipDevice(PcieLink(bar), model, "chip behind PCIe (rtl)", progress)
+    assert not device.streams
+    on_chip = ["tape"] * (device.config.ring_words == 0)
+    for memory in (*on_chip, "vector_a", "vector_b", "embedding"):
         assert f"loading {memory}" in told
     drawn = list(device.generate(PROMPT, 6, SAMPLING))
     assert drawn == list(golden.generate(PROMPT, 6, SAMPLING))
@@ -79,7 +84,9 @@ async def driver(dut) -> None:
     """Loads, generates, saves and restores state; tokens, state and counters are golden's."""
     slot, told = Slot(dut), []
     window = await slot.plug_in()
-    await bridge(use)(window, told)
+    await bridge(use)(window, slot, told)
     slot.rules.end()
+    if slot.reads:
+        slot.reads.end()
     clocks = round(get_sim_time("ns") / 4)
     print(f"{clocks} clocks, {slot.rules.packets} completions, no rule broken")

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -13,7 +14,9 @@ from cocotbext.axi import AxiStreamBus
 from cocotbext.pcie.core import RootComplex
 from cocotbext.pcie.xilinx.us import UltraScalePlusPcieDevice
 
+from sterna.spec.dma import PAGE_BYTES
 from sterna.spec.pcie import BAR_BYTES, DEVICE, VENDOR
+from tests.pcie.request_rules import RequestRules
 from tests.pcie.rules import CompletionRules, Packet
 
 __all__ = ["LINKS", "Slot"]
@@ -39,16 +42,25 @@ class Slot:
             user_reset=dut.rst,
             cq_bus=AxiStreamBus.from_prefix(dut, "m_axis_cq"),
             cc_bus=AxiStreamBus.from_prefix(dut, "s_axis_cc"),
+            enable_extended_tag=True,
+            **self._requester(dut),
         )
         # The root complex warns of each place on its bus where there is nothing.
-        for part in (self.root, self.block, self.block.cq_source, self.block.cc_sink):
-            part.log.setLevel(logging.ERROR)
+        streams = ("cq_source", "cc_sink", "rc_source", "rq_sink")
+        for part in (self.root, self.block, *(getattr(self.block, name) for name in streams)):
+            if part:
+                part.log.setLevel(logging.ERROR)
         function = self.block.functions[0]
         function.vendor_id, function.device_id = VENDOR, DEVICE
         function.configure_bar(0, BAR_BYTES)
         self.root.make_port().connect(self.block)
         self.rules = CompletionRules(self.width)
+        self.reads: RequestRules | None = None
+        self.come = 0  # bytes that the host's memory has given
         cocotb.start_soon(self._watch())
+        if hasattr(dut, "s_axis_rq_tdata"):
+            self.reads = RequestRules(self.width, 128 << self.root.max_read_request_size, [])
+            cocotb.start_soon(self._watch_reads())
 
     async def plug_in(self):
         """Let the host find the device and map its BAR; return the BAR."""
@@ -60,9 +72,30 @@ class Slot:
         assert device.bar_size[0] == BAR_BYTES
         return device.bar_window[0]
 
+    @staticmethod
+    def _requester(dut) -> dict[str, Any]:
+        """Ports that only a device with DMA has."""
+        if not hasattr(dut, "s_axis_rq_tdata"):
+            return {}
+        return {
+            "rq_bus": AxiStreamBus.from_prefix(dut, "s_axis_rq"),
+            "rc_bus": AxiStreamBus.from_prefix(dut, "m_axis_rc"),
+            "cfg_max_read_req": dut.cfg_max_read_req,
+        }
+
+    def lend(self, size: int) -> Pages:
+        """Give the device pages of the host's memory, in an order that is not that of addresses."""
+        assert self.reads is not None
+        pages = Pages(self.root, size)
+        self.reads.pages += [(address, pages.page_bytes) for address in pages.addresses]
+        return pages
+
     def pause(self, seed: int) -> None:
-        """Stall both streams at random from now on."""
-        for number, stream in enumerate((self.block.cq_source, self.block.cc_sink)):
+        """Stall all streams at random from now on."""
+        streams = [self.block.cq_source, self.block.cc_sink]
+        if self.reads:
+            streams += [self.block.rc_source, self.block.rq_sink]
+        for number, stream in enumerate(streams):
             rng = random.Random(f"{seed}/{number}")
             stream.set_pause_generator(rng.random() < 0.5 for _ in itertools.count())
 
@@ -94,6 +127,54 @@ class Slot:
             if valid or self.rules.words or self.rules.offered:
                 ready, *beat = (int(cc[name].value) for name in ("ready", "data", "keep", "last"))
                 self.rules.clock(valid, ready, *beat)
+
+    async def _watch_reads(self) -> None:
+        """Show the rules each beat of RQ; a read is answered when the block says so."""
+        dut, reads = self.dut, self.reads
+        assert reads is not None
+        rq, rc = (
+            [getattr(dut, f"{prefix}_t{name}") for name in names]
+            for prefix, names in (
+                ("s_axis_rq", ("valid", "ready", "data", "keep", "last", "user")),
+                ("m_axis_rc", ("valid", "ready", "last", "data")),
+            )
+        )
+        edge, head, place = RisingEdge(dut.clk), 0, 0
+        while True:
+            await edge
+            if int(dut.rst.value):
+                continue
+            valid, ready, last = (int(signal.value) for signal in rc[:3])
+            if valid and ready:
+                if place < 96:
+                    head |= int(rc[3].value) << place
+                    place += self.width
+                if last:
+                    self.come += 4 * (head >> 32 & 0x7FF)
+                    if head >> 30 & 1:
+                        reads.waiting.pop(head >> 64 & 0xFF, None)
+                    head = place = 0
+            if int(rq[0].value) or reads.words or reads.offered:
+                reads.clock(*(int(signal.value) for signal in rq))
+
+
+class Pages:
+    """Pages of the host's memory, each somewhere else; see `sterna.device.lent.Lent`."""
+
+    page_bytes = PAGE_BYTES
+
+    def __init__(self, root: RootComplex, size: int) -> None:
+        count = -(-size // PAGE_BYTES)
+        found = [root.alloc_region(PAGE_BYTES) for _ in range(count)]
+        random.Random(count).shuffle(found)
+        self.addresses = [address for address, _ in found]
+        self._memories = [memory for _, memory in found]
+
+    def fill(self, data: bytes) -> None:
+        """Write the pages."""
+        for number, memory in enumerate(self._memories):
+            part = data[number * PAGE_BYTES :][:PAGE_BYTES]
+            memory[: len(part)] = part
 
 
 def seed() -> int:

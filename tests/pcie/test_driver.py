@@ -2,11 +2,17 @@
 
 from sterna_rtl.pcie_chip import PcieChip
 from tests.pcie.test_root_complex import run
-from tests.pcie.tops import CLOCK_HZ, CONFIG
+from tests.pcie.tops import CLOCK_HZ, CONFIG, DMA_CONFIG
 
 WIDTH = 256
 
 
 def test_driver_on_the_chip():
     tests, failed, said = run(PcieChip(CONFIG, WIDTH, CLOCK_HZ), "tests.pcie.driver_module")
+    assert (tests, failed) == (1, 0), said
+
+
+def test_tape_from_the_hosts_memory():
+    """The same with the tape in scattered pages of the host, in a chip with four slots."""
+    tests, failed, said = run(PcieChip(DMA_CONFIG, WIDTH, CLOCK_HZ), "tests.pcie.driver_module")
     assert (tests, failed) == (1, 0), said

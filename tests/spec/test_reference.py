@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sterna.spec.chip import ChipConfig
+from sterna.spec.dma import DmaError, DmaRegister
 from sterna.spec.link import Code, Kind, Outcome
 from sterna.spec.program import Op, Stats
 from sterna.spec.reference import reference
@@ -21,7 +22,22 @@ def test_page_is_up_to_date():
     )
 
 
-@pytest.mark.parametrize("kind", [Op, Stats, Control, Status, Memory, Counter, Kind, Code, Outcome])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Op,
+        Stats,
+        Control,
+        Status,
+        Memory,
+        Counter,
+        Kind,
+        Code,
+        Outcome,
+        DmaRegister,
+        DmaError,
+    ],
+)
 def test_members(kind):
     """All members with their comments: one that is written in another way would be missing."""
     rows = reference().split(f"### {kind.__name__}\n")[1].split("\n#")[0]

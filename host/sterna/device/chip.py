@@ -177,7 +177,8 @@ class ChipDevice:
     """A model on a chip; see `sterna.device.device.Device`.
 
     The memories are loaded only where their checksums differ from the model's. A tape that is
-    longer than the chip's RAM for it is streamed, once for each token. If the device is reset in
+    longer than the chip's RAM for it is streamed, once for each token, or read by the chip from
+    this computer's memory, where the port has a way to that. If the device is reset in
     the middle of something, its memories are checked, its state is restored and what was asked is
     done again, so that callers see no reset.
 
@@ -211,7 +212,9 @@ class ChipDevice:
             self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
             self.image: Image = lay_out(model, self.config, streamed=True)
             on_chip = len(self.image.tape) <= self.config.tape_words
-            self._streams = not (on_chip or self.config.memory)
+            # Whether the tape lies neither on the chip nor beside it, and must be streamed to it.
+            self._outside = not (on_chip or self.config.memory)
+            self._streams = self._outside
             self._snapshot = np.zeros((model.shape.layers, model.shape.width), dtype=np.int64)
             self._journal: list[int] = []  # tokens stepped since the snapshot of the state
             self._current = False  # the chip's state is what snapshot and journal say
@@ -323,11 +326,12 @@ class ChipDevice:
         """Bring memories and state to what they should be."""
         self.port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1 << Control.RESET)])
         for memory, words in self.image.memories().items():
-            if memory is Memory.TAPE and self._streams:
+            if memory is Memory.TAPE and self._outside:
                 continue
             found = checksum_memory(self.port, memory, words.size, self.progress)
             if found != zlib.crc32(words.tobytes()):
                 self._load(memory, words)
+        self._streams = self._outside and not self.port.lend_tape(self.image.tape)
         length = 0 if self._streams else len(self.image.tape)
         # A target that another program has left would fill the queue of log-probabilities.
         self.port.execute(
@@ -353,7 +357,7 @@ class ChipDevice:
     def load(self) -> int:
         """Write all memories whether or not they hold the model; return the bytes."""
         memories = self.image.memories()
-        if self._streams:
+        if self._outside:
             del memories[Memory.TAPE]
         self._current = False
         self.port.execute([write("TAPE_LENGTH", 0), write("CONTROL", 1 << Control.RESET)])
@@ -375,7 +379,7 @@ class ChipDevice:
 
     @property
     def streams(self) -> bool:
-        """Whether the tape does not lie on the chip: the host streams it for each token."""
+        """Whether the host streams the tape for each token."""
         return self._streams
 
     def become_current(self) -> None:

@@ -68,6 +68,13 @@ class RegisterPort(Protocol):
         """Write as many words as there is room for; return how many."""
         ...
 
+    def lend_tape(self, tape: np.ndarray) -> bool:
+        """Let the chip read the tape from this computer's memory; return False if it can't.
+
+        `tape` is uint32 [words, pieces]. To be called while TAPE_LENGTH is 0.
+        """
+        ...
+
     def close(self) -> None:
         """Free the port."""
         ...

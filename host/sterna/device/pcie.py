@@ -1,4 +1,4 @@
-"""A card in a PCIe slot, through the files that Linux shows of it."""
+"""A card in a PCIe slot: through VFIO if that has it, else through sysfs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from sterna.device.pcie_link import PcieLink
 from sterna.device.sysfs import MappedBar, candidates
+from sterna.device.vfio import VfioBar, has_vfio
 from sterna.errors import InputError
 from sterna.model.model import Model
 
@@ -27,4 +28,5 @@ def parse_address(argument: str) -> str:
 def open_pcie(argument: str, model: Model | None = None) -> tuple[PcieLink, str]:
     """Open ``pcie:ADDRESS``; a card's memories hold what they hold."""
     address = parse_address(argument)
-    return PcieLink(MappedBar(address)), f"card at {address}"
+    bar = VfioBar(address) if has_vfio(address) else MappedBar(address)
+    return PcieLink(bar), f"card at {address}"

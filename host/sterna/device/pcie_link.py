@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from sterna.device.identity import check_identity
+from sterna.device.lent import Lent, laid_out, table_writes
 from sterna.device.operations import Operation
 from sterna.errors import DeviceError, LinkReset
+from sterna.spec.dma import BEATS_SHIFT, BUSY, THERE, DmaRegister
 from sterna.spec.link import Code
-from sterna.spec.pcie import COUNT_BITS, FRESH, HELD, LINK
+from sterna.spec.pcie import BEAT_BITS, COUNT_BITS, FRESH, HELD, LINK
 from sterna.spec.registers import REGISTERS
 
 __all__ = ["Bar", "PcieLink"]
@@ -40,8 +42,12 @@ class Bar(Protocol):
         """Write the word at a byte offset; may return before the device has it."""
         ...
 
+    def lend(self, size: int) -> Lent | None:
+        """Give the device memory of so many bytes to read, if there is a way to do that."""
+        ...
+
     def close(self) -> None:
-        """Free the device."""
+        """Free the device, and what it was lent."""
         ...
 
 
@@ -64,6 +70,8 @@ class PcieLink:
 
     def __init__(self, bar: Bar) -> None:
         self._bar = bar
+        self._lent: Lent | None = None
+        self._lent_bytes = 0
         try:
             magic, version = (
                 bar.read(4 * REGISTERS[name].address) for name in ("MAGIC", "VERSION")
@@ -77,7 +85,12 @@ class PcieLink:
 
     def close(self) -> None:
         """Free the device."""
-        self._bar.close()
+        try:
+            # What it has asked for would come to memory that is somebody else's by then.
+            if self._lent:
+                self._stop_reading()
+        finally:
+            self._bar.close()
 
     def execute(self, operations: Sequence[Operation]) -> np.ndarray:
         """Do the operations in order; see `RegisterPort`."""
@@ -96,6 +109,37 @@ class PcieLink:
     def offer(self, operation: Operation) -> int:
         """Write what there is room for; see `RegisterPort`."""
         return self._write(list(_writes(operation)))
+
+    def lend_tape(self, tape: np.ndarray) -> bool:
+        """Let the chip read the tape from this computer's memory; see `RegisterPort`."""
+        status = self._bar.read(4 * DmaRegister.STATUS)
+        if not status & THERE:
+            return False
+        data = laid_out(tape, BEAT_BITS[status >> BEATS_SHIFT & 3])
+        self._stop_reading()
+        if self._lent_bytes < len(data):
+            self._lent = self._bar.lend(len(data))
+            self._lent_bytes = len(data)
+        if self._lent is None:
+            return False
+        self._lent.fill(data)
+        writes = [
+            *table_writes(self._lent, len(data)),
+            (DmaRegister.STATUS, 0),
+            (DmaRegister.RUN, 1),
+        ]
+        self._write_all([(4 * register, word) for register, word in writes])
+        if self._bar.read(4 * DmaRegister.RUN) != 1:
+            raise DeviceError(f"{self._bar.name} does not begin to read the tape; reset it")
+        return True
+
+    def _stop_reading(self) -> None:
+        """End the chip's reading from this computer's memory."""
+        self._write_all([(4 * DmaRegister.RUN, 0)])
+        began = time.monotonic()
+        while self._there(self._bar.read(4 * DmaRegister.STATUS)) & BUSY:
+            if time.monotonic() - began > _PATIENCE:
+                raise DeviceError(f"{self._bar.name} waits for what it has asked for; reset it")
 
     def _write_all(self, writes: list[tuple[int, int]]) -> None:
         """Write to registers, waiting for room."""

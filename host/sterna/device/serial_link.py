@@ -77,6 +77,10 @@ class SerialLink:
         with self._reopening():
             return self._execute(operations)
 
+    def lend_tape(self, tape: np.ndarray) -> bool:
+        """There is no way to this computer's memory."""
+        return False
+
     def offer(self, operation: Operation) -> int:
         """Write what there is room for; see `RegisterPort`."""
         taken = 0

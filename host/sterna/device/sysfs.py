@@ -12,7 +12,7 @@ from pathlib import Path
 from sterna.errors import InputError
 from sterna.spec.pcie import BAR_BYTES, DEVICE, VENDOR
 
-__all__ = ["DEVICES", "MappedBar", "candidates"]
+__all__ = ["DEVICES", "MappedBar", "candidates", "check_kind"]
 
 DEVICES = Path("/sys/bus/pci/devices")
 """Where Linux shows all devices on PCIe, each in a folder named by its address."""
@@ -36,6 +36,17 @@ def candidates() -> str:
     return f"devices with the ID {_OURS}: {', '.join(found) or 'none'}"
 
 
+def check_kind(address: str) -> None:
+    """Refuse an address where there is nothing, or another device."""
+    try:
+        kind = _kind(DEVICES / address)
+    except FileNotFoundError:
+        raise InputError(f"there is no device at {address}; {candidates()}") from None
+    # Reading another device's registers may be enough to upset it.
+    if kind != _OURS:
+        raise InputError(f"the device at {address} is {kind}, no Sterna ({_OURS})")
+
+
 class MappedBar:
     """The words of a device's BAR 0; nobody else may have it.
 
@@ -53,13 +64,7 @@ class MappedBar:
     def __init__(self, address: str) -> None:
         self.name = f"card at {address}"
         folder = DEVICES / address
-        try:
-            kind = _kind(folder)
-        except FileNotFoundError:
-            raise InputError(f"there is no device at {address}; {candidates()}") from None
-        # Reading another device's registers may be enough to upset it.
-        if kind != _OURS:
-            raise InputError(f"the device at {address} is {kind}, no Sterna ({_OURS})")
+        check_kind(address)
         if (folder / "driver").exists():
             driver = (folder / "driver").resolve().name
             raise InputError(
@@ -83,6 +88,9 @@ class MappedBar:
     def write(self, offset: int, word: int) -> None:
         """Write the word at a byte offset; the device may get it later."""
         self._words[offset // 4] = word
+
+    def lend(self, size: int) -> None:
+        """Lend nothing: pages that sysfs knows of are neither pinned nor the device's alone."""
 
     def close(self) -> None:
         """Free the device."""

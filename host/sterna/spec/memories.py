@@ -8,16 +8,17 @@ their way from a memory that answers late.
 from __future__ import annotations
 
 from sterna.spec.axi4 import AXI4, Axi4
+from sterna.spec.dma import HostMemory
 from sterna.spec.sdram import PARTS, Part
 
 __all__ = ["MEMORIES", "External", "external"]
 
-External = Part | Axi4
+External = Part | Axi4 | HostMemory
 
 MEMORIES = ("", *PARTS, *AXI4)
 """What may stand in `ChipConfig.memory`, by the number that a register shows."""
 
 
-def external(name: str) -> External:
+def external(name: str) -> Part | Axi4:
     """Return a memory by its name."""
     return PARTS[name] if name in PARTS else AXI4[name]

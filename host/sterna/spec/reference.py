@@ -21,6 +21,7 @@ import numpy as np
 from sterna.spec import (
     activity,
     chip,
+    dma,
     fixed,
     link,
     pcie,
@@ -83,6 +84,10 @@ def reference() -> str:
         *_enum(link.Outcome),
         *_section("PCIe", pcie),
         *_constants(pcie),
+        *_section("DMA", dma),
+        *_constants(dma),
+        *_enum(dma.DmaRegister),
+        *_enum(dma.DmaError),
         *_section("Chip configuration", chip),
         _chip(),
         "The column on the right is `REFERENCE`: " + _sentence(_variable_docs(chip)["REFERENCE"]),

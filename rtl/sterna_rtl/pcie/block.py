@@ -1,8 +1,9 @@
 """The interface of the UltraScale+ hard block, as far as it is used: beats and descriptors.
 
-The block gives requests of the host (CQ) and takes completions (CC) as packets of beats, without
-straddling and aligned to words of 32 bits: a descriptor first, then the payload. Another hard block
-needs nothing but something that translates to these packets.
+The block gives requests of the host (CQ) and takes completions (CC), takes requests to the host
+(RQ) and gives what it answers (RC), as packets of beats, without straddling and aligned to words of
+32 bits: a descriptor first, then the payload. Another hard block needs nothing but something that
+translates to these packets.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ __all__ = [
     "CC_DESCRIPTOR",
     "CQ_DESCRIPTOR",
     "DWORD",
+    "RC_DESCRIPTOR",
+    "RQ_DESCRIPTOR",
     "RequestType",
     "Status",
     "cc_beat",
     "cq_beat",
+    "rc_beat",
+    "rq_beat",
 ]
 
 DWORD = 32
 
 
 class RequestType(IntEnum):
-    """What a CQ packet is. Messages are posted, as writes are; all others want a completion."""
+    """What a CQ or RQ packet is. Messages are posted, as writes are; others want a completion."""
 
     READ = 0
     WRITE = 1
@@ -92,6 +97,45 @@ CC_DESCRIPTOR = StructLayout(
     }
 )
 
+RQ_DESCRIPTOR = StructLayout(
+    {
+        "address_type": 2,
+        "address": 62,  # in words
+        "dwords": 11,
+        "type": 4,
+        "poisoned": 1,
+        "requester": 16,
+        "tag": 8,
+        "completer": 16,
+        "requester_given": 1,  # 0: the block puts in the one that it has
+        "traffic_class": 3,
+        "attributes": 3,
+        "force_ecrc": 1,
+    }
+)
+
+RC_DESCRIPTOR = StructLayout(
+    {
+        "lower_address": 12,  # a completion itself has no more than seven bits of it
+        "error": 4,  # 0: none; what the block has found, such as its own timeout
+        "bytes": 13,  # from here to the end of what was asked
+        "locked": 1,
+        "completed": 1,
+        "_reserved": 1,
+        "dwords": 11,
+        "status": 3,
+        "poisoned": 1,
+        "_reserved_too": 1,
+        "requester": 16,
+        "tag": 8,
+        "completer": 16,
+        "_reserved_as_well": 1,
+        "traffic_class": 3,
+        "attributes": 3,
+        "_reserved_again": 1,
+    }
+)
+
 
 def _beat(width: int, user: StructLayout | int) -> StructLayout:
     if width not in BEAT_BITS:
@@ -130,3 +174,28 @@ def cc_beat(width: int) -> StructLayout:
     `valid` must not fall within a packet.
     """
     return _beat(width, 81 if width == 512 else 33)
+
+
+def rq_beat(width: int) -> StructLayout:
+    """Return the layout of a beat of a request to the block.
+
+    Fields of `user` are taken with a packet's first beat; `valid` must not fall within a packet.
+    """
+    if width == 512:
+        # Straddling would use the second half of each of the first two.
+        user = StructLayout({"first_bytes": 4, "_0": 4, "last_bytes": 4, "_1": 125})
+    else:
+        user = StructLayout({"first_bytes": 4, "last_bytes": 4, "_0": 54})
+    return _beat(width, user)
+
+
+def rc_beat(width: int) -> StructLayout:
+    """Return the layout of a beat of an answer from the block.
+
+    `discontinue` comes with the last beat: the payload was damaged in the block.
+    """
+    if width == 512:
+        user = StructLayout({"_0": 96, "discontinue": 1, "_1": 64})
+    else:
+        user = StructLayout({"_0": 42, "discontinue": 1, "_1": 32})
+    return _beat(width, user)

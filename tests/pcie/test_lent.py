@@ -1,0 +1,157 @@
+"""A tape in the host's memory: how it is laid out, and what the driver tells the device of it."""
+
+import numpy as np
+import pytest
+
+from sterna.device import pcie_link
+from sterna.device.lent import laid_out, table_writes
+from sterna.device.pcie_link import PcieLink
+from sterna.errors import DeviceError, InputError
+from sterna.spec.dma import (
+    BEATS_SHIFT,
+    BLOCK_BYTES,
+    BUSY,
+    LARGE,
+    LARGE_PAGE_BYTES,
+    PAGE_BYTES,
+    TABLE,
+    THERE,
+    DmaRegister,
+)
+from tests.pcie.fake import FakeBar
+
+OFFSETS = {4 * register: register for register in DmaRegister}
+
+
+class Pages:
+    def __init__(self, addresses, page_bytes=PAGE_BYTES):
+        self.addresses, self.page_bytes, self.data = addresses, page_bytes, b""
+
+    def fill(self, data):
+        self.data = data
+
+
+class DmaBar(FakeBar):
+    """A BAR with registers for DMA, beats of 256 bits; busy for `busy` looks after a stop."""
+
+    def __init__(self, lends=True, there=True, busy=0):
+        self.lends, self.there, self.busy = lends, there, busy
+        self.told, self.run, self.lent, self.stuck = [], 0, [], False
+        super().__init__()
+
+    def read(self, offset):
+        register = OFFSETS.get(offset)
+        if register is None or self.gone or not self.there:
+            return super().read(offset)
+        if register is DmaRegister.STATUS:
+            self.busy -= bool(self.busy and not self.run)
+            return THERE | BUSY * bool(self.busy) | 2 << BEATS_SHIFT
+        return self.run if register is DmaRegister.RUN else 0
+
+    def write(self, offset, word):
+        register = OFFSETS.get(offset)
+        if register is None:
+            super().write(offset, word)
+            return
+        self.count += 1
+        assert not (self.run and register is not DmaRegister.RUN), "locked"
+        self.told.append((register, word))
+        if register is DmaRegister.RUN:
+            self.run = word & (not self.busy) & (not self.stuck)
+
+    def lend(self, size):
+        if not self.lends:
+            return None
+        self.lent.append(Pages([n << 33 | 0x5000 for n in range(-(-size // PAGE_BYTES))]))
+        return self.lent[-1]
+
+    def close(self):
+        assert not self.busy, "closed while something was on its way"
+        super().close()
+
+
+def tape(words=300, pieces=3):
+    return np.arange(words * pieces, dtype="<u4").reshape(words, pieces)
+
+
+@pytest.mark.parametrize("bits", [64, 128, 256, 512])
+@pytest.mark.parametrize("pieces", [1, 3, 8, 13])
+def test_layout(bits, pieces):
+    """Each word begins with a beat, and the last block is whole."""
+    words = tape(37, pieces)
+    data = laid_out(words, bits)
+    assert len(data) % BLOCK_BYTES == 0
+    size = -(-pieces * 32 // bits) * bits // 8
+    assert len(data) - 37 * size < BLOCK_BYTES
+    for number, word in enumerate(words):
+        part = np.frombuffer(data[number * size :][:size], dtype="<u4")
+        assert part[:pieces].tolist() == word.tolist()
+        assert not part[pieces:].any()
+
+
+def test_device_is_told():
+    bar = DmaBar()
+    link = PcieLink(bar)
+    assert link.lend_tape(tape())
+    (lent,) = bar.lent
+    assert lent.data == laid_out(tape(), 256)
+    pages = [
+        each for n in range(3) for each in ((DmaRegister.LOW, 0x5000), (DmaRegister.HIGH, 2 * n))
+    ]
+    assert bar.told == [
+        (DmaRegister.RUN, 0),
+        (DmaRegister.PAGES, 3),
+        (DmaRegister.INDEX, 0),
+        *pages,
+        (DmaRegister.BLOCKS, 300 * 32 // BLOCK_BYTES),
+        (DmaRegister.STATUS, 0),
+        (DmaRegister.RUN, 1),
+    ]
+    # The same memory once more, after a reset; another one for a tape that is longer.
+    assert link.lend_tape(tape(200))
+    assert len(bar.lent) == 1
+    assert lent.data == laid_out(tape(200), 256)
+    assert link.lend_tape(tape(400))
+    assert len(bar.lent) == 2
+
+
+def test_waits_for_what_is_on_its_way(monkeypatch):
+    """Memory is written, and freed, only when nothing comes from it any more."""
+    bar = DmaBar(busy=5)
+    link = PcieLink(bar)
+    assert link.lend_tape(tape())
+    bar.busy = 3
+    link.close()
+    assert bar.closed
+    assert bar.told[-1] == (DmaRegister.RUN, 0)
+    monkeypatch.setattr(pcie_link, "_PATIENCE", 0.01)
+    with pytest.raises(DeviceError, match="waits for what it has asked for"):
+        PcieLink(DmaBar(busy=1 << 40)).lend_tape(tape())
+
+
+@pytest.mark.parametrize("options", [{"lends": False}, {"there": False}])
+def test_no_way(options):
+    bar = DmaBar(**options)
+    link = PcieLink(bar)
+    assert not link.lend_tape(tape())
+    assert (DmaRegister.RUN, 1) not in bar.told
+    link.close()
+    assert bar.closed
+
+
+def test_device_does_not_begin():
+    bar = DmaBar()
+    bar.stuck = True
+    with pytest.raises(DeviceError, match="does not begin"):
+        PcieLink(bar).lend_tape(tape())
+
+
+def test_large_pages():
+    lent = Pages([LARGE_PAGE_BYTES], LARGE_PAGE_BYTES)
+    assert next(table_writes(lent, 4096)) == (DmaRegister.PAGES, 1 | LARGE)
+
+
+def test_too_many_pages():
+    lent = Pages([PAGE_BYTES * n for n in range(TABLE + 1)])
+    with pytest.raises(InputError, match="needs 513 pages of 4096 bytes, and a device knows 512"):
+        list(table_writes(lent, PAGE_BYTES * TABLE + 1))
