@@ -28,7 +28,7 @@ def test_every_section_of_the_architecture():
 
 @pytest.mark.parametrize("claim", claims(), ids=lambda claim: claim.says[:50])
 def test_claim(claim):
-    """The page says it, one of its tests is not slow, and a planted bug shows that they can fail."""
+    """The page says it, one of its tests is not slow, and planted bugs show that they can fail."""
     assert claim.says in squeezed((ROOT / claim.page).read_text())
     assert claim.why or (claim.tests and claim.bug)
     for named in (*claim.tests, *claim.bug):

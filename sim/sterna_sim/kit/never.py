@@ -21,7 +21,7 @@ from ..tools import BUILD, tool_environment
 
 __all__ = ["LIMIT", "Answer", "is_never", "prove_never", "yosys"]
 
-LIMIT = 60
+LIMIT = 20
 """Seconds of processor time for one proof."""
 
 
