@@ -4,13 +4,25 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from amaranth import Mux, signed
+from amaranth.asserts import AnyConst
+from amaranth.hdl import Assert, Assume
 from amaranth.sim import Simulator
 
 from sterna.golden.engine import row_sums
 from sterna.model.layout import _weight_words
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath.engine import TernaryEngine
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+    prove,
+)
 
 HAZARD = 4  # clocks from reading a partial sum to the first that reads the new one
 BLOCKS = 5  # of C columns in the longest row
@@ -203,3 +215,32 @@ def test_contract():
     bugs = {"no credits": lambda: broken("(more_blocks | promised[-1])", "1")(config)}
     contract = StreamContract(depth=30, covers=1)
     check_contract(lambda: TernaryEngine(config), contract, bugs)
+
+
+def held(m, engine):
+    """One word of weights and one block of activations, whatever they are, again and again."""
+    config = engine.config
+    nonzero, negative = AnyConst(config.columns), AnyConst(config.columns)
+    activations = [AnyConst(signed(8)) for _ in range(config.columns)]
+    job, word = engine.i_job.payload, engine.i_weights.payload
+    m.d.comb += [
+        Assume((job.groups == 1) & (job.blocks == 2)),
+        Assume((word.nonzero == nonzero) & (word.negative == negative)),
+    ]
+    total = 0
+    for lane, activation in enumerate(activations):
+        given = engine.i_activations.payload[lane]
+        m.d.comb += Assume((given == activation) & (activation != -128))
+        signed_one = Mux(negative[lane], -activation, activation)
+        total = total + Mux(nonzero[lane], signed_one, 0)
+    with m.If(engine.o.valid):
+        m.d.comb += Assert(engine.o.payload.sums[0] == 2 * total, "the sum is wrong")
+
+
+@pytest.mark.parametrize("bug", ["", "carry dropped", "trit mixed up"])
+def test_sums_for_all_inputs(bug):
+    """Two blocks of two columns: every weight, every activation, every pattern of stalls."""
+    config = chip(1, 2, 2, psum_words=2)
+    engine = EngineBench.bugs[bug](config) if bug else TernaryEngine(config)
+    contract = StreamContract(also=held, depth=engine.latency + 8)
+    assert prove(engine, contract, "bmc")[0] == ("FAIL" if bug else "PASS")

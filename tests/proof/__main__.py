@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 
 from sterna_sim.kit import UnitBench, check_planted_bug
@@ -60,7 +63,8 @@ def misses(result: Score) -> Iterator[str]:
 def bugs(bench: UnitBench) -> str:
     """Look for each planted bug; each must be found."""
     for bug in bench.bugs:
-        check_planted_bug(bench, bug)
+        with contextlib.redirect_stdout(io.StringIO()):
+            check_planted_bug(bench, bug)
     return f"{len(bench.bugs)}/{len(bench.bugs)}"
 
 
@@ -72,6 +76,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=default_seed())
     parser.add_argument("--no-formal", action="store_true")
     given = parser.parse_args()
+    warnings.filterwarnings("ignore", message=".* created but never used")
     known = {bench.name: bench for bench in UNITS}
     for name in given.units:
         if name not in known:
