@@ -16,6 +16,7 @@ from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_sim.kit import (
     Case,
+    CheckError,
     StreamContract,
     UnitBench,
     bench_tests,
@@ -65,6 +66,25 @@ def weights(trits, rng):
     }
 
 
+class Signals:
+    """What the counters count: each clock one thing, a word taken or why none is."""
+
+    def drive(self, engine):
+        pass
+
+    def sample(self, engine):
+        names = ("busy", "starved", "waiting", "blocked")
+        busy, starved, waiting, blocked = (engine.read(name) for name in names)
+        offered, ready = engine.read("i_weights__valid"), engine.read("i_weights__ready")
+        taken = offered & ready
+        if busy != taken or starved > 1 - offered or waiting + blocked != offered - taken:
+            got = f"busy {busy}, starved {starved}, waiting {waiting}, blocked {blocked}"
+            raise CheckError("the counters' signals are wrong", port="i_weights", got=got)
+
+    def check(self):
+        pass
+
+
 def case(config, rng, name, matrices, **options):
     """Jobs of (trits [rows, columns], activations [columns]), one after the other."""
     jobs, words, beats, sums = [], [], [], []
@@ -83,7 +103,8 @@ def case(config, rng, name, matrices, **options):
         "i_weights": words,
         "i_activations": beats,
     }
-    return Case(inputs, {"o": sums}, clocks=expected_clocks(config, jobs), name=name, **options)
+    clocks = expected_clocks(config, jobs)
+    return Case(inputs, {"o": sums}, clocks=clocks, beside=[Signals], name=name, **options)
 
 
 def matrix(config, rng, groups, blocks):
@@ -138,6 +159,7 @@ class EngineBench(UnitBench):
         "a clock lost between blocks": broken("(~active | (take & last_word))", "~active"),
         "no job taken ahead": broken("ready.eq(~has_ahead)", "ready.eq(~has_ahead & ~self.busy)"),
         "last on every beat": broken("last.eq(written.end)", "last.eq(1)"),
+        "two reasons at a time": broken("waiting.eq(~active & ", "waiting.eq("),
         "active a clock early": broken("m.If(moves)", "m.If(self.swap)"),
         "weights of the word after": broken(
             "m.d.sync += weights.eq(self.i", "m.d.comb += weights.eq(self.i"

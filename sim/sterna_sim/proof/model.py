@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,12 @@ def _bytes(width: int) -> int:
         if width <= 8 * bytes_:
             return bytes_
     return 4 * (-(-width // 32))
+
+
+def _view(width: int) -> Any:
+    """Return the type through which Python sees a port."""
+    numbers = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
+    return numbers.get(_bytes(width)) or ctypes.c_char * _bytes(width)
 
 
 def _port(name: str, compared: int) -> str:
@@ -161,8 +168,8 @@ class Run:
         at = sum(_bytes(self.model.outputs[name]) for name in names[: names.index(output)])
         size = self.clocks * self.model.bytes
         place = self.model.library.run_outputs(self.handle)
-        data = np.frombuffer((ctypes.c_uint8 * size).from_address(place), np.uint8)
-        return data.reshape(self.clocks, self.model.bytes)[:, at].copy()
+        data = np.frombuffer(ctypes.string_at(place, size), np.uint8)
+        return data.reshape(self.clocks, self.model.bytes)[:, at]
 
     def first_difference(self, mutant: int) -> int | None:
         """Return the first clock on which a mutant shows anything else, given the same inputs."""
@@ -192,43 +199,30 @@ class Player(Engine):
         self.unit = library.unit_new(mutant)
         if run is not None:
             library.unit_record(self.unit, run.handle)
-        self.places = {}
+        self.views: dict[str, Any] = {}
         for place, widths in (
             (library.unit_inputs(self.unit), model.inputs),
             (library.unit_outputs(self.unit), model.outputs),
         ):
-            at = place
             for name, width in widths.items():
-                kind = {
-                    1: ctypes.c_uint8,
-                    2: ctypes.c_uint16,
-                    4: ctypes.c_uint32,
-                    8: ctypes.c_uint64,
-                }
-                self.places[name] = (kind.get(_bytes(width)), at, _bytes(width))
-                at += _bytes(width)
-        self.views = {
-            name: kind.from_address(at) if kind else (ctypes.c_char * size).from_address(at)
-            for name, (kind, at, size) in self.places.items()
-        }
+                self.views[name] = _view(width).from_address(place)
+                place += _bytes(width)
 
     def __del__(self) -> None:
         self.library.unit_delete(self.unit)
 
     def _write(self, name: str, value: int) -> None:
         view = self.views.get(name)
-        if view is None:
-            return
-        if self.places[name][0]:
-            view.value = value
-        else:
+        if isinstance(view, ctypes.Array):
             view.raw = value.to_bytes(len(view), "little")
+        elif view is not None:
+            view.value = value
 
     def read(self, name: str) -> int:
         view = self.views.get(name)
-        if view is None:
-            return 0
-        return view.value if self.places[name][0] else int.from_bytes(view.raw, "little")
+        if isinstance(view, ctypes.Array):
+            return int.from_bytes(view.raw, "little")
+        return 0 if view is None else view.value
 
     async def settle(self) -> None:
         self.library.unit_settle(self.unit)

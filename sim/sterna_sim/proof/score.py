@@ -117,7 +117,7 @@ def score(bench: UnitBench, config: str, count: int, seed: int | None = None) ->
         clock = run.first_difference(number)
         if clock is not None and _is_seen(model, plan, number, ends, clock):
             killed += 1
-        elif is_equivalent(netlist, ports, number):
+        elif clock is None and is_equivalent(netlist, ports, number):
             equivalent.append(site)
         else:
             survivors.append(site)
