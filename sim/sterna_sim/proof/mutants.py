@@ -32,6 +32,10 @@ flatten
 memory_collect
 opt_clean
 write_rtlil flat.il
+"""
+
+_LIST = """
+read_rtlil flat.il
 mutate -list {count} -seed {seed} -o list.txt
 """
 
@@ -93,7 +97,8 @@ def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
     unit : wiring.Component
         The unit, not yet elaborated.
     count : int
-        Mutants. Yosys draws them evenly over modules, cells, wires and lines of source.
+        Mutants, fewer in a unit that has not so many. Yosys draws them evenly over modules, cells,
+        wires and lines of source.
     seed : int
         What they are drawn by.
 
@@ -103,13 +108,14 @@ def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
     """
     with recorded() as machines:
         text = rtlil.convert(unit, name="top")
-    digest = hashlib.sha256(f"{_PREPARE}{_FINISH}{count}{seed}{text}".encode()).hexdigest()[:16]
-    folder = BUILD / "mutants" / digest
+    key = f"{_PREPARE}{_LIST}{_FINISH}{count}{seed}{text}"
+    folder = BUILD / "mutants" / hashlib.sha256(key.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "mutants.txt"
     if not (folder / "unit.v").exists():
         (folder / "gateware.il").write_text(text)
-        yosys(_PREPARE.format(count=3 * count, seed=seed), folder)
+        yosys(_PREPARE, folder)
+        _list(folder, 3 * count, seed)
         lines = (folder / "list.txt").read_text().splitlines()
         lines = [line for line in lines if not _LEFT_OUT.search(line)][:count]
         width = len(lines).bit_length()
@@ -125,6 +131,14 @@ def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
         ]
         yosys(_FINISH.format(shown="\n".join(shown)), folder)
     return Netlist(folder, tuple(map(_site, listed.read_text().splitlines())), machines)
+
+
+def _list(folder: Path, count: int, seed: int) -> None:
+    """List so many mutants, or fewer: Yosys never ends if a unit has not enough of them."""
+    try:
+        yosys(_LIST.format(count=count, seed=seed), folder, limit=20)
+    except TimeoutError:
+        _list(folder, count // 2, seed)
 
 
 def _site(line: str) -> Site:
