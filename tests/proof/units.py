@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from sterna_sim.kit import UnitBench
-from tests.datapath.test_engine import EngineBench
+from tests.lib.test_queue import QueueBench
 from tests.lib.test_regroup import RegroupBench
-from tests.link.test_cobs import DecoderBench
-from tests.link.test_uart import UartBench
+from tests.link.test_cobs import DecoderBench, WriterBench
 from tests.tape.test_unpack import UnpackerBench
 
 __all__ = ["UNITS", "config_of"]
@@ -15,8 +14,8 @@ UNITS: tuple[type[UnitBench], ...] = (
     DecoderBench,
     UnpackerBench,
     RegroupBench,
-    EngineBench,
-    UartBench,
+    QueueBench,
+    WriterBench,
 )
 
 

@@ -28,6 +28,7 @@ _PREPARE = """
 read_rtlil gateware.il
 hierarchy -top top
 proc -noopt
+pmuxtree
 flatten
 memory_collect
 opt_clean
