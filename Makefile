@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup setup-build setup-dev demo test test-all lint pnr pnr-engine bench verilog clean
+.PHONY: setup setup-build setup-dev demo test test-all proof lint pnr pnr-engine bench verilog clean
 
 setup: .venv/sim
 setup-build: .venv/build
@@ -31,6 +31,10 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -n 2 --durations=10
+
+# Mutants of the gateware against its benches, and all formal proofs; prints one table.
+proof: setup
+	$(BIN)/python -m tests.proof
 
 lint: setup-dev
 	$(BIN)/ruff check

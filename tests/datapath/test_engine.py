@@ -4,13 +4,26 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from amaranth import Mux, signed
+from amaranth.asserts import AnyConst
+from amaranth.hdl import Assert, Assume
 from amaranth.sim import Simulator
 
 from sterna.golden.engine import row_sums
 from sterna.model.layout import _weight_words
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath.engine import TernaryEngine
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    CheckError,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+    prove,
+)
 
 HAZARD = 4  # clocks from reading a partial sum to the first that reads the new one
 BLOCKS = 5  # of C columns in the longest row
@@ -53,6 +66,25 @@ def weights(trits, rng):
     }
 
 
+class Signals:
+    """What the counters count: each clock one thing, a word taken or why none is."""
+
+    def drive(self, engine):
+        pass
+
+    def sample(self, engine):
+        names = ("busy", "starved", "waiting", "blocked")
+        busy, starved, waiting, blocked = (engine.read(name) for name in names)
+        offered, ready = engine.read("i_weights__valid"), engine.read("i_weights__ready")
+        taken = offered & ready
+        if busy != taken or starved > 1 - offered or waiting + blocked != offered - taken:
+            got = f"busy {busy}, starved {starved}, waiting {waiting}, blocked {blocked}"
+            raise CheckError("the counters' signals are wrong", port="i_weights", got=got)
+
+    def check(self):
+        pass
+
+
 def case(config, rng, name, matrices, **options):
     """Jobs of (trits [rows, columns], activations [columns]), one after the other."""
     jobs, words, beats, sums = [], [], [], []
@@ -71,7 +103,8 @@ def case(config, rng, name, matrices, **options):
         "i_weights": words,
         "i_activations": beats,
     }
-    return Case(inputs, {"o": sums}, clocks=expected_clocks(config, jobs), name=name, **options)
+    clocks = expected_clocks(config, jobs)
+    return Case(inputs, {"o": sums}, clocks=clocks, beside=[Signals], name=name, **options)
 
 
 def matrix(config, rng, groups, blocks):
@@ -126,6 +159,7 @@ class EngineBench(UnitBench):
         "a clock lost between blocks": broken("(~active | (take & last_word))", "~active"),
         "no job taken ahead": broken("ready.eq(~has_ahead)", "ready.eq(~has_ahead & ~self.busy)"),
         "last on every beat": broken("last.eq(written.end)", "last.eq(1)"),
+        "two reasons at a time": broken("waiting.eq(~active & ", "waiting.eq("),
         "active a clock early": broken("m.If(moves)", "m.If(self.swap)"),
         "weights of the word after": broken(
             "m.d.sync += weights.eq(self.i", "m.d.comb += weights.eq(self.i"
@@ -203,3 +237,32 @@ def test_contract():
     bugs = {"no credits": lambda: broken("(more_blocks | promised[-1])", "1")(config)}
     contract = StreamContract(depth=30, covers=1)
     check_contract(lambda: TernaryEngine(config), contract, bugs)
+
+
+def held(m, engine):
+    """One word of weights and one block of activations, whatever they are, again and again."""
+    config = engine.config
+    nonzero, negative = AnyConst(config.columns), AnyConst(config.columns)
+    activations = [AnyConst(signed(8)) for _ in range(config.columns)]
+    job, word = engine.i_job.payload, engine.i_weights.payload
+    m.d.comb += [
+        Assume((job.groups == 1) & (job.blocks == 2)),
+        Assume((word.nonzero == nonzero) & (word.negative == negative)),
+    ]
+    total = 0
+    for lane, activation in enumerate(activations):
+        given = engine.i_activations.payload[lane]
+        m.d.comb += Assume((given == activation) & (activation != -128))
+        signed_one = Mux(negative[lane], -activation, activation)
+        total = total + Mux(nonzero[lane], signed_one, 0)
+    with m.If(engine.o.valid):
+        m.d.comb += Assert(engine.o.payload.sums[0] == 2 * total, "the sum is wrong")
+
+
+@pytest.mark.parametrize("bug", ["", "carry dropped", "trit mixed up"])
+def test_sums_for_all_inputs(bug):
+    """Two blocks of two columns: every weight, every activation, every pattern of stalls."""
+    config = chip(1, 2, 2, psum_words=2)
+    engine = EngineBench.bugs[bug](config) if bug else TernaryEngine(config)
+    contract = StreamContract(also=held, depth=engine.latency + 8)
+    assert prove(engine, contract, "bmc")[0] == ("FAIL" if bug else "PASS")

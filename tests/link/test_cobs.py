@@ -190,7 +190,7 @@ class WriterBench(UnitBench):
         words = [0xAA] * SIZE
         places, inputs, lengths = [], [], []
         for number, frame in enumerate(reversed([f for f in frames(rng) if len(f) <= LONGEST])):
-            place = 300 * (number % 2)
+            place = 301 * (number % 2)  # odd: a lowest bit that is lost must be seen
             encoded = cobs.encode(frame) + b"\0"
             words[place : place + len(encoded)] = encoded
             places.append(place)

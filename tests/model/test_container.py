@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import os
+import random
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from sterna.model.fold import fold
 from sterna.model.model import Model, Shape
 from sterna.model.packed import pack_trits, unpack_trits
 from sterna.spec.program import Op, Stats, Step
+from sterna_sim.kit.bench import default_seed
 from tests.synthetic import byte_tokenizer
 
 FIXTURE_A = Path(__file__).parents[1] / "fixtures" / "A"
@@ -243,6 +247,33 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
         save(small_model(), path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.sterna"]
+
+
+def saved_until(size: int, model: Model, path: Path) -> int:
+    """Save in a process that is killed when the file has so many bytes; return its wait status."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        save(model, path)
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+def test_power_lost_at_any_byte_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.sterna"
+    old, new = small_model(), dataclasses.replace(small_model(), meta={"bos": 2})
+    save(new, path)
+    size = path.stat().st_size
+    save(old, path)
+    cuts = {0, 1, size - 1, *random.Random(default_seed()).sample(range(size), 40)}
+    for cut in sorted(cuts):
+        status = saved_until(cut, new, path)
+        assert os.WIFSIGNALED(status), cut
+        assert os.WTERMSIG(status) == signal.SIGXFSZ, cut
+        assert_equal(load(path), old)
+    assert saved_until(size, new, path) == 0
+    assert_equal(load(path), new)
 
 
 def test_missing_directory_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from .bench import Case, Memory, UnitBench
 from .bugs import check_planted_bug, check_planted_bugs, edited
 from .cocotb_runner import build, run_cocotb, run_module, to_verilog
 from .formal import FormalError, StreamContract, check_contract, prove
+from .never import Answer, prove_never
 from .player import CheckError
 from .pysim import run_pysim
 from .stalls import ALL_STALLS, Stalls
@@ -11,6 +12,7 @@ from .suite import bench_tests
 
 __all__ = [
     "ALL_STALLS",
+    "Answer",
     "Case",
     "CheckError",
     "FormalError",
@@ -25,6 +27,7 @@ __all__ = [
     "check_planted_bugs",
     "edited",
     "prove",
+    "prove_never",
     "run_cocotb",
     "run_module",
     "run_pysim",
