@@ -1,8 +1,9 @@
 // The hard blocks of an ECP5 as far as our netlists use them, their pins joined to vectors: Yosys
 // has no models of what they do. `gates.py` refuses a block that is used in another way.
 
-// DP16KD: port A writes, port B reads what was there before. A word of 18 bits has two halves, which
-// the lowest bits of A's address enable.
+// DP16KD: port A writes, port B reads what was there before. Words of 18 and 36 bits have enables in
+// the lowest bits of A's address, of which one stands for all. Words of 36 bits take the data pins of
+// both ports, A's for the lower half.
 module block_ram (
   input CLKA, CLKB, CEA, CEB, OCEA, OCEB, RSTA, RSTB, WEA, WEB,
   input [2:0] CSA, CSB,
@@ -10,25 +11,31 @@ module block_ram (
   input [17:0] DIA, DIB,
   output [17:0] DOA, DOB
 );
-  parameter DATA_WIDTH_B = 18;
+  parameter WIDTH = 18;
+  parameter REGMODE_A = "NOREG";
   parameter REGMODE_B = "NOREG";
-  localparam LOW = DATA_WIDTH_B == 18 ? 4 : DATA_WIDTH_B == 9 ? 3 : DATA_WIDTH_B == 4 ? 2 : DATA_WIDTH_B == 2 ? 1 : 0;
-  localparam HALF = DATA_WIDTH_B == 18 ? 9 : DATA_WIDTH_B;
+  parameter [18431:0] INIT = 18432'b0;
+  localparam LOW = WIDTH == 36 ? 5 : WIDTH == 18 ? 4 : WIDTH == 9 ? 3 : WIDTH == 4 ? 2 : WIDTH - 1;
+  localparam DEPTH = 1 << (14 - LOW);
 
-  reg [HALF-1:0] low [0:(1<<(14-LOW))-1];
-  reg [HALF-1:0] high [0:(1<<(14-LOW))-1];
-  reg [17:0] word, kept;
+  reg [WIDTH-1:0] words [0:DEPTH-1];
+  reg [WIDTH-1:0] word, kept_a, kept_b;
+  wire [35:0] data = {DIB, DIA};
+  wire [35:0] now = word, late_a = kept_a, late_b = kept_b;
+  wire [35:0] b = REGMODE_B == "NOREG" ? now : late_b;
+  integer i;
 
+  initial for (i = 0; i < DEPTH; i = i + 1) words[i] = INIT[i * WIDTH +: WIDTH];
   always @(posedge CLKA) begin
-    if (WEA && (ADA[0] || DATA_WIDTH_B != 18)) low[ADA[13:LOW]] <= DIA[HALF-1:0];
-    if (WEA && ADA[1] && DATA_WIDTH_B == 18) high[ADA[13:LOW]] <= DIA[17:18-HALF];
+    if (CEA && WEA && (WIDTH < 18 || ADA[0])) words[ADA[13:LOW]] <= data[WIDTH-1:0];
+    if (OCEA) kept_a <= word;
   end
   always @(posedge CLKB) begin
-    if (CEB) word <= DATA_WIDTH_B == 18 ? {high[ADB[13:LOW]], low[ADB[13:LOW]]} : low[ADB[13:LOW]];
-    if (OCEB) kept <= word;
+    if (CEB) word <= words[ADB[13:LOW]];
+    if (OCEB) kept_b <= word;
   end
-  assign DOB = REGMODE_B == "OUTREG" ? kept : word;
-  assign DOA = 18'b0;
+  assign DOA = REGMODE_A == "NOREG" ? now[17:0] : late_a[17:0];
+  assign DOB = WIDTH == 36 ? b[35:18] : b[17:0];
 endmodule
 
 // MULT18X18D: registers before and behind the product, without enable and reset.

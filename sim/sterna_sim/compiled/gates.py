@@ -30,7 +30,7 @@ _PIN = re.compile(r"([A-Z]+?)(\d+)")
 _MODES = {
     "block_ram": {
         "CSDECODE_A": "0b000", "CSDECODE_B": "0b000", "CLKAMUX": "CLKA", "CLKBMUX": "CLKB",
-        "REGMODE_A": "NOREG", "WEB": ["0"], "RSTA": ["0"], "RSTB": ["0"], "CEA": ["1"],
+        "WEB": ["0"], "RSTA": ["0"], "RSTB": ["0"],
         "CSA": ["0"] * 3, "CSB": ["0"] * 3,
     },
     "multiplier": {"SOURCEA": ["0"], "SOURCEB": ["0"], "CE": ["1"], "RST": ["0"]},
@@ -40,7 +40,7 @@ _MODES = {
 
 SCRIPT = """
 read_json gates.json
-read_verilog +/ecp5/cells_sim.v
+read_verilog -DNO_INCLUDES +/lattice/cells_sim_ecp5.v
 read_verilog blocks.v
 hierarchy -check -top chip
 proc
@@ -75,6 +75,8 @@ def gate_level(chip: Elaboratable, folder: Path) -> str:
     for name, cell in netlist.cells.items():
         if cell["type"] in _NAMES:
             _simplify(name, cell, netlist)
+        elif cell["connections"].get("COUT") == ["x"]:  # no output of Verilog goes there
+            del cell["connections"]["COUT"]
     (folder / "gates.json").write_text(json.dumps({**design, "modules": {"chip": module}}))
     (folder / "blocks.v").write_text(BLOCKS.read_text())
     (folder / "gates.ys").write_text(SCRIPT)
@@ -91,23 +93,38 @@ def _simplify(name: str, cell: dict[str, Any], netlist: Netlist) -> None:
         port, place = (found[1], int(found[2])) if found else (pin, 0)
         pins[port][place] = bits[0]
         directions[port] = cell["port_directions"][pin]
-    parameters = cell["parameters"]
-    values = {key: value.strip() for key, value in parameters.items()}
-    if any(set(value) - {"0"} for key, value in values.items() if key.startswith("INITVAL")):
-        raise ValueError(f"{name} has contents, which the model of a block RAM does not have")
-    if values.get("DATA_WIDTH_A") != values.get("DATA_WIDTH_B"):
-        raise ValueError(f"{name} has ports of two widths, which the model does not have")
-    if any(netlist.loads[bit] for bit in pins["DOA"].values()):
-        raise ValueError(f"{name} is read at its port A, which the model does not do")
+    values = {key: value.strip() for key, value in cell["parameters"].items()}
     cell["type"] = kind = _NAMES[cell["type"]]
+    cell["port_directions"] = directions
     cell["connections"] = {
         port: [bits.get(place, "x") for place in range(1 + max(bits))]
         for port, bits in pins.items()
     }
-    cell["port_directions"] = directions
     for key, expected in _MODES[kind].items():
         found = {**values, **cell["connections"]}.get(key, expected)
         if found != expected:
             raise ValueError(f"{name}: {key} is {found}, and the model knows {expected} alone")
-    used = "DATA_WIDTH_B", "REGMODE_B", "REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK"
-    cell["parameters"] = {key: value for key, value in parameters.items() if key in used}
+    used = "REGMODE_A", "REGMODE_B", "REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK"
+    cell["parameters"] = {key: values[key] for key in used if key in values}
+    if kind == "block_ram":
+        cell["parameters"] |= _ram(name, values, pins, netlist)
+
+
+def _ram(
+    name: str, values: dict[str, str], pins: dict[str, dict[int, Any]], netlist: Netlist
+) -> dict[str, str]:
+    """Return the model's parameters for a block RAM; refuse one with ports of two kinds."""
+    width = int(values["DATA_WIDTH_B"], 2)
+    if values["DATA_WIDTH_A"] != values["DATA_WIDTH_B"]:
+        raise ValueError(f"{name} has ports of two widths, which the model does not have")
+    if width < 36 and any(netlist.loads[bit] for bit in pins["DOA"].values()):
+        raise ValueError(f"{name} is read at its port A, which the model does not do")
+    # The enables of bytes that nobody reads are 0.
+    if width >= 18 and {pins["ADA"][line] for line in range(width // 9)} - {pins["ADA"][0], "0"}:
+        raise ValueError(f"{name} writes parts of words, which the model does not do")
+    # Of 20 bits of a parameter 18 are a row.
+    rows = []
+    for slice_ in range(64):
+        bits = values.get(f"INITVAL_{slice_:02X}", "").zfill(320).replace("x", "0")
+        rows += [bits[320 - 20 * row - 18 : 320 - 20 * row] for row in range(16)]
+    return {"WIDTH": f"{width:032b}", "INIT": "".join(reversed(rows))}
