@@ -54,9 +54,9 @@ class ChipMemory:
         self.model = SdramModel(self.part, self.clock_hz, self.words)
 
     def fill(self, first: int, words: np.ndarray) -> None:
-        """Put words into their places, from a first one on."""
-        held = np.frombuffer(self.words, dtype=np.uint16)
-        held[first : first + words.size] = words
+        """Put words (or any whole number of bytes) into their places, from a first one on."""
+        held, given = np.frombuffer(self.words, np.uint16), words.reshape(-1).view(np.uint16)
+        held[first : first + given.size] = given
 
     def check(self) -> None:
         """Raise what the memory has objected to since the last call."""
