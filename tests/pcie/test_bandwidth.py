@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from amaranth import *
 from amaranth.lib.wiring import Component, In
 
@@ -32,6 +33,7 @@ def rate(top):
     return int(re.search(r"rate (\d+)", said)[1])
 
 
+@pytest.mark.slow
 def test_tape_from_the_hosts_memory():
     """At least 95 % of what reads by hand get, of which more are under way than the DMA has."""
     most, got = rate(Nobody()), rate(tape_top(WIDTH))

@@ -46,7 +46,7 @@ class DmaReader(Component):
     An answer that is none, or does not come, raises `errors`. From then on nothing is asked for.
     Reads on their way come to their end, and words are given for all reads, whatever they hold, so
     that whoever counts them stays in step. An answer that comes after all is not taken for another:
-    the upper bits of a tag count the times that errors were cleared, and timeouts.
+    the upper bits of a tag count the times that errors were cleared.
 
     Parameters
     ----------
@@ -139,8 +139,6 @@ class DmaReader(Component):
         expired = waited == self.patience - 1
         self._error(m, DmaError.TIMEOUT, expired)
         m.d.sync += waited.eq(Mux(~self.busy.any() | heard | expired, 0, waited + 1))
-        with m.If(expired):
-            m.d.sync += self.age.eq(self.age + 1)
         return expired
 
     def _ask(self, m: Module, expired: Value, asked: Signal, skipped: Signal) -> None:
@@ -163,7 +161,7 @@ class DmaReader(Component):
             rq.payload.last.eq(beat == beats - 1),
         ]
         with m.If(expired):
-            # What is asked for now would have a tag that is already out of date.
+            # It would be asked for, and not be waited for.
             m.d.comb += self.i.ready.eq(0)
         with m.If(transfers(rq)):
             m.d.sync += [
