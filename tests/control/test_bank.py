@@ -51,7 +51,8 @@ def test_words_are_those_written(depth):
         ("late.enable.eq(self.write.enable)", "late.enable.eq(1)", DEPTHS[-1]),
         ("late.address.eq(self.write.address)", "late.address.eq(self.read.address)", 40),
         (" & written)", ")", 40),
-        ("Array(words)[self.read.address[row_bits:]]", "words[0]", 40),
+        ("Array(words)[row]", "words[0]", 40),
+        ("m.d.sync += row.eq", "m.d.comb += row.eq", 40),
     ],
 )
 def test_planted_bugs(old, new, depth):

@@ -22,7 +22,8 @@ class Bank(Component):
     """A `Ram` with registers at its write port.
 
     If it lies in LUTs, there is an enable for each of its rows of 16 words, decoded before the
-    register: a row has as many as a quarter of its bits.
+    register: a row has as many as a quarter of its bits. And each row has a register of its own
+    behind it, for the way of an address to all of a row takes most of a clock.
 
     Parameters
     ----------
@@ -75,8 +76,10 @@ class Bank(Component):
                 write.data.eq(late.data),
                 read.addr.eq(self.read.address),
             ]
-            words.append(Value.cast(read.data))
-        data = Signal(self.shape, reset_less=True)
-        m.d.sync += Value.cast(data).eq(Array(words)[self.read.address[row_bits:]])
-        m.d.comb += self.read.data.eq(data)
+            word = Signal(len(Value.cast(read.data)), name=f"word_{number}", reset_less=True)
+            m.d.sync += word.eq(read.data)
+            words.append(word)
+        row = Signal.like(self.read.address[row_bits:], reset_less=True)
+        m.d.sync += row.eq(self.read.address[row_bits:])
+        m.d.comb += Value.cast(self.read.data).eq(Array(words)[row])
         return m
