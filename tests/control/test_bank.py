@@ -31,6 +31,7 @@ def wrong_words(bank, clocks=1500, seed=1):
                 words[address] = word
             written = {write_at: data} if enable else {}
             await ctx.tick()
+            ctx.set(bank.read.address, rng.randrange(bank.depth))  # for the next clock
             wrong += expected is not None and ctx.get(bank.read.data) != expected
 
     simulator = Simulator(bank)
