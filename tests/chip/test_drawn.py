@@ -19,7 +19,7 @@ from tests.chip.passes import (
 )
 from tests.tiny import tiny_model
 
-SEED, CHIPS, SMALL = 1, 30, 6
+SEED, CHIPS, SMALL = 2, 30, 6
 """Of `CHIPS` chips the first `SMALL` have few lanes; only they are built by `make test`."""
 
 
@@ -50,7 +50,7 @@ def drawn(number):
         "rows": one_of(1, 2) if few else one_of(1, 2, 4, 8),
         "columns": elements * int(rng.integers(1, 4 if few else 9)),
         "elements": elements,
-        "packing": one_of(*Packing),
+        "packing": tuple(Packing)[number % len(Packing)],
         # One to four; a matrix of more rows than there is room for is cut.
         "slots": 1 + number % 4,
         "psum_words": one_of(None, int(rng.integers(8, 20))),
@@ -87,7 +87,7 @@ def test_drawn(number):
 
 
 def test_all_sorts_are_drawn():
-    """Each number of slots, both packings, both sources of the tape, among the small ones too."""
+    """Each number of slots, each packing, both sources of the tape, among the small ones too."""
     for numbers in (range(SMALL), range(CHIPS)):
         lanes = [drawn(number)[1] for number in numbers]
         assert {chip["slots"] for chip in lanes} == {1, 2, 3, 4}
