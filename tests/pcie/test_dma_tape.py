@@ -229,7 +229,7 @@ async def scenario(bench):
     ctx.set(dut.space, 0)
     await bench.clocks(100)
     count = bench.answers.reads
-    await bench.clocks(100)
+    await bench.clocks(400)
     assert bench.answers.reads == count, "asked for without room"
     ctx.set(dut.space, CONFIG.ring_words)
 

@@ -209,7 +209,6 @@ class DmaReader(Component):
             failed.eq((head.error != 0) | (head.status != Status.SUCCESS) | head.poisoned),
             fits.eq(
                 (head.dwords[:4] == 0)
-                & (here != 0)
                 & (here <= left)
                 & (head.bytes == left << exact_log2(_PIECE))
                 & (head.lower_address[:7] == Cat(C(0, 6), come[0]))
