@@ -58,7 +58,7 @@ def test_memory_is_the_limit():
     [
         ({"block_rams": 20, "memory": None}, "block RAMs of 18 Kbit and there are 20"),
         ({"luts": 2000, "usable": 1}, "LUTs and there are 2,000"),
-        ({"multipliers": 5}, "16 multipliers and there are 5"),
+        ({"multipliers": 5}, "18 multipliers and there are 5"),
         (
             {"memory": dataclasses.replace(ULX3S.memory, bytes=1000), "block_rams": 100},
             "bytes of memory and there are 1,000",
