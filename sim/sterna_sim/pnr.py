@@ -117,6 +117,9 @@ NEXTPNR = [
     "--report", "report.json", "--detailed-timing-report", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
 
+FREE_ROWS_FROM = 30_000
+"""Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
+
 ENGINE_MHZ = 150
 """What the engine alone is placed for."""
 
@@ -211,7 +214,9 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
         netlist.place(block_ram_sites(netlist.cells, config.word_bits // config.rows))
         netlist.place(multiplier_sites(netlist.cells, config.elements))
         netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
-        netlist.keep_free(free_sites())
+        kinds = Counter(cell["type"] for cell in netlist.cells.values())
+        if kinds["LUT4"] + 2 * kinds["CCU2C"] > FREE_ROWS_FROM:
+            netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
 
 
