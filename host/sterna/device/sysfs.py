@@ -12,7 +12,7 @@ from pathlib import Path
 from sterna.errors import InputError
 from sterna.spec.pcie import BAR_BYTES, DEVICE, VENDOR
 
-__all__ = ["DEVICES", "MappedBar", "candidates", "check_kind"]
+__all__ = ["DEVICES", "BarWords", "MappedBar", "candidates", "check_kind", "check_size"]
 
 DEVICES = Path("/sys/bus/pci/devices")
 """Where Linux shows all devices on PCIe, each in a folder named by its address."""
@@ -47,7 +47,38 @@ def check_kind(address: str) -> None:
         raise InputError(f"the device at {address} is {kind}, no Sterna ({_OURS})")
 
 
-class MappedBar:
+def check_size(address: str, size: int) -> None:
+    """Refuse a BAR 0 that is none of ours."""
+    if size != BAR_BYTES:
+        raise InputError(
+            f"BAR 0 of the device at {address} has {size} bytes, not {BAR_BYTES}; its "
+            "bitstream is no Sterna"
+        )
+
+
+class BarWords:
+    """The words of a BAR that is mapped, however that came about."""
+
+    def __init__(self, bar: mmap.mmap) -> None:
+        self._map = bar
+        # Items of a memoryview are read and written by one access of their size each.
+        self._words = memoryview(bar).cast("I")
+
+    def read(self, offset: int) -> int:
+        """Read the word at a byte offset."""
+        return self._words[offset // 4]
+
+    def write(self, offset: int, word: int) -> None:
+        """Write the word at a byte offset; the device may get it later."""
+        self._words[offset // 4] = word
+
+    def close(self) -> None:
+        """Free the mapping."""
+        self._words.release()
+        self._map.close()
+
+
+class MappedBar(BarWords):
     """The words of a device's BAR 0; nobody else may have it.
 
     Parameters
@@ -74,28 +105,17 @@ class MappedBar:
         _enable(folder)
         self._file = _open(folder / "resource0")
         try:
-            self._map = _map(self._file, folder / "resource0")
+            super().__init__(_map(self._file, folder / "resource0"))
         except BaseException:
             os.close(self._file)
             raise
-        # Items of a memoryview are read and written by one access of their size each.
-        self._words = memoryview(self._map).cast("I")
-
-    def read(self, offset: int) -> int:
-        """Read the word at a byte offset."""
-        return self._words[offset // 4]
-
-    def write(self, offset: int, word: int) -> None:
-        """Write the word at a byte offset; the device may get it later."""
-        self._words[offset // 4] = word
 
     def lend(self, size: int) -> None:
         """Lend nothing: pages that sysfs knows of are neither pinned nor the device's alone."""
 
     def close(self) -> None:
         """Free the device."""
-        self._words.release()
-        self._map.close()
+        super().close()
         os.close(self._file)
 
 
@@ -125,12 +145,7 @@ def _open(path: Path) -> int:
 
 
 def _map(file: int, path: Path) -> mmap.mmap:
-    size = os.fstat(file).st_size
-    if size != BAR_BYTES:
-        raise InputError(
-            f"BAR 0 of the device at {path.parent.name} has {size} bytes, not {BAR_BYTES}; its "
-            "bitstream is no Sterna"
-        )
+    check_size(path.parent.name, os.fstat(file).st_size)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -60,7 +60,7 @@ class _Mapped:
         self.memory[: len(data)] = data
 
 
-class VfioBar:
+class VfioBar(sysfs.BarWords):
     """The words of a device's BAR 0; see `sterna.device.sysfs.MappedBar`.
 
     What is lent to the device is mapped for reading alone, and nothing else is: the IOMMU refuses
@@ -94,27 +94,14 @@ class VfioBar:
             self._device = fcntl.ioctl(group, _GROUP_GET_DEVICE_FD, name)
             self._files.append(self._device)
             size, offset = self._region(_BAR_0)
-            if size != BAR_BYTES:
-                raise InputError(
-                    f"BAR 0 of the device at {address} has {size} bytes, not {BAR_BYTES}; its "
-                    "bitstream is no Sterna"
-                )
+            sysfs.check_size(address, size)
             self._become_master()
-            self._map = mmap.mmap(self._device, BAR_BYTES, offset=offset)
+            super().__init__(mmap.mmap(self._device, BAR_BYTES, offset=offset))
         except BaseException as error:
             self._close_files()
             if isinstance(error, OSError):
                 raise InputError(f"VFIO: the device at {address}: {error.strerror}") from error
             raise
-        self._words = memoryview(self._map).cast("I")
-
-    def read(self, offset: int) -> int:
-        """Read the word at a byte offset."""
-        return self._words[offset // 4]
-
-    def write(self, offset: int, word: int) -> None:
-        """Write the word at a byte offset; the device may get it later."""
-        self._words[offset // 4] = word
 
     def lend(self, size: int) -> _Mapped:
         """Pin memory, and let the device read it."""
@@ -135,8 +122,7 @@ class VfioBar:
 
     def close(self) -> None:
         """Free the device; with the container ends what it may read."""
-        self._words.release()
-        self._map.close()
+        super().close()
         self._close_files()
         self._lent.clear()
 
