@@ -8,12 +8,19 @@ from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.golden.step import Golden
 from sterna.session import Session, run
-from sterna.spec.registers import Memory
+from sterna.spec.registers import Control, Memory
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.device import DirectDevice
 from sterna_sim.lockstep import Lockstep
 
-__all__ = ["clear_states", "positions_of_one_sequence", "sequences_side_by_side", "sessions"]
+__all__ = [
+    "clear_states",
+    "every_vector",
+    "generations",
+    "positions_of_one_sequence",
+    "sequences_side_by_side",
+    "sessions",
+]
 
 
 def clear_states(chip: CompiledChip, slots: int) -> None:
@@ -46,6 +53,32 @@ def sequences_side_by_side(lockstep: Lockstep, rng: np.random.Generator) -> None
         assert difference is None, str(difference)
     lockstep.golden.state[:] = goldens[slots - 1].state
     assert lockstep.chip.fault() == ""
+
+
+def every_vector(device: DirectDevice) -> None:
+    """Passes of positions and of sequences in all slots, at every unit boundary."""
+    clear_states(device.chip, device.config.slots)
+    lockstep = Lockstep(device.chip, Golden(device.model), device.model, device.image)
+    positions_of_one_sequence(lockstep, np.random.default_rng(3))
+    sequences_side_by_side(lockstep, np.random.default_rng(4))
+
+
+def generations(device: DirectDevice, seeds: int) -> None:
+    """A generation for each seed, with resets of the token side in the middle of reads."""
+    golden, rng = GoldenDevice(device.model), np.random.default_rng(5)
+    device.state = golden.state
+    for seed in range(seeds):
+        sampling = Sampling(temperature=1.0, seed=seed)
+        prompt = rng.integers(0, device.model.shape.vocab, 2).tolist()
+        drawn = list(device.generate(prompt, 6, sampling))
+        assert drawn == list(golden.generate(prompt, 6, sampling))
+        assert np.array_equal(device.state, golden.state)
+        # A token that is cut off, somewhere.
+        device.chip.step(int(prompt[0]))
+        device.chip.run(int(rng.integers(3000)))
+        device.chip.command(Control.RESET)
+        device.state = golden.state
+    assert device.chip.fault() == ""
 
 
 def _sessions(vocab: int) -> list[Session]:

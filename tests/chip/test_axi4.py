@@ -7,17 +7,15 @@ from sterna.cli import doctor
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import DeviceError
-from sterna.golden.step import Golden
 from sterna.model.layout import fit
 from sterna.plan.clocks import expected_clocks
-from sterna.spec.registers import Control, Memory
+from sterna.spec.registers import Memory
 from sterna_sim.axi4_model import Behaviour
 from sterna_sim.compiled.axi4 import DDR4, HBM
 from sterna_sim.device import DirectDevice, DirectPort
-from sterna_sim.lockstep import Lockstep
 from sterna_sim.memory_bench import streamed
 from tests.chip.models import MEMORY_CONFIGS, model_of
-from tests.chip.passes import clear_states, positions_of_one_sequence, sequences_side_by_side
+from tests.chip.passes import every_vector, generations
 
 
 def config():
@@ -33,11 +31,7 @@ def device():
 
 
 def test_every_vector(device):
-    """Passes of positions and of sequences in all slots, at every unit boundary."""
-    clear_states(device.chip, device.config.slots)
-    lockstep = Lockstep(device.chip, Golden(device.model), device.model, device.image)
-    positions_of_one_sequence(lockstep, np.random.default_rng(3))
-    sequences_side_by_side(lockstep, np.random.default_rng(4))
+    every_vector(device)
 
 
 @pytest.mark.parametrize(
@@ -46,22 +40,8 @@ def test_every_vector(device):
     ids=["DDR4", "pauses", "pauses and refresh"],
 )
 def test_tokens_and_state(device, behaviour):
-    """A generation, with resets of the token side in the middle of reads."""
     device.chip.memory.behave(behaviour)
-    golden, rng = GoldenDevice(device.model), np.random.default_rng(5)
-    device.state = golden.state
-    for seed in range(3):
-        sampling = Sampling(temperature=1.0, seed=seed)
-        prompt = rng.integers(0, device.model.shape.vocab, 2).tolist()
-        drawn = list(device.generate(prompt, 6, sampling))
-        assert drawn == list(golden.generate(prompt, 6, sampling))
-        assert np.array_equal(device.state, golden.state)
-        # A token that is cut off, somewhere.
-        device.chip.step(int(prompt[0]))
-        device.chip.run(int(rng.integers(3000)))
-        device.chip.command(Control.RESET)
-        device.state = golden.state
-    assert device.chip.fault() == ""
+    generations(device, 3)
     device.chip.memory.behave(Behaviour())
 
 

@@ -5,20 +5,17 @@ import time
 import numpy as np
 import pytest
 
-from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
-from sterna.golden.step import Golden
 from sterna.model.layout import lay_out
-from sterna.spec.registers import Control, Memory
+from sterna.spec.registers import Memory
 from sterna.spec.sdram import PARTS, WORD_BITS
 from sterna_rtl.memory.sdram import Sdram
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import clock_hz
 from sterna_sim.device import DirectDevice
-from sterna_sim.lockstep import Lockstep
 from sterna_sim.sdram_model import SdramError
 from tests.chip.models import memory_config, model_of
-from tests.chip.passes import clear_states, positions_of_one_sequence, sequences_side_by_side
+from tests.chip.passes import clear_states, every_vector, generations
 
 
 @pytest.fixture(params=["fixture-a", pytest.param("odd", marks=pytest.mark.slow)], scope="module")
@@ -29,29 +26,11 @@ def device(request):
 
 
 def test_every_vector(device):
-    """Passes of positions and of sequences in all slots, at every unit boundary."""
-    clear_states(device.chip, device.config.slots)
-    lockstep = Lockstep(device.chip, Golden(device.model), device.model, device.image)
-    positions_of_one_sequence(lockstep, np.random.default_rng(3))
-    sequences_side_by_side(lockstep, np.random.default_rng(4))
+    every_vector(device)
 
 
 def test_tokens_and_state(device):
-    """A generation, with resets of the token side in the middle of reads."""
-    golden, rng = GoldenDevice(device.model), np.random.default_rng(5)
-    device.state = golden.state
-    for seed in range(4):
-        sampling = Sampling(temperature=1.0, seed=seed)
-        prompt = rng.integers(0, device.model.shape.vocab, 2).tolist()
-        drawn = list(device.generate(prompt, 6, sampling))
-        assert drawn == list(golden.generate(prompt, 6, sampling))
-        assert np.array_equal(device.state, golden.state)
-        # A token that is cut off, somewhere.
-        device.chip.step(int(prompt[0]))
-        device.chip.run(int(rng.integers(3000)))
-        device.chip.command(Control.RESET)
-        device.state = golden.state
-    assert device.chip.fault() == ""
+    generations(device, 4)
 
 
 def test_loading_again_after_a_reset(device):
