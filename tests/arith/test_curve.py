@@ -77,15 +77,13 @@ class CurveBench(UnitBench):
         rest_bits = bits - 9
         around = (np.arange(1, 512)[:, None] << rest_bits) + np.arange(-1, 2)
         positions = np.append(around.ravel(), [0, (1 << bits) - 1])
-        positions = np.append(positions, rng.integers(1 << bits, size=self.samples))
+        positions = np.append(positions, rng.integers(1 << bits, size=200))
         yield Case(
             {"i": positions},
             {"o": [{"result": curve(table, int(p), bits)} for p in positions]},
             {"load": 1},
             clocks=len(positions) + Curve.latency + 1,
         )
-
-    samples = 200
 
 
 class HeldBench(UnitBench):

@@ -145,15 +145,15 @@ def inverse_root() -> Table:
     one = 1 << 16
     with localcontext() as context:
         context.prec = 30
-        points = [0] * (CURVE_SEGMENTS // 4)
+        points = []
         for i in range(CURVE_SEGMENTS // 4, CURVE_SEGMENTS + 1):
             x = Decimal(4 * i) / CURVE_SEGMENTS
             half = 3 / (64 * x * x) * (Decimal(4) / CURVE_SEGMENTS) ** 2
             points.append(_curve_point((1 - half) / x.sqrt() * one))
     limit = (one << CURVE_FRACTION) - 1
-    starts, rises = _table([min(point, limit) for point in points])
-    below = CURVE_SEGMENTS // 4
-    return starts, tuple(0 if i < below else -rise for i, rise in enumerate(rises))
+    starts, falls = _falls([min(point, limit) for point in points])
+    below = (0,) * (CURVE_SEGMENTS // 4)
+    return below + starts, below + falls
 
 
 @cache
@@ -166,6 +166,10 @@ def reciprocal() -> Table:
             x = 1 + Decimal(i) / CURVE_SEGMENTS
             half = (1 / (x * CURVE_SEGMENTS)) ** 2 / 8
             points.append(_curve_point((1 - half) / x * (127 << 10)))
+    return _falls(points)
+
+
+def _falls(points: list[int]) -> Table:
     starts, rises = _table(points)
     return starts, tuple(-rise for rise in rises)
 
