@@ -33,8 +33,8 @@ ROW_AHEAD = 5
 FILL = 1
 """Clocks from the last activations of a block to its first word."""
 
-SCALED = 1
-"""Clocks from a scale to the first beat of its segment."""
+SCALED = 2
+"""Clocks from a scale to the first beat of its segment, with a register between the units."""
 
 SUMS = 17
 """Words' sums that wait before the engine stops; and if R < E as many beats behind them."""
@@ -120,7 +120,12 @@ def _pass_end(
                 words = supply if slot == 0 else None
                 first = max(ready, shadow_free) + quantizer.load - 1
                 tape_free = words_free + headers * (slot == 0)
-                starts = _starts(segment, quantizer.load, max(first + FILL, tape_free), words)
+                first_start = max(first + FILL, tape_free)
+                pace = max(segment.groups, quantizer.load, 4)
+                starts = _starts(segment, quantizer.load, pace, first_start, words)
+                if segment.blocks > 1:
+                    held = quantizer.held_up(segment, first, first_start, pace, FILL)
+                    starts = [start + held for start in starts]
                 loaded = [start + quantizer.load - 1 for start in starts[:-1]]
                 if len(starts) == segment.blocks:
                     loaded.insert(0, first)
@@ -148,7 +153,9 @@ def _pass_end(
     return drawn + GENERATOR
 
 
-def _starts(segment: Cut, load: int, first: float, supply: Supply | None) -> list[float]:
+def _starts(
+    segment: Cut, load: int, pace: float, first: float, supply: Supply | None
+) -> list[float]:
     """Clocks on which the last blocks begin, as many as fill the quantizer's queue.
 
     A block follows the one before when that has met its words and the shadow register is full. The
@@ -156,7 +163,6 @@ def _starts(segment: Cut, load: int, first: float, supply: Supply | None) -> lis
     whatever holds up a block has held up either the second or that block.
     """
     blocks, groups = segment.blocks, segment.groups
-    pace = max(groups, load, 4)
     last = -(-(READ_AHEAD + 1) // load) + 1
     starts = []
     for block in range(max(blocks - last, 0), blocks):

@@ -99,6 +99,44 @@ class Quantizer:
         last_read = max(last_read, self._taken[0] + 1)
         self._next_job = max(last_read, self._asked + 1) + NEXT_JOB
 
+    def held_up(self, segment: Cut, first: float, start: float, pace: float, fill: float) -> float:
+        """Clocks by which results hold up the reads of blocks behind the first.
+
+        Parameters
+        ----------
+        segment : Cut
+        first : float
+            Clock on which the first block has been taken.
+        start : float
+            Clock on which its words begin.
+        pace : float
+            Clocks from a block's words to the next block's.
+        fill : float
+            Clocks from a block's last activations to its first word.
+        """
+        if self.load > segment.groups:
+            return 0.0  # `begin` has counted them
+        until = max((end for _, end in self._results), default=first)
+        taken = [first - beat for beat in reversed(range(self.load))]
+        read, behind = first - READ, 0.0  # that of the first block's last beat
+        for block in range(1, segment.blocks):
+            if read > until:
+                break
+            begin = start + (block - 1) * pace + behind  # the block before leaves its place
+            for _ in range(self.load):
+                room = taken[-READ_AHEAD] if len(taken) >= READ_AHEAD else read
+                read = self._free_clock(max(read, room) + 1)
+                taken.append(max(read + READ, taken[-1] + 1, begin))
+            behind += max(0.0, taken[-1] + fill - begin - pace)
+        return behind
+
+    def _free_clock(self, clock: float) -> float:
+        """Return the first clock from this one on on which no result comes."""
+        for first, last in self._results:
+            if first <= clock < last:
+                clock = last
+        return clock
+
     def _given_way(self, begin: float, reads: int) -> float:
         """Clocks that so many reads take longer, as results go first."""
         end = begin + reads
