@@ -27,6 +27,7 @@ from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.family.ecp5 import global_net
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream, waits
@@ -104,6 +105,9 @@ class Chip(Component):
         self.regroup = Regroup(config)
         self.epilogue = Epilogue(config)
         self.quantizer = Quantizer(config)
+        # Registers on long ways: sequencer to quantizer, quantizer to epilogue.
+        self.jobs = Queue(Layouts(config).quantizer_job, 2)
+        self.scales = Queue(Layouts(config).scale, 2)
         self.logit_tap = LogitTap(config)
         self.sampler = Sampler(config)
         self.generator = Generator(config)
@@ -146,8 +150,8 @@ class Chip(Component):
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
-            "sequencer", "words", "unpacker", "engine", "regroup", "epilogue", "quantizer",
-            "logit_tap", "sampler", "generator", "embedding",
+            "sequencer", "words", "unpacker", "engine", "regroup", "epilogue", "jobs", "quantizer",
+            "scales", "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
         self._host(m)
@@ -230,7 +234,8 @@ class Chip(Component):
         connect_stream(m, self.sequencer.o, self.words.i)
         connect_stream(m, self.words.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
-        connect_stream(m, self.sequencer.o_quantizer, self.quantizer.i_job)
+        connect_stream(m, self.sequencer.o_quantizer, self.jobs.i)
+        connect_stream(m, self.jobs.o, self.quantizer.i_job)
         connect_stream(m, self.sequencer.o_engine, self.engine.i_job)
         connect_stream(m, self.sequencer.o_epilogue, self.epilogue.i_job)
 
@@ -279,7 +284,8 @@ class Chip(Component):
         connect_stream(m, self.epilogue.o_norms, self.quantizer.i_norms)
         connect_stream(m, self.epilogue.o_results, self.quantizer.i_results)
         connect_stream(m, self.quantizer.o_activations, self.engine.i_activations)
-        connect_stream(m, self.quantizer.o_scale, self.epilogue.i_scale)
+        connect_stream(m, self.quantizer.o_scale, self.scales.i)
+        connect_stream(m, self.scales.o, self.epilogue.i_scale)
         for bank in ("residual", "scratch", "state"):
             for port in ("read", "write"):
                 name = f"{bank}_{port}"

@@ -384,7 +384,7 @@ class RegistersBench(UnitBench):
             "with m.If(write):\n                    m.d.sync += commands",
             "with m.If(1):\n                    m.d.sync += commands",
         ),
-        "logit without its sign": broken("eq(self.ranked.logit)", "eq(self.ranked.token)"),
+        "logit without its sign": broken("self.ranked.logit)", "self.ranked.token)"),
         "target not used": broken("payload.target.eq(target)", "payload.target.eq(0)"),
         "write lost when there is no room": broken("done.eq(room | ~patient)", "done.eq(1)"),
         "piece asked for twice": broken("read & ~asked)", "read)"),
@@ -481,7 +481,7 @@ class RegistersBench(UnitBench):
             for name in STREAMS:
                 host.read(name, empty=True)
                 host.read("TEMPERATURE")
-        yield host.case("empty streams", clocks=5 * len(host.requests) + 1)
+        yield host.case("empty streams", clocks=6 * len(host.requests) + 1)
 
         host.begin()
         for value in range(16):
@@ -564,7 +564,10 @@ def test_contract():
     """An answer only to a request, held until it is taken; requests on their way are held too."""
     free = ("busy", "faults", "fault_segment", "position", "checking", "checksum")
     contract = StreamContract(
-        items_in=1, combinational=True, free=(*free, *(f"counters__{c.value}" for c in Counter))
+        items_in=1,
+        combinational=True,
+        free=(*free, *(f"counters__{c.value}" for c in Counter)),
+        depth=14,
     )
     held = "with m.If(transfers(self.o)):", "with m.If(self.o.valid):"
     config = chip(vocab=2)

@@ -176,19 +176,19 @@ def passes_of(config, rng, count):
 
 
 def clocks(image, config, passes):
-    """One for each word of a header and each that passes behind it, at least four and the slots.
+    """One for each word of a header and each that passes behind it, at least five and the slots.
 
-    EMBED has no words to be asked for, so three are enough; a header is handed out a clock after
-    it has been checked.
+    EMBED has no words to be asked for, so four are enough; a header is handed out a clock after
+    it has been checked, and it is known a clock later that the next may come.
     """
-    total = 2  # the first play
+    total = 3  # the first play
     for one in passes:
         slots = len(slots_of(one["active"]))
         for number, (before, segment) in enumerate(pairwise([None, *image.segments])):
             ends = number == len(image.segments) - 1
             behind = slots * sum(s.words for s in (before, segment if ends else None) if s)
             total += header_words(config.word_bits)
-            total += max(behind, 4 if segment.words else 3, slots + 1)
+            total += max(behind, 5 if segment.words else 4, slots + 2)
     return total
 
 

@@ -356,9 +356,9 @@ class EpilogueBench(UnitBench):
     cocotb_configs = ()
     bugs = {
         "embedding added to old residual": planted(
-            "Mux(self.control.operation.embed, 0", "Mux(0, 0", Lane
+            "Mux(self.copy.operation.embed, 0", "Mux(0, 0", Lane
         ),
-        "lower bound where there is none": planted("Mux(self.control.bounded,", "Mux(1,", Lane),
+        "lower bound where there is none": planted("Mux(self.copy.bounded,", "Mux(1,", Lane),
         "f h rounded down": planted("C(1 << 15, 16), h_late", "C(0, 16), h_late", Lane),
         "product with sigmoid rounded down": planted(
             "C(1 << 15, 16), free", "C(0, 16), free", Lane

@@ -63,20 +63,20 @@ def test_sequence(lanes, ready):
     items, expected, first_clocks = played(unit, ready)
     assert items == expected
     if ready == 1:
-        # With nothing to drop: a clock to begin, the pipeline, the queue, and the item's own clock.
-        assert first_clocks[0] == unit.latency + 3
+        # With nothing to drop: two clocks to begin, the pipeline, the queue, the item's own clock.
+        assert first_clocks[0] == unit.latency + 4
         assert max(first_clocks) <= 3 * unit.latency + 2
 
 
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("m.Elif(~running & empty)", "m.Elif(~running)"),  # the old noise is still there
+        ("~running & empty & ~restarts", "~running & ~restarts"),  # the old noise is still there
         ("queue.o.valid & running", "queue.o.valid"),
         ("self.o.ready | ~running", "self.o.ready"),
         ("m.If(self.restart)", "m.If(0)"),
         ("running & used[-1]", "running"),  # the queue overflows
-        ("base.eq(self.state)", "base.eq(leap(self.state, 1))"),
+        ("base.eq(state)", "base.eq(leap(state, 1))"),
         ("leap(base, self.lanes)", "leap(base, 1)"),
         ("leap(state, span)", "leap(state, 1)"),
     ],
@@ -99,9 +99,9 @@ def begun_again(unit, clocks):
         ctx.set(unit.o.ready, 1)
         await ctx.tick().repeat(clocks)
         ctx.set(unit.restart, 1)
-        ctx.set(unit.state, next_element(2))
         await ctx.tick()
         ctx.set(unit.restart, 0)
+        ctx.set(unit.state, next_element(2))
         while len(items) < 4:
             if ctx.get(unit.o.valid):
                 items.append(list(ctx.get(unit.o.payload)))
@@ -118,5 +118,5 @@ def test_restart_soon_after_another():
     """Also on the clock on which the first item begins, when there has been none for long."""
     expected = gumbel(uniforms(2, 16)).reshape(-1, 4).tolist()
     assert all(begun_again(Noise(4), clocks) == expected for clocks in range(1, 9))
-    bug = edited(Noise, "(used == -self.depth) & ~begin", "used == -self.depth")
+    bug = edited(Noise, "restarts.eq(self.restart)", "restarts.eq(0)")
     assert not all(begun_again(bug(4), clocks) == expected for clocks in range(1, 9))

@@ -125,7 +125,7 @@ class ReaderBench(UnitBench):
         "words that come are given twice": broken("~offered & ~Cat(in_flight).any()", "~offered"),
         "words that come are not waited for": broken("self.i.valid & ~offered", "~offered"),
         "words that come are read": broken("m.d.sync += word.eq(self.i.payload)", "pass"),
-        "taken before they are given": broken("self.idle & in_flight[-2]", "self.idle & offered"),
+        "taken before they are given": broken("self.idle & in_flight[-3]", "self.idle & offered"),
         "tag of the word before": broken("tag.eq(tags[-1])", "tag.eq(tags[-2])"),
         "plays survive a restart": broken("walk = ResetInserter(self.restart)(", "walk = ("),
         "bank chosen a clock early": broken(

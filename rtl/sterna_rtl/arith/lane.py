@@ -66,7 +66,7 @@ class Lane(Component):
     sum, mantissa : Signal, in
         Row sum and scale.
     control : View, in
-        `CONTROL`, the same while a segment is in flight.
+        `CONTROL`, the same while a segment is in flight: each lane has a copy, a clock late.
     residual, scratch, state, bound : Signal, in
         x, scratch, h and lower bound as they come from the RAMs, see `reads`.
     y, new_residual, new_scratch, new_state : Signal, out
@@ -133,7 +133,8 @@ class Lane(Component):
     def elaborate(self, platform) -> Module:
         # Comments give the clock in which a register shows its value, counted from y ("y+0").
         m = Module()
-        control = self.control
+        self.copy = control = Signal(CONTROL)  # lanes lie across the chip
+        m.d.sync += control.eq(self.control)
         m.submodules.pre_activation = pre_activation = self.pre_activation
         m.d.comb += [
             pre_activation.sum.eq(self.sum),
@@ -183,10 +184,10 @@ class Lane(Component):
     def _residual(self, m: Module) -> None:
         """Add y to x, which moves to its new binary point first."""
         x = Signal(signed(RESIDUAL_BITS), reset_less=True)  # y-3
-        m.d.sync += x.eq(Mux(self.control.operation.embed, 0, self.residual))
+        m.d.sync += x.eq(Mux(self.copy.operation.embed, 0, self.residual))
         # One bit wider than x, so that nothing is clamped before the sum.
         m.submodules.residual = shifted = RoundShift(RESIDUAL_BITS, 4, RESIDUAL_BITS + 1)  # y+0
-        m.d.comb += [shifted.value.eq(x), shifted.shift.eq(self.control.residual_shift)]
+        m.d.comb += [shifted.value.eq(x), shifted.shift.eq(self.copy.residual_shift)]
 
         total = Signal(signed(RESIDUAL_BITS + 2), reset_less=True)  # y+1
         m.d.sync += total.eq(shifted.result + self.y)
@@ -201,9 +202,9 @@ class Lane(Component):
         rounding of halves round, so that the same half is added.
         """
         state = Signal()
-        m.d.comb += state.eq(self.control.operation.state)
+        m.d.comb += state.eq(self.copy.operation.state)
         bound = Signal(VECTOR_BITS, reset_less=True)  # STATE y+5
-        m.d.sync += bound.eq(Mux(self.control.bounded, self.bound, 0))
+        m.d.sync += bound.eq(Mux(self.copy.bounded, self.bound, 0))
         factor = Signal(signed(18), reset_less=True)  # beside the sigmoid
         m.d.sync += factor.eq(Mux(state, 65536 - bound, h))
 

@@ -96,12 +96,12 @@ class Registers(Component):
         DATA: pieces to write and requests to read, and the pieces read.
 
     Latency
-        A read is taken after 4 clocks, and its answer comes a clock later: one for a copy of the
-        request, so that the link's registers may be far away, and two to choose among what does not
-        move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
+        A read is taken after 5 clocks, and its answer comes a clock later: one for a copy of the
+        request, so that the link's registers may be far away, and three to choose among what does
+        not move. For DATA 3 clocks more than the loader takes. A write is taken after 2.
 
     Throughput
-        A write every 3 clocks, a read every 5.
+        A write every 3 clocks, a read every 6.
     """
 
     def __init__(
@@ -165,13 +165,11 @@ class Registers(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         request = Signal(REQUEST)  # a clock behind the one that waits on `i`
-        held, settled = Signal(), Signal(2)  # it does wait, and `shown` is of its address
+        held, settled = Signal(), Signal(3)  # it does wait, and `shown` is of its address
         write, read = Signal(), Signal()  # it waits for its target
         value, done = Signal(32), Signal()  # its answer; its target has taken or given
-        # Answers that nothing but a write changes: some 60 words, chosen in two steps.
-        static = {
-            name: Signal(32, name=f"static_{name}") for name in ("constant", "set", "counted")
-        }
+        # Answers that nothing but a write changes: some 60 words, chosen in three steps.
+        static: dict[str, list[Value]] = {"constant": [], "set": [], "counted": []}
         chosen = {name: Signal(32, name=f"chosen_{name}") for name in static}
         shown = Signal(32)
         waits = Signal()  # for room
@@ -188,10 +186,9 @@ class Registers(Component):
         m.d.sync += [
             request.eq(self.i.payload),
             held.eq(self.i.valid & ~taken & ~ends),
-            settled.eq(Cat(held, settled)),
+            settled.eq(Mux(held, Cat(C(1, 1), settled), 0)),
             taken.eq(ends),
             shown.eq(reduce(or_, chosen.values())),
-            *(chosen[name].eq(value) for name, value in static.items()),
             self.refused.eq(0),
             self.check.eq(0),
             self.set_position.eq(0),
@@ -205,7 +202,7 @@ class Registers(Component):
         ]
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(read & done):
+        with m.If(read):  # the last clock of it counts
             m.d.sync += self.o.payload.eq(value)
         # Not before the request is taken: who gave it may look for the answer from then on.
         with m.If(taken & ~request.write):
@@ -249,6 +246,12 @@ class Registers(Component):
         def case(name: str):
             return m.Case(REGISTERS[name].address)
 
+        def show(kind: str, name: str, value: Value) -> None:
+            """Let a register be read."""
+            meant = Signal(name=f"{name.lower()}_meant")
+            m.d.sync += meant.eq(request.address == REGISTERS[name].address)
+            static[kind].append(Mux(meant, value, 0))
+
         def wait(room: Value) -> None:
             """A request is done once there is room, or without effect at the end of patience."""
             m.d.comb += [
@@ -257,29 +260,37 @@ class Registers(Component):
             ]
             m.d.sync += self.refused.eq(write & ~room & ~patient)
 
+        for name, constant in constants.items():
+            show("constant", name, C(constant, 32))
+        for name, setting in settings.items():
+            show("set", name, setting)
+        for number, stop in enumerate(self.stop):
+            show("set", f"STOP_{number}", stop.token | stop.valid << 31)
+        for counter in Counter:
+            show("counted", f"COUNTER_{counter.name}", self.counters[counter])
+        show("set", "STATUS", status)
+        show("set", "MEMORY", self.memory)
+        show("set", "CHECKSUM", self.checksum)
+        if self.config.top_k:
+            show("set", "BEST_TOKEN", self.ranked.token | self.ranked.exists << 31)
+            show("set", "BEST_LOGIT", self.ranked.logit)
+        if self.config.log_probability:
+            show("set", "TARGET", target.token | target.valid << 31)
+        for kind, values in static.items():
+            m.d.sync += chosen[kind].eq(reduce(or_, values))
+
         with m.Switch(request.address):
-            for name, constant in constants.items():
-                with case(name):
-                    m.d.comb += static["constant"].eq(constant)
             for name, setting in settings.items():
                 with case(name):
-                    m.d.comb += static["set"].eq(setting)
                     with m.If(write):
                         m.d.sync += setting.eq(request.data)
-            for number in range(STOPS):
+            for number, stop in enumerate(self.stop):
                 with case(f"STOP_{number}"):
-                    stop = self.stop[number]
-                    m.d.comb += static["set"].eq(stop.token | stop.valid << 31)
                     with m.If(write):
                         m.d.sync += [stop.token.eq(request.data), stop.valid.eq(request.data[31])]
-            for counter in Counter:
-                with case(f"COUNTER_{counter.name}"):
-                    m.d.comb += static["counted"].eq(self.counters[counter])
             with case("CONTROL"):
                 with m.If(write):
                     m.d.sync += commands.eq(request.data)
-            with case("STATUS"):
-                m.d.comb += static["set"].eq(status)
             with case("TOKEN"):
                 m.d.comb += self.o_token.valid.eq(write & self.token_room)
                 with m.If(write):
@@ -295,14 +306,8 @@ class Registers(Component):
                 m.d.comb += self.i_logit.ready.eq(read)
                 with m.If(self.i_logit.valid):
                     m.d.comb += value.eq(Cat(self.i_logit.payload, C(0, 15), C(1, 1)))
-            if self.config.top_k:
-                with case("BEST_TOKEN"):
-                    m.d.comb += static["set"].eq(self.ranked.token | self.ranked.exists << 31)
-                with case("BEST_LOGIT"):
-                    m.d.comb += static["set"].eq(self.ranked.logit)
             if self.config.log_probability:
                 with case("TARGET"):
-                    m.d.comb += static["set"].eq(target.token | target.valid << 31)
                     with m.If(write):
                         m.d.sync += [
                             target.token.eq(request.data),
@@ -314,7 +319,6 @@ class Registers(Component):
                         bits = self.i_log_probability.payload.as_unsigned()
                         m.d.comb += value.eq(bits | 1 << 31)
             with case("MEMORY"):
-                m.d.comb += static["set"].eq(self.memory)
                 wait(self.piece_room)
                 with m.If(write & self.piece_room):
                     m.d.sync += [self.memory.eq(request.data), self.memory_address.eq(0)]
@@ -331,8 +335,6 @@ class Registers(Component):
             with case("CHECK"):
                 m.d.sync += self.check.eq(write & self.piece_room)
                 wait(self.piece_room)
-            with case("CHECKSUM"):
-                m.d.comb += static["set"].eq(self.checksum)
         m.d.comb += [
             self.check_pieces.eq(request.data),
             self.o_token.payload.token.eq(request.data[:SLOT_SHIFT]),

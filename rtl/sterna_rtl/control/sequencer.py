@@ -37,8 +37,8 @@ class Sequencer(Component):
     a job of its own, one after the other in the order of their numbers, and then the words, which
     pass as often. What a word is stands in its tag, for it comes as it was asked for: so nothing
     here decides about a word on the clock on which it passes. A header waits until the one before
-    has been checked and handed out and what follows it has been asked for, four clocks and one for
-    each slot more than the first; EMBED, without words, three.
+    has been checked and handed out and what follows it has been asked for, five clocks and one for
+    each slot more than the first; EMBED, without words, four.
 
     Words that should be a header and are not one stop the sequencer, after the words of the segment
     before them, until it is reset: nothing that follows can be trusted. No unit gets a job from
@@ -96,14 +96,16 @@ class Sequencer(Component):
         good, new = Signal(), Signal()  # ... and is one; the first clock of that
         active = Signal(self.config.slots)
 
+        # Whether a header may come is known a clock before, as it is what the tape waits for.
         tag, free = self.i.payload.tag, Signal()
+        takes = self.i.valid & tag.header & free
+        m.d.sync += free.eq(~full & ~self.o_play.valid & ~(takes & tag.end))
         m.d.comb += [
-            free.eq(~full & ~self.o_play.valid),
             self.i.ready.eq(Mux(tag.header, free, self.o.ready)),
             self.o.valid.eq(self.i.valid & ~tag.header),
             self.o.payload.eq(self.i.payload.word),
         ]
-        with m.If(self.i.valid & tag.header & free):
+        with m.If(takes):
             m.d.sync += [raw.eq(Cat(raw, self.i.payload.word)[width:]), full.eq(tag.end)]
 
         came = self._check(m, header, good, new)

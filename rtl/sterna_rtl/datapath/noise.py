@@ -77,14 +77,17 @@ class Noise(Component):
         m.d.sync += [
             gone.eq(transfers(queue.o)),
             used.eq(used + begin - gone),
-            empty.eq((used == -self.depth) & ~begin),
+            empty.eq(used == -self.depth),
         ]
         with m.If(begin):
             m.d.sync += base.eq(leap(base, self.lanes))
+        # The state comes from far away, and follows `restart` by a clock.
+        state, restarts = Signal.like(self.state), Signal(init=1)
+        m.d.sync += [state.eq(self.state), restarts.eq(self.restart)]
         with m.If(self.restart):
             m.d.sync += running.eq(0)
-        with m.Elif(~running & empty):
-            m.d.sync += [running.eq(1), base.eq(self.state)]
+        with m.Elif(~running & empty & ~restarts):
+            m.d.sync += [running.eq(1), base.eq(state)]
 
         in_flight = Signal(self.latency)
         m.d.sync += in_flight.eq(Cat(begin, in_flight))

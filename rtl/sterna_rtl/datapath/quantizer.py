@@ -157,7 +157,8 @@ class Quantizer(Component):
         free = ~self.i_norms.valid  # side RAM B is
         restart, last_beat = Signal(), Signal()
         largest, measured = self.largest, self.statistics.o_measured
-        measures = job.stats == Stats.MAXIMUM
+        measures = Signal()  # known since the clock on which the job began
+        m.d.sync += measures.eq(job.stats == Stats.MAXIMUM)
         m.d.comb += [
             self.normalise.i.payload.eq(Mux(measures, measured.payload, largest.payload)),
             reciprocal.position.eq(self.normalise.o.payload.value),

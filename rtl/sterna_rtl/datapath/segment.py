@@ -38,6 +38,8 @@ class SegmentControl(Component):
         `OPERATION`.
     mantissa, shift : Signal, out
         Scale; EMBED: only the shift.
+    prepares : Signal, out
+        The segment has its job and has not begun. From a register.
     begin : Signal, out
         Up on the clock before the segment's first beat may come.
     accepts : Signal, out
@@ -69,6 +71,7 @@ class SegmentControl(Component):
                 "operation": Out(OPERATION),
                 "mantissa": Out(SCALE_BITS),
                 "shift": Out(6),
+                "prepares": Out(1),
                 "begin": Out(1),
                 "accepts": Out(1),
                 "beat": In(1),
@@ -100,13 +103,18 @@ class SegmentControl(Component):
         m.d.comb += ends.eq(ends_seen | Cat(self.sums_end, ending))
         m.d.sync += ends_seen.eq(ends)
 
+        # The state "JOB" once more, as a register that can lie among what it enables.
+        takes = Signal(init=1)
+        m.d.comb += self.i_job.ready.eq(takes)
+        with m.If(takes):
+            m.d.sync += job.eq(self.i_job.payload)
+            for op in Op:
+                m.d.sync += self.operation[op.name.lower()].eq(self.i_job.payload.op == op)
+
         with m.FSM(name="segment"):
             with m.State("JOB"):
-                m.d.comb += self.i_job.ready.eq(1)
-                m.d.sync += job.eq(self.i_job.payload)
-                for op in Op:
-                    m.d.sync += self.operation[op.name.lower()].eq(self.i_job.payload.op == op)
                 with m.If(self.i_job.valid):
+                    m.d.sync += [takes.eq(0), self.prepares.eq(1)]
                     m.next = "SCALE"
             with m.State("SCALE"):
                 m.d.comb += scale.ready.eq(~embed)
@@ -118,6 +126,7 @@ class SegmentControl(Component):
                 )
                 m.d.sync += ends_seen.eq(Cat(embed, C(0)))
                 with m.If(self.begin):
+                    m.d.sync += self.prepares.eq(0)
                     m.next = "BEATS"
             with m.State("BEATS"):
                 m.d.comb += self.accepts.eq(1)
@@ -126,6 +135,7 @@ class SegmentControl(Component):
             with m.State("END"):
                 m.d.comb += self.drops.eq(~ends_seen[0])
                 with m.If(ends.all()):
+                    m.d.sync += takes.eq(1)
                     m.next = "JOB"
 
         self._stages(m, last_beat)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 
 from amaranth import *
 from amaranth.lib import stream
@@ -128,9 +129,12 @@ class Statistics(Component):
             # Not compared at once, as products leave their multipliers late in the clock.
             keys.append(_register(m, key, f"key_{index}"))
 
-        # The last two meet the largest of the beats before in one clock: three comparisons abreast.
-        pair = _halve(m, keys, _larger, "larger", until=2)
-        larger = _larger(pair[0], pair[-1])
+        # The last two meet the largest of the beats before in one clock. Which of them is larger is
+        # found a clock before, among the four that they come from.
+        four = _halve(m, keys, _larger, "larger", until=4)
+        pair = _halve(m, four, _larger, "larger", until=2)
+        above = _second_is_larger(m, four) if len(four) == 4 else _less(pair[0], pair[-1])
+        larger = Mux(above, pair[-1], pair[0])
         for name, output, count in (
             ("results", self.o_largest, self.slots),
             ("measure", self.o_measured, 1),
@@ -201,6 +205,17 @@ def _less(a: Value, b: Value) -> Value:
 
 def _larger(a: Value, b: Value) -> Value:
     return Mux(_less(a, b), b, a)
+
+
+def _second_is_larger(m: Module, four: list[Value]) -> Value:
+    """Return whether of four values of the clock before one of the last two was the largest."""
+    less = {
+        f"{low}{high}": _register(m, _less(four[low], four[high]), f"less_{low}{high}")
+        for low, high in combinations(range(4), 2)
+    }
+    of_2 = Mux(less["01"], less["12"], less["02"])
+    of_3 = Mux(less["01"], less["13"], less["03"])
+    return Mux(less["23"], of_3, of_2)
 
 
 def _square(m: Module, value: Value, name: str) -> Value:

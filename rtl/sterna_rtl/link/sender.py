@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from amaranth import *
 from amaranth.lib import memory, stream
+from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.link import WINDOW
@@ -15,6 +16,19 @@ REPLY_BYTES = 256
 """Bytes of the RAM for each reply, encoded."""
 
 REPLY_RAM_BYTES = WINDOW * REPLY_BYTES
+
+_ASKS = StructLayout(
+    {
+        "length": range(REPLY_BYTES + 1),
+        "stored": 1,
+        "notice": 1,
+        "slot": range(WINDOW),
+        "resend": 1,
+        "resend_slot": range(WINDOW),
+        "forget": 1,
+    }
+)
+"""What a sender is asked for on a clock."""
 
 NOTICE_ADDRESS = 240
 """A notice stands behind the longest reply of the first place."""
@@ -50,13 +64,7 @@ class Sender(Component):
     def __init__(self) -> None:
         super().__init__(
             {
-                "length": In(range(REPLY_BYTES + 1)),
-                "stored": In(1),
-                "notice": In(1),
-                "slot": In(range(WINDOW)),
-                "resend": In(1),
-                "resend_slot": In(range(WINDOW)),
-                "forget": In(1),
+                **{name: In(field) for name, field in _ASKS.members.items()},
                 "read": Out(ReadPort(REPLY_RAM_BYTES, unsigned(8))),
                 "o": Out(stream.Signature(8)),
                 "idle": Out(1),
@@ -69,19 +77,22 @@ class Sender(Component):
             shape=range(REPLY_BYTES + 1), depth=WINDOW, init=[]
         )
         write, read = lengths.write_port(), lengths.read_port(domain="comb")
+        # What is asked for is known late in its clock.
+        asks = Signal(_ASKS)
+        m.d.sync += [asks[name].eq(getattr(self, name)) for name in _ASKS.members]
         notice_length = Signal.like(self.length)
         asked, notice_asked = Signal(WINDOW), Signal()
         pointer = Signal(range(WINDOW))
         m.d.comb += [
-            write.addr.eq(self.slot),
-            write.data.eq(self.length),
-            write.en.eq(self.stored & ~self.notice),
+            write.addr.eq(asks.slot),
+            write.data.eq(asks.length),
+            write.en.eq(asks.stored & ~asks.notice),
             read.addr.eq(pointer),
         ]
         left = Signal.like(self.length)
         with m.FSM(name="sender"):
             with m.State("IDLE"):
-                m.d.comb += self.idle.eq(~asked.any() & ~notice_asked)
+                m.d.comb += self.idle.eq(~Cat(asked, notice_asked, asks.stored, asks.resend).any())
                 with m.If(notice_asked):
                     m.d.sync += [
                         notice_asked.eq(0),
@@ -116,12 +127,12 @@ class Sender(Component):
                     with m.If(left == 0):
                         m.next = "IDLE"
 
-        with m.If(self.resend):
-            m.d.sync += asked.bit_select(self.resend_slot, 1).eq(1)
-        with m.If(self.stored & self.notice):
-            m.d.sync += [notice_asked.eq(1), notice_length.eq(self.length)]
-        with m.If(self.stored & ~self.notice):
-            m.d.sync += asked.bit_select(self.slot, 1).eq(1)
-        with m.If(self.forget):
+        with m.If(asks.resend):
+            m.d.sync += asked.bit_select(asks.resend_slot, 1).eq(1)
+        with m.If(asks.stored & asks.notice):
+            m.d.sync += [notice_asked.eq(1), notice_length.eq(asks.length)]
+        with m.If(asks.stored & ~asks.notice):
+            m.d.sync += asked.bit_select(asks.slot, 1).eq(1)
+        with m.If(asks.forget):
             m.d.sync += asked.eq(0)
         return m

@@ -127,12 +127,12 @@ class TapeReader(Component):
             queue.i.valid.eq(in_flight[-1]),
         ]
         # A word that comes waits until it is given in place of the one from the banks.
-        m.d.comb += self.i.ready.eq(self.idle & in_flight[-2])
+        m.d.sync += self.i.ready.eq(self.idle & in_flight[-3])
         m.d.sync += offered.eq(~self.idle | (self.i.valid & ~offered & ~Cat(in_flight).any()))
         with m.If(self.i.ready):
             m.d.sync += word.eq(self.i.payload)
         with m.If(self.restart):
-            m.d.sync += [room.eq(depth - 1), offered.eq(0)]
+            m.d.sync += [room.eq(depth - 1), offered.eq(0), self.i.ready.eq(0)]
             m.d.sync += [valid.eq(0) for valid in in_flight]
         return m
 
@@ -144,18 +144,16 @@ class TapeReader(Component):
             m.d.sync += numbers[-1].eq(numbers[-2])
         words, number = self._banks(m, address, self._depths()), numbers[-1]
         if len(words) > 2:
-            pairs = [words[start : start + 2] for start in range(0, len(words), 2)]
-            words, number = [], number[1:]
-            for index, pair in enumerate(pairs):
-                words.append(Signal.like(pair[0], name=f"pair_{index}", reset_less=True))
-                m.d.sync += words[-1].eq(Mux(numbers[-2][0], pair[-1], pair[0]))
+            pairs, number = _of_pairs(words, numbers[-2][0]), number[1:]
+            words = [
+                Signal.like(pair, name=f"pair_{index}", reset_less=True)
+                for index, pair in enumerate(pairs)
+            ]
+            m.d.sync += [word.eq(pair) for word, pair in zip(words, pairs, strict=True)]
+        for bit in number:
+            words = _of_pairs(words, bit)
         word = Signal(self.layouts.word, reset_less=True)
-        # The last one by default: a number that is no bank's would give the register an enable.
-        m.d.sync += word.eq(words[-1])
-        with m.Switch(number):
-            for index, one in enumerate(words[:-1]):
-                with m.Case(index):
-                    m.d.sync += word.eq(one)
+        m.d.sync += word.eq(words[0])
         return word
 
     def _read_whole(self, m: Module, address: Value) -> Signal:
@@ -201,3 +199,9 @@ class TapeReader(Component):
         if self.bank_words // 2 in depths[:-1]:
             number += (number == len(depths) - 2) & address[bits - 1]
         return number
+
+
+def _of_pairs(words: list[Value], odd: Value) -> list[Value]:
+    """Choose between the words of each pair; one that is left over stays."""
+    pairs = [words[start : start + 2] for start in range(0, len(words), 2)]
+    return [Mux(odd, pair[1], pair[0]) if len(pair) == 2 else pair[0] for pair in pairs]
