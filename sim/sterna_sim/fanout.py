@@ -21,8 +21,14 @@ __all__ = ["MOST_LOADS", "copy_drivers", "places"]
 MOST_LOADS = 40
 """Loads that a cell keeps. Of a netlist whose wires end on 63 000 cells some 300 nets have more."""
 
+WIDEST, FEW = 48, 8
+"""Tiles that the loads of a cell may span if there are more than `FEW`."""
+
 _OUTPUTS = {"LUT4": "Z", "TRELLIS_FF": "Q"}
 """What is copied: tables and flip-flops."""
+
+_PLACED = {"TRELLIS_DPR16X4": 3}
+"""Loads that a net has of one cell, as it is taken apart: two tables and a port for writing."""
 
 _GLOBAL_LOADS = ("DCCA", "EHXPLLL")
 _SITE = re.compile(r"X(\d+)/Y(\d+)/")
@@ -43,9 +49,10 @@ def places(placed: Mapping[str, Any]) -> dict[str, Place]:
 
 
 def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_LOADS) -> int:
-    """Copy each table and flip-flop that drives more loads than `most`; return the copies made.
+    """Copy each table and flip-flop whose loads are more than `most` or far from each other.
 
-    Loads without a place, clocks and loads of global buffers stay with the cell itself.
+    Returns the number of copies made. Loads without a place, clocks and loads of global buffers
+    stay with the cell itself.
 
     Parameters
     ----------
@@ -68,9 +75,14 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
         output = _OUTPUTS.get(cells[name]["type"]) if name else None
-        if not output or len(loads[bit]) <= most or _is_global(cells, loads[bit]):
+        if not output or _is_global(cells, loads[bit]):
             continue
-        placed = [load for load in loads[bit] if load[0] in place]
+        placed = [
+            load
+            for load in loads[bit]
+            if load[0] in place
+            for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
+        ]
         for group in _parts(placed, place, most)[1:]:
             copies += 1
             twin, net = f"{name}_copy_{copies}", next(fresh)
@@ -97,18 +109,23 @@ def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
 
 
 def _parts(loads: list[Load], place: Mapping[str, Place], most: int) -> list[list[Load]]:
-    """Part loads along their longer side until none has more than `most`, tile by tile."""
-    if len(loads) <= most:
+    """Part loads along their longer side until no part has too many or is too wide.
+
+    Loads of one tile stay together.
+    """
+    if len(loads) <= min(most, FEW):
         return [loads]
     sides = [[place[name][axis] for name, _ in loads] for axis in (0, 1)]
     spans = [max(side) - min(side) for side in sides]
+    if len(loads) <= most and max(spans) <= WIDEST:
+        return [loads]
     axis = int(spans[1] > spans[0])
 
     def key(load: Load) -> Place:
         return place[load[0]][axis], place[load[0]][1 - axis]
 
     ordered = sorted(loads, key=key)
-    parts = -(-len(ordered) // most)
+    parts = max(2, -(-len(ordered) // most))
     middle = len(ordered) * (parts // 2) // parts
     cuts = [n for n in range(1, len(ordered)) if key(ordered[n]) != key(ordered[n - 1])]
     if not cuts:

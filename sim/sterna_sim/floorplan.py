@@ -11,7 +11,9 @@ are near each other. The places left over, in between, are for the other block R
 
 The multipliers of an element, in quantizer and epilogue, lie side by side and element after element
 from left to right, as the elements of the embedding do. By itself the placer finds room for a
-multiplier anywhere in its row, and tears an element's logic apart.
+multiplier anywhere in its row, and tears an element's logic apart. State and side RAMs lie as near
+to their elements as there is room; the tables of curves and their multipliers, which all elements
+share, in the middle.
 
 The engine's activations lie in a row across the chip, a column's eight bits in one tile, between
 the block RAMs of their trits. Without them the placer packs the engine into a fifth of the width,
@@ -26,10 +28,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["activation_sites", "block_ram_sites", "free_sites", "multiplier_sites"]
+__all__ = [
+    "activation_sites",
+    "block_ram_sites",
+    "free_sites",
+    "multiplier_sites",
+    "other_sites",
+]
 
 _TAPE_ROWS = (46, 70, 82)
 _EMBEDDING_ROWS = (22,)
@@ -39,6 +47,12 @@ _MULTIPLIER_ROWS = {"epilogue": 34, "quantizer": 58}
 _OF_ELEMENT = re.compile(
     r"\b(epilogue|quantizer)\..*?\b(?:lane|product|products_|scaled|square[12])_(\d+)(?!\d)"
 )
+_BLOCK_RAM_ROWS = (22, 46, 70, 82)
+_BANK_ROWS = {"state": 22, "vector_a": 46, "vector_b": 70}
+"""Rows of other RAMs whose words have a part for each element."""
+_TABLE = re.compile(r"\.rom\.\d+\.\d+$")
+_CURVE_TABLE_ROW = 70
+_PLACE = re.compile(r"[XY](\d+)")
 _PLACES = 52
 """Block RAMs in a row, and multipliers in one of theirs."""
 _ACTIVATION_ROW = 76
@@ -99,6 +113,51 @@ def multiplier_sites(cells: Mapping[str, Any], elements: int) -> dict[str, str]:
     return sites
 
 
+def other_sites(cells: Mapping[str, Any], taken: Iterable[str]) -> dict[str, str]:
+    """Return sites for the other RAMs of the elements, and for curves and their multipliers.
+
+    Each takes the nearest that is free. A curve's table lies in the middle, for all elements.
+
+    Parameters
+    ----------
+    cells : mapping
+        Of the mapped netlist, flat.
+    taken : iterable of str
+        Sites of tape, embedding and the elements' multipliers.
+    """
+    used, sites = set(taken), {}
+
+    def settle(name: str, site_of: Callable[[int, int], str], place: int, row: int) -> None:
+        """Put a cell as near to a place in a row as there is room."""
+        rows = _BLOCK_RAM_ROWS if site_of is _block_ram_site else (row,)
+        sites[name] = min(
+            (
+                site
+                for row in rows
+                for at in range(_PLACES)
+                if (site := site_of(row, at)) not in used
+            ),
+            key=lambda site: _distance(site, site_of(row, place)),
+        )
+        used.add(sites[name])
+
+    for bank, row in _BANK_ROWS.items():
+        names = sorted(
+            name
+            for name, cell in cells.items()
+            if f".banks.{bank}.ram.words." in name and cell["type"] == "DP16KD"
+        )
+        for number, name in enumerate(names):
+            settle(name, _block_ram_site, (2 * number + 1) * _PLACES // (2 * len(names)), row)
+    for table in sorted(name for name in cells if _TABLE.search(name)):
+        settle(table, _block_ram_site, _PLACES // 2, _CURVE_TABLE_ROW)
+        product = _TABLE.sub(".product", table)
+        for name, cell in cells.items():
+            if name.startswith(product) and cell["type"] == "MULT18X18D":
+                settle(name, _multiplier_site, _PLACES // 2, _MULTIPLIER_ROWS["quantizer"])
+    return sites
+
+
 def activation_sites(registers: Sequence[str], columns: int) -> dict[str, str]:
     """Return a site for each flip-flop of the engine's activations.
 
@@ -152,6 +211,12 @@ def _multiplier_site(row: int, place: int) -> str:
     group, number = divmod(place, 4)
     number = (0, 1, 4, 5)[number]
     return f"X{_first_column(group) + number}/Y{row}/MULT18_{number}"
+
+
+def _distance(site: str, other: str) -> int:
+    """Return the tiles between two sites."""
+    (x, y), (u, v) = (map(int, _PLACE.findall(one)) for one in (site, other))
+    return abs(x - u) + abs(y - v)
 
 
 def _first_column(group: int) -> int:

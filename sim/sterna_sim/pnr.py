@@ -33,6 +33,7 @@ from sterna_sim.floorplan import (
     block_ram_sites,
     free_sites,
     multiplier_sites,
+    other_sites,
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.tools import BUILD, tool_environment
@@ -211,8 +212,10 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     design = mapped(folder)
     if planned:
         netlist = Netlist(design["modules"]["top"])
-        netlist.place(block_ram_sites(netlist.cells, config.word_bits // config.rows))
-        netlist.place(multiplier_sites(netlist.cells, config.elements))
+        sites = block_ram_sites(netlist.cells, config.word_bits // config.rows)
+        sites |= multiplier_sites(netlist.cells, config.elements)
+        sites |= other_sites(netlist.cells, sites.values())
+        netlist.place(sites)
         netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
         kinds = Counter(cell["type"] for cell in netlist.cells.values())
         if kinds["LUT4"] + 2 * kinds["CCU2C"] > FREE_ROWS_FROM:

@@ -236,3 +236,32 @@ def test_cells_of_a_tile_stay_together():
     assert copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), {}, 12) == 3
     for tile in range(4):
         assert len({cells[f"bit_{8 * tile + n}"]["connections"]["CE"][0] for n in range(8)}) == 1
+
+
+def test_wide_nets_are_parted():
+    """Ten loads at both ends of the chip get a driver for each end, eight keep theirs."""
+
+    def load(net):
+        return {
+            "type": "LUT4",
+            "attributes": {},
+            "port_directions": {"A": "input"},
+            "connections": {"A": [net]},
+        }
+
+    def driver(net):
+        return {
+            "type": "TRELLIS_FF",
+            "attributes": {},
+            "port_directions": {"Q": "output"},
+            "connections": {"Q": [net]},
+        }
+
+    cells = {"many": driver(2), "few": driver(3)}
+    cells |= {f"many_{n}": load(2) for n in range(10)} | {f"few_{n}": load(3) for n in range(8)}
+    where = {name: (4 + 100 * (n % 2), n) for n, name in enumerate(cells)}
+    assert copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), where) == 1
+    for end in range(2):
+        nets = {cells[f"many_{n}"]["connections"]["A"][0] for n in range(end, 10, 2)}
+        assert len(nets) == 1
+    assert {cells[f"few_{n}"]["connections"]["A"][0] for n in range(8)} == {3}

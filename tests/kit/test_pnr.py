@@ -15,6 +15,7 @@ from sterna_sim.floorplan import (
     block_ram_sites,
     free_sites,
     multiplier_sites,
+    other_sites,
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.pnr import count_block_rams
@@ -90,6 +91,36 @@ def test_multipliers_of_an_element_are_neighbours():
         assert 13 * element <= min(columns) - 4 <= 15 * element + 2
     with pytest.raises(ValueError, match="7 multipliers of an element in epilogue"):
         multiplier_sites(multipliers(0, 7), 8)
+
+
+def test_tables_lie_beside_their_multipliers():
+    """In the middle of their rows, on what others leave."""
+    curves = ("chip.chip.quantizer.reciprocal", "chip.chip.quantizer.scale.inverse_root")
+    cells = {f"{curve}.rom.0.0": cell("DP16KD", 36) for curve in curves}
+    cells |= {f"{curve}.product_Q_DI_MULT18X18D_P1": cell("MULT18X18D", 18) for curve in curves}
+    cells |= {"chip.chip.quantizer.reciprocal.product_LUT4_A": cell("LUT4", 0)}
+    free = other_sites(cells, ())
+    sites = other_sites(cells, free.values())
+    assert sites.keys() == free.keys() == {name for name in cells if "LUT4" not in name}
+    assert not set(sites.values()) & set(free.values())
+    assert len(set(sites.values())) == len(sites)
+    columns = [column(site) for site in sites.values()]
+    assert 50 < min(columns) <= max(columns) < 80
+    assert {site.split("/")[1] for site in free.values()} == {"Y58", "Y70"}
+
+
+def test_banks_lie_along_the_elements():
+    """From left to right, beside what is taken if that is nearer than another row."""
+    names = [f"chip.chip.banks.state.ram.words.0.{n}" for n in range(4)]
+    cells = {name: cell("DP16KD", 36) for name in names}
+    free = other_sites(cells, ())
+    assert {site.split("/")[1] for site in free.values()} == {"Y22"}
+    sites = other_sites(cells, free.values())
+    for found in (free, sites):
+        columns = [column(found[name]) for name in names]
+        assert columns == sorted(columns)
+        assert columns[0] < 25 < 40 < columns[1] < 50 < 70 < columns[2] < 90 < 100 < columns[3]
+    assert not set(sites.values()) & set(free.values())
 
 
 def test_activations_of_a_column_share_a_tile():
