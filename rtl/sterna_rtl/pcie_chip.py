@@ -47,6 +47,7 @@ class PcieChip(Component):
 
     def __init__(self, config: ChipConfig, width: int, clock_hz: int) -> None:
         self.config = config
+        self.width = width
         self.chip = Chip(config, clock_hz=clock_hz)
         self.access = RegisterAccess(width)
         given, taken = {"m_axis_cq": cq_beat(width)}, {"s_axis_cc": cc_beat(width)}

@@ -18,6 +18,7 @@ from sterna_rtl.axi4_chip import Axi4Chip
 from sterna_rtl.pcie_chip import PcieChip
 from sterna_rtl.serial_chip import SerialChip
 from sterna_sim.drop_in import write_beside
+from sterna_sim.pcie_card import write_card
 from sterna_sim.tools import BUILD
 
 __all__ = ["main", "write_verilog"]
@@ -30,9 +31,10 @@ def write_verilog(path: Path, config: ChipConfig, clock_hz: int, pcie: int | Non
     """Write a chip with a UART as one Verilog file; return its SHA-256.
 
     Ports are `clk`, `rst`, `rx` and `tx`, see `sterna_rtl.serial_chip.SerialChip`. With `pcie`,
-    bits of a beat, those of `sterna_rtl.pcie_chip.PcieChip` instead. A chip with a memory behind
-    AXI4 has those of `sterna_rtl.axi4_chip.Axi4Chip`, and a description and a Vivado script beside
-    the file, with the suffixes ``.json`` and ``.tcl``.
+    bits of a beat, those of `sterna_rtl.pcie_chip.PcieChip` instead, and if there is no memory a
+    card's top and a Vivado script beside the file, see `sterna_sim.pcie_card`. A chip with a memory
+    behind AXI4 has those of `sterna_rtl.axi4_chip.Axi4Chip`, and a description and a Vivado script
+    beside the file, with the suffixes ``.json`` and ``.tcl``.
     """
     if pcie:
         chip = PcieChip(config, pcie, clock_hz)
@@ -44,6 +46,8 @@ def write_verilog(path: Path, config: ChipConfig, clock_hz: int, pcie: int | Non
     with whole_file(path) as file:
         file.write(text.encode())
     digest = hashlib.sha256(text.encode()).hexdigest()
+    if isinstance(chip, PcieChip) and not config.memory:
+        write_card(path, chip, chip.width)
     if isinstance(chip, Axi4Chip):
         write_beside(path, chip, clock_hz, digest)
     return digest

@@ -17,7 +17,8 @@ from sterna.device.lent import table_writes
 from sterna.spec.dma import BUSY, DmaRegister
 from sterna.spec.pcie import LINK
 from sterna.spec.registers import REGISTERS
-from tests.pcie.root_complex import LINKS, Slot
+from sterna_sim.pcie_card import LINKS
+from tests.pcie.root_complex import Slot
 
 LATENCY = 1.0
 """Microseconds from a read to the beginning of its answer, beside the link's own time."""

@@ -16,13 +16,11 @@ from cocotbext.pcie.xilinx.us import UltraScalePlusPcieDevice
 
 from sterna.spec.dma import PAGE_BYTES
 from sterna.spec.pcie import BAR_BYTES, DEVICE, VENDOR
+from sterna_sim.pcie_card import LINKS
 from tests.pcie.request_rules import RequestRules
 from tests.pcie.rules import CompletionRules, Packet
 
-__all__ = ["LINKS", "Slot"]
-
-LINKS = {64: (3, 1, 125e6), 128: (3, 4, 250e6), 256: (3, 8, 250e6), 512: (3, 16, 250e6)}
-"""Generation, lanes and user clock at which the block has beats of so many bits."""
+__all__ = ["Slot"]
 
 
 class Slot:

@@ -22,6 +22,13 @@ WRITERS = "sterna.verilog"
 """Entry point of the gateware package, see `sterna_sim.verilog.write_verilog`."""
 
 
+def _beside(config: ChipConfig, pcie: int | None) -> tuple[str, ...]:
+    """Suffixes of what is written beside a chip's Verilog."""
+    if pcie:
+        return () if config.memory else (".top.v", ".tcl")
+    return (".json", ".tcl") if config.memory in AXI4 else ()
+
+
 def verilog_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="the .v file to write")],
     config: Annotated[
@@ -36,7 +43,10 @@ def verilog_command(
     ] = 48_000_000,
     pcie: Annotated[
         int | None,
-        typer.Option(help="no UART: streams of an UltraScale+ PCIe block, so many bits wide"),
+        typer.Option(
+            help="no UART: streams of an UltraScale+ PCIe block, so many bits wide; with a top for "
+            "an Alveo U200 and a Vivado script beside it, unless the chip has a memory"
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -46,11 +56,10 @@ def verilog_command(
         raise InputError(f"streams of the PCIe block have {bits} bits, not {pcie}")
     check_output(output)
     chosen = ChipConfig.from_dict(read_json(config)) if config else REFERENCE
-    if chosen.memory in AXI4 and not pcie:
-        for suffix in (".json", ".tcl"):
-            if output.with_suffix(suffix) in (output, config):
-                raise InputError(f"{output} and what lies beside it must be other files than these")
-            check_output(output.with_suffix(suffix))
+    for suffix in _beside(chosen, pcie):
+        if output.with_suffix(suffix) in (output, config):
+            raise InputError(f"{output} and what lies beside it must be other files than these")
+        check_output(output.with_suffix(suffix))
     writers = list(entry_points(group=WRITERS))
     try:
         write = writers[0].load()
