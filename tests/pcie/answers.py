@@ -20,9 +20,11 @@ __all__ = ["FAULTS", "Answers", "AnswersBeside", "Behaviour"]
 FAULTS = {
     "unsupported": "FAILED",
     "aborted": "FAILED",
-    "found by the block": "FAILED",
-    "poisoned": "FAILED",
-    "damaged": "FAILED",
+    "refused, says the block": "FAILED",
+    "poisoned": "DAMAGED",
+    "poisoned, says the block": "DAMAGED",
+    "damaged": "DAMAGED",
+    "another's, says the block": "MALFORMED",
     "short": "MALFORMED",
     "long": "MALFORMED",
     "without data": "MALFORMED",
@@ -30,10 +32,20 @@ FAULTS = {
     "too many words": "MALFORMED",
     "another count": "MALFORMED",
     "another address": "MALFORMED",
+    "late, says the block": "TIMEOUT",
     "lost": "TIMEOUT",
     "late": "TIMEOUT",
 }
 """What may be wrong with the answer to a read, and what a device must call it."""
+
+_EMPTY = {
+    "unsupported": {"status": 1},
+    "aborted": {"status": 4},
+    "refused, says the block": {"error": 2},
+    "late, says the block": {"error": 9},
+    "without data": {},
+}
+"""Answers that are a descriptor alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +142,8 @@ class Answers:
     def _packets(self, asked: Asked, fault: str | None) -> list[list[dict[str, int]]]:
         """Return the beats of each packet that answers a read."""
         data, packets, come = self._read(asked.address, asked.bytes), [], 0
-        if fault in ("unsupported", "aborted", "without data"):
-            status = {"unsupported": 1, "aborted": 4, "without data": 0}[fault]
-            return [self._packet(asked, 0, asked.bytes, b"", status=status)]
+        if fault in _EMPTY:
+            return [self._packet(asked, 0, asked.bytes, b"", **_EMPTY[fault])]
         while come < asked.bytes:
             size = self._size(asked.address + come, asked.bytes - come)
             packets.append((come, data[come : come + size]))
@@ -146,8 +157,10 @@ class Answers:
 
     def _wrong(self, asked: Asked, at: int, part: bytes, fault: str) -> list[dict[str, int]]:
         left = asked.bytes - at
-        if fault == "found by the block":
-            return self._packet(asked, at, left, part, error=self.rng.choice((1, 2, 3, 9)))
+        if fault == "poisoned, says the block":
+            return self._packet(asked, at, left, part, error=1)
+        if fault == "another's, says the block":
+            return self._packet(asked, at, left, part, error=self.rng.choice((3, 4, 5, 6, 8)))
         if fault == "poisoned":
             return self._packet(asked, at, left, part, poisoned=1)
         if fault == "damaged":

@@ -12,6 +12,8 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiStreamBus
 from cocotbext.pcie.core import RootComplex
+from cocotbext.pcie.core.tlp import Tlp, TlpType
+from cocotbext.pcie.core.utils import PcieId
 from cocotbext.pcie.xilinx.us import UltraScalePlusPcieDevice
 
 from sterna.spec.dma import PAGE_BYTES
@@ -55,6 +57,9 @@ class Slot:
         self.rules = CompletionRules(self.width)
         self.reads: RequestRules | None = None
         self.come = 0  # bytes that the host's memory has given
+        self.spoilt: list[str] = []  # how the next reads are answered; later ones well
+        for kind in (TlpType.MEM_READ, TlpType.MEM_READ_64):
+            self.root.register_rx_tlp_handler(kind, self._answer)
         cocotb.start_soon(self._watch())
         if hasattr(dut, "s_axis_rq_tdata"):
             self.reads = RequestRules(self.width, 128 << self.root.max_read_request_size, [])
@@ -96,6 +101,23 @@ class Slot:
         for number, stream in enumerate(streams):
             rng = random.Random(f"{seed}/{number}")
             stream.set_pause_generator(rng.random() < 0.5 for _ in itertools.count())
+
+    async def _answer(self, tlp) -> None:
+        """Answer a read of the host's memory, well or as `spoilt` says."""
+        how = self.spoilt.pop(0) if self.spoilt else "well"
+        computer = PcieId(0, 0, 0)
+        if how == "well":
+            await self.root.handle_mem_read_tlp(tlp)
+        elif how == "unsupported":
+            await self.root.send(Tlp.create_ur_completion_for_tlp(tlp, computer))
+        elif how == "poisoned":
+            answer = Tlp.create_completion_data_for_tlp(tlp, computer)
+            answer.ep, answer.byte_count = True, 4 * tlp.length
+            answer.lower_address = tlp.address & 0x7F
+            answer.set_data(bytes(min(4 * tlp.length, 128)))
+            await self.root.send(answer)
+        else:
+            assert how == "lost"
 
     async def _watch(self) -> None:
         dut, words, enables = self.dut, [], 0

@@ -142,12 +142,16 @@ class ReaderBench(UnitBench):
         "all at the beginning": broken("come[: exact_log2(self.pieces)]",
             "come[: exact_log2(self.pieces)] & 0"),
         "done with the first part": broken("whole.eq(here == left)", "whole.eq(1)"),
-        "failures not seen": broken(
-            "(head.error != 0) | (head.status != Status.SUCCESS) | head.poisoned", "0"),
-        "the block's failures not seen": broken("(head.error != 0) | ", ""),
-        "status not seen": broken(" | (head.status != Status.SUCCESS)", ""),
-        "poison not seen": broken(" | head.poisoned", ""),
-        "damage not seen": broken("self._error(m, DmaError.FAILED, damaged)", "pass"),
+        "status not seen": broken("(head.status != Status.SUCCESS) | ", ""),
+        "the block's refusal not seen": broken(" | (head.error == Found.REFUSED)", ""),
+        "poison not seen": broken("head.poisoned | ", ""),
+        "the block's poison not seen": broken(" | (head.error == Found.POISONED)", ""),
+        "the block's timeout not seen": broken(
+            "late.eq(head.error == Found.TIMEOUT)", "late.eq(0)"),
+        "what the block found not seen": broken("(head.error == Found.NOTHING)", "1"),
+        "damage not seen": broken("self._error(m, DmaError.DAMAGED, damaged)", "pass"),
+        "poison called a refusal": broken(
+            "DmaError.DAMAGED, ~refused", "DmaError.FAILED, ~refused"),
         "odd words taken": broken("(head.dwords[:4] == 0)", "1"),
         "too much taken": broken("& (here <= left)", ""),
         "another count taken": broken("& (head.bytes == left << exact_log2(_PIECE))", ""),

@@ -1,10 +1,18 @@
 """Without hardware: the host's own driver talks to the gateware through a root complex."""
 
+from sterna_rtl.pcie.dma_tape import DmaTape
 from sterna_rtl.pcie_chip import PcieChip
 from tests.pcie.test_root_complex import run
 from tests.pcie.tops import CLOCK_HZ, CONFIG, DMA_CONFIG
 
 WIDTH = 256
+
+
+def dma_top():
+    """A chip with DMA that does not wait long for an answer."""
+    top = PcieChip(DMA_CONFIG, WIDTH, CLOCK_HZ)
+    top.dma = DmaTape(DMA_CONFIG, WIDTH, patience=5000)
+    return top
 
 
 def test_driver_on_the_chip():
@@ -14,5 +22,11 @@ def test_driver_on_the_chip():
 
 def test_tape_from_the_hosts_memory():
     """The same with the tape in scattered pages of the host, in a chip with four slots."""
-    tests, failed, said = run(PcieChip(DMA_CONFIG, WIDTH, CLOCK_HZ), "tests.pcie.driver_module")
+    tests, failed, said = run(dma_top(), "tests.pcie.driver_module")
+    assert (tests, failed) == (1, 0), said
+
+
+def test_reads_that_fail():
+    """An error, poison or silence instead of an answer is told in words; then all goes on."""
+    tests, failed, said = run(dma_top(), "tests.pcie.faults_module")
     assert (tests, failed) == (1, 0), said

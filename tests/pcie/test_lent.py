@@ -5,6 +5,7 @@ import pytest
 
 from sterna.device import pcie_link
 from sterna.device.lent import laid_out, table_writes
+from sterna.device.operations import read, write
 from sterna.device.pcie_link import PcieLink
 from sterna.errors import DeviceError, InputError
 from sterna.spec.dma import (
@@ -16,6 +17,7 @@ from sterna.spec.dma import (
     PAGE_BYTES,
     TABLE,
     THERE,
+    DmaError,
     DmaRegister,
 )
 from tests.pcie.fake import FakeBar
@@ -37,6 +39,7 @@ class DmaBar(FakeBar):
     def __init__(self, lends=True, there=True, busy=0):
         self.lends, self.there, self.busy = lends, there, busy
         self.told, self.run, self.lent, self.stuck = [], 0, [], False
+        self.errors = 0
         super().__init__()
 
     def read(self, offset):
@@ -45,7 +48,7 @@ class DmaBar(FakeBar):
             return super().read(offset)
         if register is DmaRegister.STATUS:
             self.busy -= bool(self.busy and not self.run)
-            return THERE | BUSY * bool(self.busy) | 2 << BEATS_SHIFT
+            return THERE | BUSY * bool(self.busy) | 2 << BEATS_SHIFT | self.errors
         return self.run if register is DmaRegister.RUN else 0
 
     def write(self, offset, word):
@@ -56,6 +59,8 @@ class DmaBar(FakeBar):
         self.count += 1
         assert not (self.run and register is not DmaRegister.RUN), "locked"
         self.told.append((register, word))
+        if register is DmaRegister.STATUS:
+            self.errors = 0
         if register is DmaRegister.RUN:
             self.run = word & (not self.busy) & (not self.stuck)
 
@@ -127,6 +132,44 @@ def test_waits_for_what_is_on_its_way(monkeypatch):
     monkeypatch.setattr(pcie_link, "_PATIENCE", 0.01)
     with pytest.raises(DeviceError, match="waits for what it has asked for"):
         PcieLink(DmaBar(busy=1 << 40)).lend_tape(tape())
+
+
+WORDS = {
+    DmaError.FAILED: "refused to read its memory",
+    DmaError.MALFORMED: "not what the card asked for",
+    DmaError.TIMEOUT: "did not answer the card in time",
+    DmaError.OUTSIDE: "the end of the pages",
+    DmaError.DAMAGED: "damaged on their way",
+}
+
+
+@pytest.mark.parametrize("error", DmaError)
+def test_failed_reads_are_told(error):
+    """Once, whatever is asked for next; a tape that is lent anew clears it."""
+    bar = DmaBar()
+    link = PcieLink(bar)
+    bar.errors = 1 << error
+    link.execute([read("COUNT")])  # it has been lent nothing yet
+    assert link.lend_tape(tape())
+    link.execute([write("COUNT", 3), read("COUNT")])
+    bar.errors = 1 << error
+    with pytest.raises(DeviceError, match=f"card at 0000:01:00.0: .*{WORDS[error]}.*; the next"):
+        link.execute([read("COUNT")])
+    assert link.execute([read("COUNT")]).tolist() == [3]
+    assert link.lend_tape(tape())
+    assert not bar.errors
+    assert link.execute([read("COUNT")]).tolist() == [3]
+
+
+def test_failed_reads_are_told_to_who_waits_for_room():
+    bar = DmaBar()
+    bar.room, bar.more = 2, 0
+    link = PcieLink(bar)
+    assert link.lend_tape(tape())
+    bar.errors = 1 << DmaError.TIMEOUT | 1 << DmaError.DAMAGED
+    with pytest.raises(DeviceError, match=f"{WORDS[2]}; .*{WORDS[4]}"):
+        link.execute([write("TOKEN", 1, 2, 3)])
+    assert bar.tokens == [1, 2]
 
 
 @pytest.mark.parametrize("options", [{"lends": False}, {"there": False}])

@@ -12,7 +12,7 @@ from sterna.device.identity import check_identity
 from sterna.device.lent import Lent, laid_out, table_writes
 from sterna.device.operations import Operation
 from sterna.errors import DeviceError, LinkReset
-from sterna.spec.dma import BEATS_SHIFT, BUSY, THERE, DmaRegister
+from sterna.spec.dma import BEATS_SHIFT, BUSY, THERE, DmaError, DmaRegister
 from sterna.spec.link import Code
 from sterna.spec.pcie import BEAT_BITS, COUNT_BITS, FRESH, HELD, LINK
 from sterna.spec.registers import REGISTERS
@@ -27,6 +27,16 @@ _PATIENCE = 60.0
 
 _NOBODY = 0xFFFFFFFF
 """What a host reads if no device answers."""
+
+_WHY = {
+    DmaError.FAILED: "this computer refused to read its memory for the card (unsupported request "
+    "or completer abort)",
+    DmaError.MALFORMED: "an answer of this computer's memory is not what the card asked for",
+    DmaError.TIMEOUT: "this computer's memory did not answer the card in time",
+    DmaError.OUTSIDE: "the card came to the end of the pages that it was lent",
+    DmaError.DAMAGED: "data from this computer's memory were damaged on their way (poisoned)",
+}
+"""What each error of DMA means."""
 
 
 class Bar(Protocol):
@@ -62,7 +72,8 @@ class PcieLink:
     Raises
     ------
     DeviceError
-        If what answers is no Sterna, or nothing does.
+        If what answers is no Sterna, or nothing does. By `execute` also if the device could not
+        read the tape that it was lent, which is told once; it has to be lent anew then.
     LinkReset
         By `execute` and `offer`: the device has been reset meanwhile. What was asked may or may not
         have been done.
@@ -72,6 +83,7 @@ class PcieLink:
         self._bar = bar
         self._lent: Lent | None = None
         self._lent_bytes = 0
+        self._reads = False  # the device reads what it was lent
         try:
             magic, version = (
                 bar.read(4 * REGISTERS[name].address) for name in ("MAGIC", "VERSION")
@@ -103,6 +115,7 @@ class PcieLink:
                 self._write_all(writes)
                 writes = []
                 words += [self._bar.read(offset) for offset in _offsets(operation)]
+                self._refuse_failed_reads()
         self._write_all(writes)
         return np.array(words, dtype="<u4")
 
@@ -131,10 +144,22 @@ class PcieLink:
         self._write_all([(4 * register, word) for register, word in writes])
         if self._bar.read(4 * DmaRegister.RUN) != 1:
             raise DeviceError(f"{self._bar.name} does not begin to read the tape; reset it")
+        self._reads = True
         return True
+
+    def _refuse_failed_reads(self) -> None:
+        """Refuse to go on if the chip could not read what it was lent: it waits for ever."""
+        if not self._reads:
+            return
+        status = self._there(self._bar.read(4 * DmaRegister.STATUS))
+        why = [_WHY[error] for error in DmaError if status >> error & 1]
+        if why:
+            self._reads = False
+            raise DeviceError(f"{self._bar.name}: {'; '.join(why)}; the next start lends it anew")
 
     def _stop_reading(self) -> None:
         """End the chip's reading from this computer's memory."""
+        self._reads = False
         self._write_all([(4 * DmaRegister.RUN, 0)])
         began = time.monotonic()
         while self._there(self._bar.read(4 * DmaRegister.STATUS)) & BUSY:
@@ -150,7 +175,9 @@ class PcieLink:
             done += taken
             if taken:
                 last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > _PATIENCE:
+                continue
+            self._refuse_failed_reads()
+            if time.monotonic() - last_progress > _PATIENCE:
                 raise DeviceError(f"{self._bar.name}: the device takes no more data; reset it")
 
     def _write(self, writes: list[tuple[int, int]]) -> int:

@@ -89,10 +89,11 @@ BEATS_SHIFT = 8
 class DmaError(IntEnum):
     """Bits of STATUS."""
 
-    FAILED = 0  #: the host answered that it can't, or with data that were damaged
+    FAILED = 0  #: the host answered that it can't: unsupported request, completer abort
     MALFORMED = 1  #: an answer is not what was asked for
     TIMEOUT = 2  #: an answer did not come
     OUTSIDE = 3  #: a block beyond the pages in use; it was not asked for
+    DAMAGED = 4  #: data came, but marked as damaged on their way: poisoned
 
 
 @dataclass(frozen=True, slots=True)

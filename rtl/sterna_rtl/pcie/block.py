@@ -21,6 +21,7 @@ __all__ = [
     "DWORD",
     "RC_DESCRIPTOR",
     "RQ_DESCRIPTOR",
+    "Found",
     "RequestType",
     "Status",
     "cc_beat",
@@ -53,6 +54,15 @@ class Status(IntEnum):
 
     SUCCESS = 0
     UNSUPPORTED = 1
+
+
+class Found(IntEnum):
+    """What the block itself has found wrong with an answer; other numbers: it does not fit."""
+
+    NOTHING = 0
+    POISONED = 1
+    REFUSED = 2  #: its status says so
+    TIMEOUT = 9
 
 
 CQ_DESCRIPTOR = StructLayout(
@@ -117,7 +127,7 @@ RQ_DESCRIPTOR = StructLayout(
 RC_DESCRIPTOR = StructLayout(
     {
         "lower_address": 12,  # a completion itself has no more than seven bits of it
-        "error": 4,  # 0: none; what the block has found, such as its own timeout
+        "error": 4,  # a `Found`
         "bytes": 13,  # from here to the end of what was asked
         "locked": 1,
         "completed": 1,

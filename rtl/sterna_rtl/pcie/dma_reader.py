@@ -16,6 +16,7 @@ from sterna_rtl.pcie.block import (
     DWORD,
     RC_DESCRIPTOR,
     RQ_DESCRIPTOR,
+    Found,
     RequestType,
     Status,
     rc_beat,
@@ -203,12 +204,15 @@ class DmaReader(Component):
         slot, age = head.tag[: len(self.slot)], head.tag[len(self.slot) :]
         come, here = self.come[slot], head.dwords >> 4
         left = self.whole[slot] - come
-        failed, fits = Signal(), Signal()
+        refused, poisoned, late, fits = (Signal() for _ in range(4))
         m.d.comb += [
             self.known.eq(is_head & self.busy.bit_select(slot, 1) & (age == self.age)),
-            failed.eq((head.error != 0) | (head.status != Status.SUCCESS) | head.poisoned),
+            refused.eq((head.status != Status.SUCCESS) | (head.error == Found.REFUSED)),
+            poisoned.eq(head.poisoned | (head.error == Found.POISONED)),
+            late.eq(head.error == Found.TIMEOUT),
             fits.eq(
-                (head.dwords[:4] == 0)
+                (head.error == Found.NOTHING)
+                & (head.dwords[:4] == 0)
                 & (here <= left)
                 & (head.bytes == left << exact_log2(_PIECE))
                 & (head.lower_address[:7] == Cat(C(0, 6), come[0]))
@@ -227,7 +231,7 @@ class DmaReader(Component):
         with m.If(write.enable):
             m.d.sync += [write.address.eq(write.address + 1), words.eq(words - 1)]
         with m.If(is_head):
-            sound = self.known & ~failed & fits
+            sound = self.known & ~refused & ~poisoned & fits
             m.d.sync += [
                 self.slot.eq(slot),
                 wanted.eq(self.known),
@@ -238,13 +242,16 @@ class DmaReader(Component):
                 write.address.eq(Cat(come[: exact_log2(self.pieces)], slot) * self.piece_words),
             ]
         with m.If(self.known):
-            self._error(m, DmaError.FAILED, failed)
-            self._error(m, DmaError.MALFORMED, ~failed & (~fits | ends))
+            told = refused | poisoned | late
+            self._error(m, DmaError.FAILED, refused)
+            self._error(m, DmaError.DAMAGED, ~refused & poisoned)
+            self._error(m, DmaError.TIMEOUT, ~refused & ~poisoned & late)
+            self._error(m, DmaError.MALFORMED, ~told & (~fits | ends))
             with m.If(ends):
                 m.d.comb += ended.eq(1 << slot)
         with m.If(is_body & ends & wanted):
             damaged = rc.payload.user.discontinue
-            self._error(m, DmaError.FAILED, damaged)
+            self._error(m, DmaError.DAMAGED, damaged)
             self._error(m, DmaError.MALFORMED, good & (words != 1))
             m.d.sync += self.come[self.slot].eq(then)
             with m.If(~good | (words != 1) | damaged | whole):
