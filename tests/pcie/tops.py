@@ -24,6 +24,7 @@ __all__ = [
     "DMA_CONFIG",
     "RegistersAlone",
     "registers_top",
+    "tape_config",
     "tape_top",
 ]
 
@@ -110,11 +111,16 @@ class TapeAlone(RegistersAlone):
         return m
 
 
-def tape_top(width: int) -> PcieChip:
-    """The endpoint with DMA alone, for words that fill a beat and a ring that holds 32 KiB."""
+def tape_config(width: int) -> ChipConfig:
+    """A chip whose words fill a beat, with a ring that holds 32 KiB."""
     lanes = {"rows": 4, "columns": width // 8, "elements": 4, "packing": Packing.TWO_BITS}
     words = 32 * 1024 * 8 // width
-    config = replace(CONFIG, **lanes, tape_words=0, ring_words=words)
+    return replace(CONFIG, **lanes, tape_words=0, ring_words=words)
+
+
+def tape_top(width: int) -> PcieChip:
+    """The endpoint with DMA alone."""
+    config = tape_config(width)
     top = PcieChip(config, width, CLOCK_HZ)
     top.chip = TapeAlone(config)
     return top
