@@ -1,0 +1,48 @@
+"""cocotb test: the shipped model talks over PCIe, its tape in pages of the host's memory."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+from cocotb.simtime import get_sim_time
+from cocotb.task import bridge
+
+from sterna.device.chip import ChipDevice
+from sterna.device.device import Sampling
+from sterna.device.golden import GoldenDevice
+from sterna.device.pcie_link import PcieLink
+from sterna.model.tokenizer import Tokenizer
+from tests.chip.models import model_of
+from tests.pcie.driver_module import SimulatedBar
+from tests.pcie.root_complex import Slot
+
+MODEL = "tern-ecp5"
+PROMPT, COUNT, SAMPLING = "Once upon", 3, Sampling(temperature=0.8, seed=1)
+
+
+def use(window, slot) -> None:
+    """Load it, and generate a few tokens."""
+    model = model_of(MODEL)
+    tokenizer = Tokenizer.of(model)
+    golden, prompt = GoldenDevice(model), tokenizer.encode(PROMPT)
+    device = ChipDevice(PcieLink(SimulatedBar(window, slot)), model, "chip behind PCIe (rtl)")
+    assert not device.streams
+    before = slot.come
+    drawn = list(device.generate(prompt, COUNT, SAMPLING))
+    assert drawn == list(golden.generate(prompt, COUNT, SAMPLING))
+    assert np.array_equal(device.state, golden.state)
+    # The tape came once for each token that was stepped.
+    assert slot.come - before > (len(prompt) + COUNT - 1) * device.image.tape.nbytes
+    device.close()
+    print(f"{PROMPT!r} goes on with {tokenizer.decode(drawn)!r}: identical to golden")
+
+
+@cocotb.test(timeout_time=1, timeout_unit="sec")
+async def shipped(dut) -> None:
+    """Tokens and state are golden's."""
+    slot = Slot(dut)
+    window = await slot.plug_in()
+    await bridge(use)(window, slot)
+    slot.rules.end()
+    slot.reads.end()
+    print(f"{round(get_sim_time('ns') / 4)} clocks, {slot.come} bytes of the host's memory")
