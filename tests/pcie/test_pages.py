@@ -125,6 +125,8 @@ class PagesBench(UnitBench):
                 {"o": reads},
                 {"longest": longest, "writes": len(writes)},
                 {"shown": pages | 3 << 4 | large << 7},
+                # A write a clock; of a request a read every other clock, and one clock more.
+                clocks=len(writes) + 2 * len(reads) + len(requests) + 3,
                 name=f"{pages} pages, large {large}, longest {longest}",
             )
 

@@ -12,10 +12,12 @@ from .bench import UnitBench, explain, make_plan
 from .player import CheckError, Engine, Plan, check_stalls, plan_size, play
 from .ports import Ports
 
-__all__ = ["run_pysim"]
+__all__ = ["PysimEngine", "run_pysim"]
 
 
-class _PysimEngine(Engine):
+class PysimEngine(Engine):
+    """Signals by their ports' names."""
+
     def __init__(self, ctx: Any, signals: dict[str, Any]):
         super().__init__()
         self.ctx = ctx
@@ -79,7 +81,7 @@ def _simulate(dut: wiring.Component, ports: Ports, plan: Plan) -> int:
     results = []
 
     async def testbench(ctx: Any) -> None:
-        engine = _PysimEngine(ctx, signals)
+        engine = PysimEngine(ctx, signals)
         for stalls in plan.stalls:
             results.append(await play(engine, plan, stalls))
 
