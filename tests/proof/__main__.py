@@ -20,7 +20,7 @@ WANTED = 0.95
 """Share of the relevant mutants that must be killed."""
 
 FORMAL = (
-    "test_contract or test_bypass_contract or test_lockups or test_reservation"
+    "test_contract or test_bypass_contract or test_lockups or test_hostile or test_reservation"
     " or test_proven_equal or test_sums_for_all_inputs"
 )
 """Tests that prove something, by their names."""
