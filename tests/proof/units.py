@@ -12,6 +12,7 @@ from tests.lib.test_queue import QueueBench
 from tests.lib.test_regroup import RegroupBench
 from tests.link.test_check import CrcAppenderBench
 from tests.link.test_cobs import DecoderBench, WriterBench
+from tests.link.test_uart import ReceiverBench
 from tests.tape.test_unpack import UnpackerBench
 
 __all__ = ["UNITS", "config_of"]
@@ -20,6 +21,7 @@ UNITS: dict[type[UnitBench], str] = {
     DecoderBench: "",
     WriterBench: "",
     CrcAppenderBench: "",
+    ReceiverBench: "receiver",
     UnpackerBench: "",
     RegroupBench: "",
     QueueBench: "",
