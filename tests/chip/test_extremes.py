@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
@@ -197,6 +197,8 @@ def test_extremes(chip, examples):
     @given(options=models(), state=st.sampled_from([-32767, 0, 32767]))
     def run(options, state):
         model = made(*options)
+        # A product that calibration saw as nothing but zeros makes this larger than a header holds.
+        assume(all(step.eps_constant < 1 << 32 for step in model.steps))
         tokens = np.random.default_rng(options[-1]).integers(0, model.shape.vocab, 2).tolist()
         golden = Golden(model)
         golden.state[:] = state

@@ -69,12 +69,12 @@ def test_drawn_clocks(device, reset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reset", [by_command, by_pin])
-def test_every_clock(device, reset):
-    """From before the token until it has ended."""
+@pytest.mark.parametrize(("reset", "step"), [(by_command, 1), (by_pin, 16)])
+def test_every_clock(device, reset, step):
+    """From before the token until it has ended; by the button, which takes longer, at some."""
     last = length(device) + 16
-    busy = [cut(device, reset, clocks) for clocks in range(last)]
-    assert sum(busy) > 0.9 * last
+    busy = [cut(device, reset, clocks) for clocks in range(0, last, step)]
+    assert sum(busy) > 0.9 * len(busy)
     assert not busy[-1]
 
 
