@@ -36,6 +36,7 @@ class RoundShiftBench(UnitBench):
         name: lambda widths, old=old, new=new: streamed(edited(RoundShift, old, new), widths)
         for name, old, new in (
             ("rounds up past the largest", "shifter.overflow | extreme", "shifter.overflow"),
+            ("never saturates", "Mux(clamped, _limit(sign, bits), rounded)", "rounded"),
             ("rounds down", "shifted[1:].as_signed() + shifted[0]", "shifted[1:].as_signed()"),
             ("loses an overflow", "lost_above | lost", "lost"),
         )

@@ -150,6 +150,10 @@ class EngineBench(UnitBench):
         "hazard one clock short": broken("_HAZARD = 4", "_HAZARD = 3"),
         "carry dropped": broken("both + carry_a", "both"),
         "last carry dropped": broken("shape.width] + carry", "shape.width]"),
+        "signs swapped": broken(
+            "self.nonzero[lane], self.negative[lane]",
+            "self.nonzero[lane], self.nonzero[lane] & ~self.negative[lane]",
+        ),
         "trit mixed up": broken("^ negative.replicate(8)", "^ (negative & nonzero).replicate(8)"),
         "last job's partial sums added": broken("later_block.eq(more_blocks)", "later_block.eq(1)"),
         "partial sums of the next group": broken("tags[levels].add", "tags[levels - 1].add"),

@@ -1,5 +1,7 @@
 """UART: bytes from one end to the other, other speeds, glitches, breaks."""
 
+from functools import partial
+
 import pytest
 from amaranth import *
 from amaranth.lib import stream
@@ -10,6 +12,7 @@ from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.uart import BREAK_BITS, RECEIVED, UartReceiver, UartTransmitter
 from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit.player import CheckError
 
 
 class Loop(Component):
@@ -120,6 +123,108 @@ def receive(levels, divisor):
 def levels(data, bit, stop=1):
     """A byte on the line."""
     return [(bit, 0), *((bit, data >> n & 1) for n in range(8)), (bit, stop)]
+
+
+class Line:
+    """Levels at a receiver's pin, a pair of length in clocks and level; counts breaks."""
+
+    def __init__(self, line, breaks):
+        self.levels = [level for length, level in line for _ in range(length)]
+        self.breaks, self.at = breaks, 0
+
+    def drive(self, engine):
+        engine.write("rx", self.levels[self.at] if self.at < len(self.levels) else 1)
+        self.at += 1
+
+    def sample(self, engine):
+        self.breaks -= engine.read("line_break")
+
+    def check(self):
+        if self.breaks:
+            raise CheckError("breaks that were not told, or told too often", got=self.breaks)
+
+
+class Hears(Component):
+    """A receiver whose bytes wait."""
+
+    def __init__(self, receiver) -> None:
+        self.receiver = receiver
+        pins = {"rx": In(1), "divisor": In(16), "line_break": Out(1)}
+        super().__init__({**pins, "o": Out(stream.Signature(RECEIVED))})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = self.receiver
+        m.submodules.queue = queue = Queue(RECEIVED, 100)
+        connect_stream(m, receiver.o, queue.i)
+        connect_stream(m, queue.o, self.o)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            receiver.divisor.eq(self.divisor),
+            self.line_break.eq(receiver.line_break),
+        ]
+        return m
+
+
+def hears(old, new):
+    return lambda divisor: Hears(edited(UartReceiver, old, new)())
+
+
+class ReceiverBench(UnitBench):
+    """Bytes among all that a line can do: glitches, stop bits that are missing, breaks."""
+
+    name = "uart-receiver"
+    configs = {"divisor-4": 4, "divisor-7": 7}
+    bugs = {
+        "a low stop bit is none": hears("payload.error.eq(~rx)", "payload.error.eq(0)"),
+        "a byte begins while the line is low": hears(
+            'm.State("HIGH"), m.If(rx)', 'm.State("HIGH"), m.If(1)'
+        ),
+        "a glitch begins a byte": hears(
+            "with m.If(rx):\n                        m.next",
+            "with m.If(0):\n                        m.next",
+        ),
+        "a break is told for ever": hears("low_bits + (low_bits != BREAK_BITS)", "low_bits + 1"),
+        "low bits of two breaks add up": hears(
+            "low_clocks.eq(0), low_bits.eq(0)]", "low_clocks.eq(0)]"
+        ),
+    }
+    bug_configs = ("divisor-4",)
+    not_stalled = {"o": "a queue takes what comes"}
+    patience = 3000
+
+    def dut(self, config):
+        return Hears(UartReceiver())
+
+    def cases(self, config, rng):
+        def pause():
+            return (int(rng.integers(config, 4 * config)), 1)
+
+        line, heard, breaks = [(20, 1)], [], 0
+        for byte in (0, 255, 0x55, *rng.integers(0, 256, 12).tolist()):
+            match rng.integers(4):
+                case 0:
+                    line += [(config // 2 - 1, 0), pause()]
+                case 1:
+                    low = int(rng.integers(1, 5 * config))
+                    line += [*levels(byte, config, stop=0), (low, 0), pause()]
+                    heard.append({"data": byte, "error": 1})
+                case 2:
+                    # A bit of it counts once it is over: a clock more. The first is a long one.
+                    more = int(rng.integers(3, 99)) if breaks else 60 * config
+                    line += [(BREAK_BITS * (config + 1) + more, 0), pause()]
+                    heard.append({"data": 0, "error": 1})
+                    breaks += 1
+                case _:
+                    line += [((BREAK_BITS - 2) * config, 0), pause()]
+                    heard.append({"data": 0, "error": 1})
+            line += [*levels(byte, config), (int(rng.integers(0, 3)), 1)]
+            heard.append({"data": byte, "error": 0})
+        beside = [partial(Line, line, breaks)]
+        yield Case({}, {"o": heard}, {"divisor": config}, beside=beside)
+
+
+test_receiver, test_receiver_cocotb, test_receiver_bugs = bench_tests(ReceiverBench())
 
 
 @pytest.mark.parametrize("divisor", [4, 5, 16])

@@ -143,20 +143,43 @@ def _check_hash(file: TensorFile) -> None:
 
 
 def _fields(file: TensorFile) -> dict[str, Any]:
-    """All that is no array; the steps as `Step`."""
+    """All that is no array; the shape as `Shape`, the steps as `Step`."""
     fields = json.loads(file.metadata[_KEY])
     if fields["format"] != FORMAT:
         raise InputError(
             f"format version {fields['format']} was given and {FORMAT} is expected; convert the "
             "checkpoint again with this version of sterna"
         )
-    return {**fields, "steps": tuple(_step_from_json(step) for step in fields["steps"])}
+    shape = Shape(**fields["shape"])
+    steps = tuple(_step_from_json(step) for step in fields["steps"])
+    for part in (shape, *steps):
+        _check_types(part)
+    if min(dataclasses.astuple(shape)) < 1:
+        raise ValueError(f"the shape is {shape}")
+    for step in steps:
+        if step.rows < 1 or step.columns < 0 or not 0 <= step.layer < shape.layers:
+            raise ValueError(f"{step.name} is of layer {step.layer}, {step.rows} x {step.columns}")
+    return {**fields, "shape": shape, "steps": steps}
+
+
+def _check_types(part: Shape | Step) -> None:
+    """Check that JSON gave each field a value of its type."""
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        kinds = {
+            "int": type(value) is int,
+            "str": isinstance(value, str),
+            "str | None": value is None or isinstance(value, str),
+            "tuple[int, int]": isinstance(value, tuple) and [type(v) for v in value] == [int, int],
+        }
+        if not kinds.get(str(field.type), True):
+            raise TypeError(f"{field.name} is {value!r}, not {field.type}")
 
 
 def _outline(file: TensorFile) -> Outline:
     fields = _fields(file)
     bits = embedding_bits(_read(file, "embedding"))
-    return Outline(Shape(**fields["shape"]), fields["steps"], bits)
+    return Outline(fields["shape"], fields["steps"], bits)
 
 
 def _model(file: TensorFile) -> Model:
@@ -166,7 +189,7 @@ def _model(file: TensorFile) -> Model:
     for step in steps[1:]:
         trits.add_packed(step.name, _read(file, f"trits/{step.name}"), (step.rows, step.columns))
     model = Model(
-        shape=Shape(**fields["shape"]),
+        shape=fields["shape"],
         steps=steps,
         trits=trits,
         vectors={

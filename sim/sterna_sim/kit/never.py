@@ -43,6 +43,9 @@ opt
 setundef -zero
 opt
 dffunmap
+alumacc t:$mul t:$neg
+maccmap t:$macc t:$macc_v2
+techmap t:$shift t:$shiftx t:$shl t:$shr t:$sshl t:$sshr t:$fa t:$alu t:$lcu
 simplemap
 aigmap
 write_aiger -zinit never.aig

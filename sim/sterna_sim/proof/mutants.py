@@ -90,7 +90,7 @@ class Netlist:
     machines: dict[str, Machine]
 
 
-def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
+def make_netlist(unit: wiring.Component, count: int, seed: int, inside: str = "") -> Netlist:
     """Draw mutants of a unit.
 
     Parameters
@@ -102,6 +102,8 @@ def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
         wires and lines of source.
     seed : int
         What they are drawn by.
+    inside : str
+        Submodule in which they are drawn, where the unit stands in a bench's wrapper.
 
     Returns
     -------
@@ -109,16 +111,20 @@ def make_netlist(unit: wiring.Component, count: int, seed: int) -> Netlist:
     """
     with recorded() as machines:
         text = rtlil.convert(unit, name="top")
-    key = f"{_PREPARE}{_LIST}{_FINISH}{count}{seed}{text}"
+    key = f"{_PREPARE}{_LIST}{_FINISH}{count}{seed}{inside}{text}"
     folder = BUILD / "mutants" / hashlib.sha256(key.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "mutants.txt"
     if not (folder / "unit.v").exists():
         (folder / "gateware.il").write_text(text)
         yosys(_PREPARE, folder)
-        _list(folder, 3 * count, seed)
+        _list(folder, (6 if inside else 3) * count, seed)
+        here = re.compile(rf"-cell \S*\\{inside}\." if inside else "")
         lines = (folder / "list.txt").read_text().splitlines()
-        lines = [line for line in lines if not _LEFT_OUT.search(line)][:count]
+        lines = [each for each in lines if here.search(each) and not _LEFT_OUT.search(each)]
+        if not lines:
+            raise ValueError(f"{type(unit).__name__} has nothing to mutate in {inside!r}")
+        lines = lines[:count]
         width = len(lines).bit_length()
         listed.write_text(
             "\n".join(f"{line} -ctrl {CHOICE} {width} {n}" for n, line in enumerate(lines, 1))

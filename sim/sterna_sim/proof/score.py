@@ -85,7 +85,9 @@ class Score:
         return self.killed / relevant if relevant else 1.0
 
 
-def score(bench: UnitBench, config: str, count: int, seed: int | None = None) -> Score:
+def score(
+    bench: UnitBench, config: str, count: int, seed: int | None = None, inside: str = ""
+) -> Score:
     """Draw mutants of a bench's unit and play the bench on each.
 
     Parameters
@@ -98,6 +100,8 @@ def score(bench: UnitBench, config: str, count: int, seed: int | None = None) ->
         Mutants.
     seed : int, optional
         What they, and the bench's cases, are drawn by; see `default_seed`.
+    inside : str
+        See `make_netlist`.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def score(bench: UnitBench, config: str, count: int, seed: int | None = None) ->
     unit = bench.dut(bench.configs[config])
     ports = Ports.of(unit)
     plan = make_plan(bench, config, ports, seed)
-    netlist = make_netlist(unit, count, seed)
+    netlist = make_netlist(unit, count, seed, inside)
     model = Model(netlist, ports)
     run, ends = _record(model, plan)
     killed, equivalent, survivors = 0, [], []
