@@ -161,8 +161,8 @@ def test_a_chip_that_is_too_large(tools, tmp_path, monkeypatch):
 
 def test_what_is_refused(sterna, tmp_path):
     sterna("build", "--board", "nexys").refused("'nexys'", "ulx3s-85f", "ulx3s-45f")
-    for clock in ("33", "0", "400"):
-        sterna("build", "--board", "ulx3s-45f", "--clock", clock).refused("12.5", clock)
+    for clock in ("33", "0", "165"):
+        sterna("build", "--board", "ulx3s-45f", "--clock", clock).refused("2.5", "160", clock)
     path = tmp_path / "file"
     path.write_text("{}")
     sterna("build", "--board", "ulx3s-45f", "--folder", path).refused("is a file")

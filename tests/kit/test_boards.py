@@ -55,3 +55,15 @@ def test_every_pin_is_constrained(board):
 
 def test_boards_have_their_parts():
     assert {target.fpga for target in TARGETS.values()} == PARTS.keys()
+
+
+def test_clocks():
+    """The PLL's oscillator keeps to its range, and it compares 12.5 MHz with half its input."""
+    for clock_hz in range(12_500_000, 160_000_001, 2_500_000):
+        parts = Ulx3s(small(""), clock_hz).parts
+        assert 400e6 <= clock_hz * parts <= 800e6
+        assert clock_hz * parts % 12_500_000 == 0
+        assert parts <= 128
+    for clock_hz in (33_000_000, 165_000_000, 3_000_000):
+        with pytest.raises(ValueError, match=f"no clock of {clock_hz} Hz"):
+            Ulx3s(small(""), clock_hz)

@@ -20,8 +20,8 @@ __all__ = ["build_command"]
 BUILDERS = "sterna.build"
 """Entry point of the gateware package, see `sterna_sim.build.build_board`."""
 
-STEP_MHZ = 12.5
-"""Clocks that the board's PLL makes of 25 MHz are multiples of this."""
+STEP_MHZ, LEAST_MHZ, MOST_MHZ = 2.5, 12.5, 160.0
+"""Clocks that the board's PLL makes of 25 MHz: multiples of the first, in this range."""
 
 
 def build_command(
@@ -30,7 +30,7 @@ def build_command(
         Path | None, typer.Option(help="JSON of a chip configuration instead of the board's own")
     ] = None,
     clock: Annotated[
-        float | None, typer.Option(help="of the chip, in MHz: a multiple of 12.5")
+        float | None, typer.Option(help="of the chip, in MHz: a multiple of 2.5")
     ] = None,
     seed: Annotated[int, typer.Option(min=1, help="of the placer, the first one to try")] = 1,
     seeds: Annotated[int, typer.Option(min=1, help="how many to try at most")] = 8,
@@ -44,8 +44,11 @@ def build_command(
     kept = folder or Path("bitstreams") / board
     if kept.exists() and not kept.is_dir():
         raise InputError(f"{kept} is a file; --folder names a folder for several")
-    if clock is not None and not (12.5 <= clock <= 200 and clock % STEP_MHZ == 0):
-        raise InputError(f"--clock must be a multiple of 12.5 from 12.5 to 200 MHz, not {clock:g}")
+    if clock is not None and not (LEAST_MHZ <= clock <= MOST_MHZ and clock % STEP_MHZ == 0):
+        raise InputError(
+            f"--clock must be a multiple of {STEP_MHZ} from {LEAST_MHZ:g} to {MOST_MHZ:g} MHz,"
+            f" not {clock:g}"
+        )
     chosen = ChipConfig.from_dict(read_json(config)) if config else None
     builders = list(entry_points(group=BUILDERS))
     try:

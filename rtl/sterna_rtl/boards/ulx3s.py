@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from amaranth import *
 from amaranth.lib import io
 
@@ -14,8 +12,11 @@ from sterna_rtl.serial_chip import SerialChip
 __all__ = ["Ulx3s"]
 
 _INPUT_HZ = 25_000_000
-_OSCILLATOR_HZ = 600_000_000
-"""Middle of the PLL's range."""
+_COMPARED_HZ = _INPUT_HZ // 2
+"""What the PLL compares: not less than 10 MHz (Lattice FPGA-DS-02012)."""
+_OSCILLATOR_HZ = 400_000_000, 800_000_000
+"""Range of its oscillator, a multiple of what it compares; the chip's clock is a part of it."""
+_MOST_PARTS = 128
 
 
 class Ulx3s(Elaboratable):
@@ -30,13 +31,13 @@ class Ulx3s(Elaboratable):
     ----------
     config : ChipConfig
     clock_hz : int
-        Frequency of the chip, a multiple of 12.5 MHz: the PLL compares no less than half its input.
+        Frequency of the chip: a part of a multiple of 12.5 MHz, as all multiples of 2.5 MHz are
+        from 10 to 160 MHz.
     """
 
     def __init__(self, config: ChipConfig, clock_hz: int) -> None:
-        if Fraction(clock_hz, _INPUT_HZ).denominator > 2:
-            raise ValueError(f"clock_hz must be a multiple of 12.5 MHz, not {clock_hz}")
         self.clock_hz = clock_hz
+        self.parts = _parts(clock_hz)
         self.chip = SerialChip(config, clock_hz)
 
     def elaborate(self, platform) -> Module:
@@ -66,20 +67,36 @@ class Ulx3s(Elaboratable):
         return m
 
     def _clock(self, m: Module, clk25: Value) -> None:
-        ratio = Fraction(self.clock_hz, _INPUT_HZ)
-        fast, locked = Signal(), Signal()
+        fast, compared, locked = Signal(), Signal(), Signal()
         m.submodules.pll = Instance(
             "EHXPLLL",
             a_FREQUENCY_PIN_CLKI=str(_INPUT_HZ / 1e6),
-            a_FREQUENCY_PIN_CLKOP=str(self.clock_hz / 1e6),
-            p_CLKI_DIV=ratio.denominator,
-            p_CLKFB_DIV=ratio.numerator,
-            p_CLKOP_DIV=round(_OSCILLATOR_HZ / self.clock_hz),
+            a_FREQUENCY_PIN_CLKOP=str(_COMPARED_HZ / 1e6),
+            a_FREQUENCY_PIN_CLKOS=str(self.clock_hz / 1e6),
+            p_CLKI_DIV=_INPUT_HZ // _COMPARED_HZ,
+            p_CLKFB_DIV=1,
+            p_CLKOP_DIV=self.parts * self.clock_hz // _COMPARED_HZ,
             p_CLKOP_ENABLE="ENABLED",
+            p_CLKOS_DIV=self.parts,
+            p_CLKOS_ENABLE="ENABLED",
             p_FEEDBK_PATH="CLKOP",
             i_CLKI=clk25,
-            i_CLKFB=fast,
-            o_CLKOP=fast,
+            i_CLKFB=compared,
+            o_CLKOP=compared,
+            o_CLKOS=fast,
             o_LOCK=locked,
         )
         m.submodules.gate = Instance("DCCA", i_CLKI=fast, i_CE=locked, o_CLKO=ClockSignal())
+
+
+def _parts(clock_hz: int) -> int:
+    """Return by what the oscillator is divided, with that near the middle of its range."""
+    least, most = _OSCILLATOR_HZ
+    found = [
+        parts
+        for parts in range(1, _MOST_PARTS + 1)
+        if least <= clock_hz * parts <= most and clock_hz * parts % _COMPARED_HZ == 0
+    ]
+    if not found:
+        raise ValueError(f"the PLL makes no clock of {clock_hz} Hz from {_INPUT_HZ}")
+    return min(found, key=lambda parts: abs(2 * clock_hz * parts - least - most))
