@@ -1,6 +1,8 @@
 """The model of power: by hand for one of each cell, and what the documents say of two chips."""
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from sterna.plan.power import STATIC_WATTS, nanojoules_per_clock, power
 from sterna.spec.boards import TARGETS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "bring-up.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "bring-up.md").read_text()
 
 
 def test_by_hand():
@@ -27,14 +30,25 @@ def test_every_board_has_a_static_power():
 
 
 def test_figures_of_the_page():
-    """Of the reference chip: cells as placed, clocks per token as simulated."""
-    cells = {"comb": 38_024, "ff": 27_125, "dsp": 97, "ebr": 202}
-    found = power(cells, "LFE5U-85F", 50e6)
+    """Of the shipped bitstream: cells as placed, clocks per token as simulated."""
+    folder = ROOT / "bitstreams" / "ulx3s-85f"
+    report, manifest = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("report", "manifest")
+    )
+    cells = sum(map(Counter, report["units"].values()), Counter())
+    clock_hz = manifest["clock_hz"]
+    found = power(cells, manifest["fpga"], clock_hz)
     watts = found["static_watts"] + found["dynamic_watts"]
     table = PAGE.split("## Power")[1].splitlines()
     line = next(line for line in table if line.startswith("| `ulx3s-85f` |"))
     cell = [float(text) for text in re.findall(r"\d+\.?\d*", line.split("|", 2)[2])]
     assert cell == pytest.approx(
-        [50, found["static_watts"], found["dynamic_watts"], 6101, 1e6 * watts * 6101 / 50e6],
+        [
+            clock_hz / 1e6,
+            found["static_watts"],
+            found["dynamic_watts"],
+            6101,
+            1e6 * watts * 6101 / clock_hz,
+        ],
         rel=0.01,
     )
