@@ -39,7 +39,11 @@ class EngineAlone(Elaboratable):
         m.submodules.unpacker = unpacker = Unpacker(self.config)
         m.submodules.engine = engine = TernaryEngine(self.config)
         m.submodules.words = words = Skid(Layouts(self.config).word)  # as in the chip
-        connect_stream(m, reader.o, words.i)
+        m.d.comb += [
+            words.i.valid.eq(reader.o.valid),
+            words.i.payload.eq(reader.o.payload.word),
+            reader.o.ready.eq(words.i.ready),
+        ]
         connect_stream(m, words.o, unpacker.i)
         connect_stream(m, unpacker.o, engine.i_weights)
 

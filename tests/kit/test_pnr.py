@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 from amaranth.back import rtlil
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import INTERFACE_VERSION
+from sterna_rtl.family.ecp5 import ECP5
 from sterna_rtl.lib.ram import Ram
 from sterna_sim.build import config_of
+from sterna_sim.engine_alone import EngineAlone
 from sterna_sim.floorplan import (
     activation_sites,
     block_ram_sites,
@@ -20,6 +23,7 @@ from sterna_sim.floorplan import (
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.pnr import count_block_rams
 from sterna_sim.tools import ROOT
+from tests.kit.test_boards import small
 
 
 @pytest.mark.parametrize(
@@ -148,6 +152,15 @@ def test_rows_without_tables():
     netlist.keep_free(sites)
     assert [cell["attributes"]["BEL"] for cell in netlist.cells.values()] == sites
     assert all(name.startswith(KEPT_FREE) for name in netlist.cells)
+
+
+def test_the_engine_alone_fits_its_units():
+    """It is built by hand only: what its units have become must not break it unseen."""
+    top = EngineAlone(small(""))
+    text = rtlil.convert(top, platform=ECP5, ports=top.ports, name="top", emit_src=False)
+    assert {"reader", "words", "unpacker", "engine"} <= set(
+        re.findall(r"module \\top\.(\w+)", text)
+    )
 
 
 def test_bitstreams_are_of_this_chip():
