@@ -25,7 +25,15 @@ from sterna.spec.registers import INTERFACE_VERSION
 from sterna_sim.fanout import places
 from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
-from sterna_sim.pnr import PARTS, Implementation, count_block_rams, implement, prepare, unit_of
+from sterna_sim.pnr import (
+    PARTS,
+    Implementation,
+    count_block_rams,
+    count_tables,
+    implement,
+    prepare,
+    unit_of,
+)
 from sterna_sim.tools import BUILD, ROOT
 
 __all__ = ["build_board", "config_of", "report_of"]
@@ -182,7 +190,7 @@ def _check_fit(work: Path, fpga: str) -> None:
     cells = json.loads((work / "chip.json").read_text())["modules"]["top"]["cells"].values()
     kinds = Counter(cell["type"] for cell in cells)
     used = {
-        "comb": ("tables", kinds["LUT4"] + 2 * kinds["CCU2C"]),
+        "comb": ("tables", count_tables(cells)),
         "dsp": ("multipliers", kinds["MULT18X18D"]),
         "ebr": ("block RAMs", kinds["DP16KD"]),
     }

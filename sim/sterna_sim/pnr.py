@@ -44,6 +44,7 @@ __all__ = [
     "Part",
     "area_table",
     "count_block_rams",
+    "count_tables",
     "implement",
     "implement_engine",
     "main",
@@ -191,6 +192,12 @@ def count_block_rams(rtlil: str) -> int:
     return sum(block_rams(int(words), int(bits)) for bits, words in shapes)
 
 
+def count_tables(cells: Iterable[dict[str, Any]]) -> int:
+    """Tables that mapped cells take."""
+    kinds = Counter(cell["type"] for cell in cells)
+    return kinds["LUT4"] + 2 * kinds["CCU2C"]
+
+
 def synthesise(folder: Path) -> None:
     """Turn `top.il` into cells of an ECP5, `mapped.json`."""
     (folder / "synth.ys").write_text(SYNTHESIS)
@@ -217,8 +224,7 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
         sites |= other_sites(netlist.cells, sites.values())
         netlist.place(sites)
         netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
-        kinds = Counter(cell["type"] for cell in netlist.cells.values())
-        if kinds["LUT4"] + 2 * kinds["CCU2C"] > FREE_ROWS_FROM:
+        if count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
             netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
 
