@@ -47,13 +47,29 @@ class SimulatedBar:
         """There is nothing to free."""
 
 
+def behind(window, slot, model, *more) -> ChipDevice:
+    """The device that the driver makes of the chip in the slot."""
+    link = PcieLink(SimulatedBar(window, slot))
+    return ChipDevice(link, model, "chip behind PCIe (rtl)", *more)
+
+
+async def talk(dut, use, *given) -> Slot:
+    """Plug the chip in and let a user of its slot talk with it; no rule may have been broken."""
+    slot = Slot(dut)
+    window = await slot.plug_in()
+    await bridge(use)(window, slot, *given)
+    slot.rules.end()
+    if slot.reads:
+        slot.reads.end()
+    return slot
+
+
 def use(window, slot, told: list[str]) -> None:
     """What a user does: load, generate, save the state, restore it, generate on."""
     model = model_of(MODEL)
     golden = GoldenDevice(model)
     progress = lambda what, done, total: told.append(what)
-    bar = SimulatedBar(window, slot)
-    device = ChipDevice(PcieLink(bar), model, "chip behind PCIe (rtl)", progress)
+    device = behind(window, slot, model, progress)
     assert not device.streams
     on_chip = ["tape"] * (device.config.ring_words == 0)
     for memory in (*on_chip, "vector_a", "vector_b", "embedding"):
@@ -82,11 +98,6 @@ def use(window, slot, told: list[str]) -> None:
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def driver(dut) -> None:
     """Loads, generates, saves and restores state; tokens, state and counters are golden's."""
-    slot, told = Slot(dut), []
-    window = await slot.plug_in()
-    await bridge(use)(window, slot, told)
-    slot.rules.end()
-    if slot.reads:
-        slot.reads.end()
+    slot = await talk(dut, use, [])
     clocks = round(get_sim_time("ns") / 4)
     print(f"{clocks} clocks, {slot.rules.packets} completions, no rule broken")

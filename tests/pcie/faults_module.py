@@ -7,15 +7,11 @@ import re
 import cocotb
 import numpy as np
 import pytest
-from cocotb.task import bridge
 
-from sterna.device.chip import ChipDevice
 from sterna.device.golden import GoldenDevice
-from sterna.device.pcie_link import PcieLink
 from sterna.errors import DeviceError
 from tests.chip.models import model_of
-from tests.pcie.driver_module import MODEL, PROMPT, SAMPLING, SimulatedBar
-from tests.pcie.root_complex import Slot
+from tests.pcie.driver_module import MODEL, PROMPT, SAMPLING, behind, talk
 
 FAULTS = {
     "unsupported": "refused to read its memory",
@@ -32,7 +28,7 @@ def use(window, slot) -> None:
     """Have each of them happen while the chip generates, and generate once more."""
     model = model_of(MODEL)
     golden = list(GoldenDevice(model).generate(PROMPT, 2, SAMPLING))
-    device = ChipDevice(PcieLink(SimulatedBar(window, slot)), model, "chip behind PCIe (rtl)")
+    device = behind(window, slot, model)
     for fault, words in FAULTS.items():
         for spoilt in ([fault], []):
             slot.spoilt = ["well"] * GOOD * len(spoilt) + spoilt
@@ -50,8 +46,4 @@ def use(window, slot) -> None:
 @cocotb.test(timeout_time=100, timeout_unit="ms")
 async def faults(dut) -> None:
     """What is asked for after a fault is golden's again."""
-    slot = Slot(dut)
-    window = await slot.plug_in()
-    await bridge(use)(window, slot)
-    slot.rules.end()
-    slot.reads.end()
+    assert (await talk(dut, use)).reads

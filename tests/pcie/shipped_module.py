@@ -5,16 +5,12 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 from cocotb.simtime import get_sim_time
-from cocotb.task import bridge
 
-from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
-from sterna.device.pcie_link import PcieLink
 from sterna.model.tokenizer import Tokenizer
 from tests.chip.models import model_of
-from tests.pcie.driver_module import SimulatedBar
-from tests.pcie.root_complex import Slot
+from tests.pcie.driver_module import behind, talk
 
 MODEL = "tern-ecp5"
 PROMPT, COUNT, SAMPLING = "Once upon", 3, Sampling(temperature=0.8, seed=1)
@@ -25,7 +21,7 @@ def use(window, slot) -> None:
     model = model_of(MODEL)
     tokenizer = Tokenizer.of(model)
     golden, prompt = GoldenDevice(model), tokenizer.encode(PROMPT)
-    device = ChipDevice(PcieLink(SimulatedBar(window, slot)), model, "chip behind PCIe (rtl)")
+    device = behind(window, slot, model)
     assert not device.streams
     before = slot.come
     drawn = list(device.generate(prompt, COUNT, SAMPLING))
@@ -40,9 +36,6 @@ def use(window, slot) -> None:
 @cocotb.test(timeout_time=1, timeout_unit="sec")
 async def shipped(dut) -> None:
     """Tokens and state are golden's."""
-    slot = Slot(dut)
-    window = await slot.plug_in()
-    await bridge(use)(window, slot)
-    slot.rules.end()
-    slot.reads.end()
+    slot = await talk(dut, use)
+    assert slot.reads
     print(f"{round(get_sim_time('ns') / 4)} clocks, {slot.come} bytes of the host's memory")
