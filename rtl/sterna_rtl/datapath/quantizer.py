@@ -278,8 +278,10 @@ class Quantizer(Component):
         """Quantise the products; return whether a read may begin."""
         m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
         connect_stream(m, queue.o, self.o_activations)
-        room = Signal(range(_QUEUE + 1), init=_QUEUE)
-        m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
+        room, some = Signal(range(_QUEUE + 1), init=_QUEUE), Signal(init=1)
+        takes, gives = read.quantise, transfers(self.o_activations)
+        m.d.sync += room.eq(room - takes + gives)
+        m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))
 
         # Bit k is up k + 1 clocks after a read, and so with the slots.
         quantises, beyond = Signal(_SCALED), Signal(_SCALED - 2)
@@ -302,7 +304,7 @@ class Quantizer(Component):
             m.d.sync += scaled.eq(cut * factor)
             rounded = (scaled >> RECIPROCAL_SHIFT) + scaled[RECIPROCAL_SHIFT - 1]
             m.d.comb += queue.i.payload[index].eq(rounded)
-        return room != 0
+        return some
 
     def _factor(self, m: Module, wanted: Value) -> Value:
         """Return the reciprocal of a slot: the last one as it comes, the others kept.
