@@ -116,7 +116,9 @@ class Queue(Component):
 
         # Rounded up to a power of two, so that the pointers wrap by themselves.
         bits = ceil_log2(self.depth - 1)
-        m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=1 << bits, init=[])
+        m.submodules.rows = rows = memory.Memory(
+            shape=self.shape, depth=1 << bits, init=[], attrs={"ram_style": "distributed"}
+        )
         write, read = rows.write_port(), rows.read_port(domain="comb")
         m.d.comb += [write.en.eq(self.i.ready), write.data.eq(self.i.payload)]
         m.d.sync += write.addr.eq(write.addr + store)
