@@ -33,9 +33,9 @@ _AXI = Path(__file__).with_name("axi.h")
 
 _VERILATOR = (
     "--cc", "--exe", "--build", "-O3", "-j", "2", "--x-assign", "fast", "--x-initial", "fast",
-    "--no-timing", "-fno-dfg",
-    "-CFLAGS", "-O2 -march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
-    "-MAKEFLAGS", "OPT_FAST=-O2", "-Wno-fatal", "-Wno-lint", "--prefix", "Vchip",
+    "--no-timing", "-fno-dfg", "--output-split-cfuncs", "1000",
+    "-CFLAGS", "-march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
+    "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_SLOW=-O0", "-Wno-fatal", "-Wno-lint", "--prefix", "Vchip",
     "--top-module", "chip", "-o", "libchip.so",
 )  # fmt: skip
 
