@@ -215,11 +215,13 @@ class Sequencer(Component):
         word = self.i.payload.word
         pieces = [word[start : start + 32] for start in range(0, len(word), 32)]
         turned = [Cat(p, C(0, 32 - len(p))).rotate_left(k % 32) for k, p in enumerate(pieces)]
+        # Pieces of the same turn first: one chain of all would be 512 gates long in a wide word.
+        of_turn = [reduce(xor, turned[turn::32]) for turn in range(min(32, len(turned)))]
         folded, total = Signal(32), Signal(32)
         tag = self.i.payload.tag
         passed, ended, of_header = Signal(), Signal(), Signal()
         m.d.sync += [
-            folded.eq(reduce(xor, turned)),
+            folded.eq(reduce(xor, of_turn)),
             passed.eq(transfers(self.i)),
             ended.eq(transfers(self.i) & tag.end),
             of_header.eq(tag.header),
