@@ -52,9 +52,6 @@ COMING = 10
 _REPEATED = re.compile(r"(?<=[{,] )([^,{}]+?)(?:, \1){2,}(?=,| })")
 """A bit that stands in a concatenation three times or more, one after the other."""
 
-_LONG_LINE = 40_000
-"""Characters, of which each token has one or more."""
-
 
 @dataclass(frozen=True)
 class Library:
@@ -148,14 +145,6 @@ def _replication(match: re.Match[str]) -> str:
     return f"{{{(len(match[0]) + 2) // (len(match[1]) + 2)}{{{match[1]}}}}}"
 
 
-def _in_lines(text: str) -> str:
-    """Begin new lines in concatenations: Verilator takes 40 000 tokens of a line at most."""
-    lines = text.split("\n")
-    return "\n".join(
-        line.replace(", ", ",\n") if len(line) > _LONG_LINE else line for line in lines
-    )
-
-
 def _outside(config: ChipConfig) -> str:
     """What the driver puts beside the chip."""
     if config.memory in AXI4:
@@ -183,7 +172,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
         text = gate_level(chip, BUILD / "gates" / config.digest)
     else:
         text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
-        text = _in_lines(_REPEATED.sub(_replication, text))
+        text = _REPEATED.sub(_replication, text)
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
