@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sterna.model import container
 from sterna.model.model import Model, Shape
 from sterna.model.outline import Outline
-from sterna.model.sizes import fit
+from sterna.model.sizes import ceil_div, fit, needs
+from sterna.plan.clocks import expected_clocks
+from sterna.spec.axi4 import AXI4
 from sterna.spec.chip import ChipConfig
+from sterna.spec.program import Step
 from sterna.spec.trits import Packing
 from sterna_sim.axi4_model import Behaviour
 from sterna_sim.bench import random_model
-from sterna_sim.compiled.axi4 import DDR4, HBM
+from sterna_sim.compiled.axi4 import AXI4_HZ, DDR4, HBM
 from sterna_sim.memory_bench import streamed
 
-__all__ = ["CHIPS", "SHAPES", "LargeChip", "main"]
+__all__ = ["CHIPS", "SHAPES", "LargeChip", "expected", "main", "tape_bytes"]
 
 SHAPES = {
     "370M": Shape(vocab=32000, hidden=1024, width=1024, intermediate=2816, layers=24),
@@ -56,13 +60,32 @@ class LargeChip:
         return fit(Outline.of_shape(shape), packing=packing, columns=80, elements=16, **self.sizes)
 
 
+def expected(steps: Iterable[Step], config: ChipConfig, behaviour: Behaviour) -> float:
+    """Clocks of a pass with all slots by the cycle expectation (model).
+
+    The memory gives words at its pace without its refreshes; how late it answers is not in it.
+    """
+    beats, of = behaviour.pace
+    period, rest = behaviour.refresh
+    words = ceil_div(config.word_bits, AXI4[config.memory].word_bits)
+    clocks_per_word = words * of / beats / (1 - rest / period)
+    return expected_clocks(steps, config, config.slots, clocks_per_word)
+
+
+def tape_bytes(outline: Outline, config: ChipConfig) -> float:
+    """Bytes of the tape for each byte that its trits take, without what fills up memory words."""
+    packing, shape = config.packing, outline.shape
+    useful = shape.ternary_weights * packing.bits / packing.trits
+    return needs(outline, config)["tape_words"] * config.word_bits / useful
+
+
 CHIPS = {
     "ddr4": LargeChip({"rows": 32, "ring_words": 1024, "memory": "axi4-ddr4"}, DDR4),
     "ddr4-slots": LargeChip(
         {"rows": 64, "ring_words": 2048, "memory": "axi4-ddr4", "slots": 4, "psum_words": 22}, DDR4
     ),
     "hbm": LargeChip(
-        {"rows": 128, "ring_words": 2048, "memory": "axi4-hbm", "psum_words": 11}, HBM
+        {"rows": 128, "ring_words": 1024, "memory": "axi4-hbm", "psum_words": 11}, HBM
     ),
 }
 """A word of the tape is two words of the memory, four, and one: so the lanes take twice as much as
@@ -87,8 +110,14 @@ def main() -> None:
     options = parser.parse_args()
     chip = CHIPS[options.chip]
     config = chip.config(SHAPES[options.shape])
-    figures = streamed(_model(options), config, chip.behaviour, config.slots)
-    print(json.dumps(asdict(figures), indent=2))
+    model = _model(options)
+    figures = asdict(streamed(model, config, chip.behaviour, config.slots))
+    figures["expected_clocks"] = expected(model.steps, config, chip.behaviour)
+    figures["tokens_per_second"] = config.slots * AXI4_HZ / figures["clocks_per_token"]
+    for packing in (Packing.FIVE_THIRDS, Packing.EIGHT_FIFTHS):
+        name = f"tape_bytes_{packing.name.lower()}"
+        figures[name] = tape_bytes(Outline.of(model), replace(config, packing=packing))
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

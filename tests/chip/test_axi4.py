@@ -8,8 +8,9 @@ from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.errors import DeviceError
 from sterna.model.layout import fit
-from sterna.plan.clocks import expected_clocks
+from sterna.model.outline import Outline
 from sterna.spec.registers import Memory
+from sterna_sim.axi4_bench import CHIPS, SHAPES, expected, tape_bytes
 from sterna_sim.axi4_model import Behaviour
 from sterna_sim.compiled.axi4 import DDR4, HBM
 from sterna_sim.device import DirectDevice, DirectPort
@@ -153,14 +154,22 @@ def test_cycle_model(device, behaviour):
     chip.write_all("TOKEN", np.arange(passes))
     chip.idle()
     clocks = (chip.clocks - before) / passes
-    beats, of = behaviour.pace
-    period, rest = behaviour.refresh
-    word = 2 * of / beats / (1 - rest / period)
-    expected = expected_clocks(device.model.steps, device.config, 1, word)
-    print(f"{clocks:.0f} clocks a token, {expected:.0f} expected")
-    assert abs(clocks / expected - 1) < 0.02
+    model = expected(device.model.steps, device.config, behaviour)
+    print(f"{clocks:.0f} clocks a token, {model:.0f} expected")
+    assert abs(clocks / model - 1) < 0.02
     chip.memory.behave(Behaviour())
     device.forget()
+
+
+@pytest.mark.parametrize(
+    "name, clocks, share",
+    [("ddr4", 297_000, 1.02), ("ddr4-slots", 300_000, 1.03), ("hbm", 50_000, 1.03)],
+)
+def test_large_chips(name, clocks, share):
+    """The cycle model of 370M; `python -m sterna_sim.axi4_bench` measures it on the chips."""
+    outline, config = Outline.of_shape(SHAPES["370M"]), CHIPS[name].config(SHAPES["370M"])
+    assert expected(outline.steps, config, CHIPS[name].behaviour) < clocks
+    assert tape_bytes(outline, config) < share
 
 
 @pytest.mark.parametrize("behaviour", [DDR4, HBM], ids=["DDR4", "HBM"])

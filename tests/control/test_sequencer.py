@@ -20,7 +20,7 @@ from tests.control.wrap import join
 from tests.tiny import tiny_model
 
 CONFIGS = {
-    # header in one word, in several, and a matrix cut into segments
+    # header in one word, in several, a matrix cut into segments, and more pieces than turns
     "wide": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
     "narrow": {"rows": 1, "columns": 8, "elements": 8, "packing": Packing.TWO_BITS},
     "cut": {
@@ -30,6 +30,7 @@ CONFIGS = {
         "packing": Packing.FIVE_THIRDS,
         "psum_words": 6,
     },
+    "widest": {"rows": 8, "columns": 80, "elements": 8, "packing": Packing.TWO_BITS},
     "wide-2-slots": {
         "rows": 4,
         "columns": 64,
@@ -214,6 +215,7 @@ class SequencerBench(UnitBench):
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
         "checksum not rotated": broken("total.rotate_left(sum_turn(len(word)))", "total"),
+        "pieces of a turn but the first left out": broken("turned[turn::32]", "turned[turn:][:1]"),
         "checksum over all times": broken(
             "Mux(ended, 0, sum_of_all)", "Mux(ended & (of_header | checks.o.ready), 0, sum_of_all)"
         ),
@@ -248,7 +250,7 @@ class SequencerBench(UnitBench):
         ),
         "words of no segment": broken("for_words.eq(header.blocks != 0)", "for_words.eq(1)"),
     }
-    bug_configs = ("cut-3-slots",)
+    bug_configs = ("cut-3-slots", "widest")
     not_stalled = {
         "i_pass": "one a pass, too few to meet every stall",
         "o_embedding": "one job a slot and pass, too few to meet every stall",

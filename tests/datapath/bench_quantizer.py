@@ -29,10 +29,10 @@ PLACES = 8
 """Vectors in each side RAM, for each slot."""
 
 
-def chip(columns: int, elements: int, words: int = 9, slots: int = 1) -> ChipConfig:
+def chip(columns: int, elements: int, words: int = 9, slots: int = 1, rows: int = 1) -> ChipConfig:
     """Return a small chip with banks of some words; side RAMs hold `PLACES` vectors a slot."""
     return ChipConfig(
-        rows=1,
+        rows=rows,
         columns=columns,
         elements=elements,
         packing=Packing.TWO_BITS,
@@ -296,6 +296,7 @@ class QuantizerBench(UnitBench):
         "1-1": chip(1, 1),
         "6-2-of-2-slots": chip(6, 2, slots=2),
         "1-1-of-3-slots": chip(1, 1, words=6, slots=3),
+        "2-2-of-2-slots-R-4": chip(2, 2, words=6, slots=2, rows=4),
     }
     bug_configs = ("6-2-of-2-slots", "1-1-of-3-slots", "6-2")
     drain = 60
@@ -306,7 +307,7 @@ class QuantizerBench(UnitBench):
         for name, old, new in (
             ("reads while results come", "read.quantise.eq(free & room)", "read.quantise.eq(room)"),
             ("no credits", "return some", "return C(1)"),
-            ("a short queue", "activations, _QUEUE)", "activations, _QUEUE - 2)"),
+            ("a short queue", "activations, self.read_ahead)", "activations, _QUEUE - 2)"),
             ("reciprocal not kept", "with m.If(reciprocal.done):", "with m.If(0):"),
             ("a slow barrier", "m.d.comb += reciprocal.load.eq", "m.d.sync += reciprocal.load.eq"),
             (

@@ -2,6 +2,10 @@
 
 # amaranth: UnusedElaboratable=no
 
+import pytest
+from amaranth.sim import Simulator
+
+from sterna.spec.program import Stats
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_sim.kit import StreamContract, bench_tests, check_contract, edited
 from tests.datapath.bench_quantizer import QuantizerBench, WideBench, chip
@@ -23,3 +27,22 @@ def test_contract():
     )
     bugs = {"no queue": lambda: edited(Quantizer, *bug)(config)}
     check_contract(lambda: Quantizer(config), contract, bugs)
+
+
+@pytest.mark.parametrize("rows, ahead", [(2, 8), (4, 17)])
+def test_read_ahead(rows, ahead):
+    """So many reads go ahead of an engine that takes nothing: more if R > E."""
+    unit = Quantizer(chip(2, 2, words=20, rows=rows))
+
+    async def bench(ctx):
+        ctx.set(unit.i_job.valid, 1)
+        ctx.set(unit.i_job.payload.stats, Stats.KEEP)
+        ctx.set(unit.i_job.payload.blocks, 20)
+        ctx.set(unit.i_job.payload.source_words, 20)
+        await ctx.tick().repeat(60)
+        assert ctx.get(unit.vector_b_read.address) == ahead == unit.read_ahead
+
+    simulator = Simulator(unit)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()

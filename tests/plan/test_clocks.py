@@ -11,7 +11,6 @@ from sterna.plan.clocks import expected_clocks, pass_ends
 from sterna.plan.latencies import Latencies
 from sterna.spec.chip import REFERENCE
 from sterna_rtl.datapath import engine as rtl_engine
-from sterna_rtl.datapath import quantizer as rtl_quantizer
 from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.noise import Noise
@@ -37,6 +36,7 @@ def test_latencies(name):
         Fragment.get(unit, None)
     assert latencies.engine == engine.latency + (config.rows != config.elements)
     assert latencies.barrier == quantizer.barrier
+    assert plan_quantizer.read_ahead(config) == quantizer.read_ahead
     assert latencies.writes == epilogue.writes
     assert latencies.noise == 3 * Noise(min(config.rows, config.elements)).latency + 2
 
@@ -44,7 +44,6 @@ def test_latencies(name):
 def test_constants():
     """So are those that no configuration changes."""
     assert (Scale.fresh_latency, Scale.latency) == (plan_quantizer.SCALE, plan_quantizer.KEPT_SCALE)
-    assert plan_quantizer.READ_AHEAD == rtl_quantizer._QUEUE
     assert clocks.SUMS == rtl_engine._QUEUE_DEPTH
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sterna.model.sizes import Cut, cuts
 from sterna.plan.latencies import Latencies
-from sterna.plan.quantizer import READ_AHEAD, Quantizer
+from sterna.plan.quantizer import Quantizer, read_ahead
 from sterna.plan.supply import Supply
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Step
@@ -97,7 +97,7 @@ def _pass_end(
     supply: Supply | None,
 ) -> float:
     """Clock of the next pass's first token, if this one's is at `begin`."""
-    quantizer = Quantizer(config, slots, begin)
+    quantizer, ahead = Quantizer(config, slots, begin), read_ahead(config)
     headers = header_words(config.word_bits)
     row_free = begin  # the embedding may read the next row
     words_free = begin  # the engine may take the next word
@@ -122,7 +122,7 @@ def _pass_end(
                 tape_free = words_free + headers * (slot == 0)
                 first_start = max(first + FILL, tape_free)
                 pace = max(segment.groups, quantizer.load, 4)
-                starts = _starts(segment, quantizer.load, pace, first_start, words)
+                starts = _starts(segment, quantizer.load, ahead, pace, first_start, words)
                 if segment.blocks > 1:
                     held = quantizer.held_up(segment, first, first_start, pace, FILL)
                     starts = [start + held for start in starts]
@@ -154,7 +154,7 @@ def _pass_end(
 
 
 def _starts(
-    segment: Cut, load: int, pace: float, first: float, supply: Supply | None
+    segment: Cut, load: int, ahead: int, pace: float, first: float, supply: Supply | None
 ) -> list[float]:
     """Clocks on which the last blocks begin, as many as fill the quantizer's queue.
 
@@ -163,7 +163,7 @@ def _starts(
     whatever holds up a block has held up either the second or that block.
     """
     blocks, groups = segment.blocks, segment.groups
-    last = -(-(READ_AHEAD + 1) // load) + 1
+    last = -(-(ahead + 1) // load) + 1
     starts = []
     for block in range(max(blocks - last, 0), blocks):
         start = first + block * pace

@@ -9,7 +9,7 @@ from sterna.plan.latencies import Latencies
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Stats
 
-__all__ = ["READ_AHEAD", "Quantizer"]
+__all__ = ["Quantizer", "read_ahead"]
 
 NEXT_JOB = 1
 """Clocks from the last read for a job to the next job; one more from its request for its scale."""
@@ -23,15 +23,17 @@ FRESH = 8
 READ = 6
 """Clocks from a read of the source to its activations."""
 
-READ_AHEAD = 8
-"""Reads that can be ahead of the activations that have been taken."""
-
 ASK = 5
 """Clocks from a job's request for its scale to its first activations, if nothing holds them up; one
 more if it keeps its statistics."""
 
 SCALE, KEPT_SCALE = 21, 6
 """Clocks from a request to its scale, with new sums and with those of before."""
+
+
+def read_ahead(config: ChipConfig) -> int:
+    """Reads that can be ahead of the activations that have been taken."""
+    return 17 if config.rows > config.elements else 8
 
 
 class Quantizer:
@@ -53,7 +55,8 @@ class Quantizer:
         timing = Latencies.of(config)
         self.barrier = timing.barrier
         self._next_job = self._scale_free = self._asked = self._ready = begin
-        self._taken = [begin] * (READ_AHEAD + 1)
+        self._ahead = read_ahead(config)
+        self._taken = [begin] * (self._ahead + 1)
         """When the last activations were taken, the last at the end."""
         self._results: deque[tuple[float, float]] = deque(maxlen=2 * slots + 2)
 
@@ -82,7 +85,7 @@ class Quantizer:
         self._asked = max(ready - early, self._scale_free)
         took = SCALE if segment.stats is Stats.FRESH else KEPT_SCALE
         self._scale_free = self._asked + took
-        for beat in range(min(READ_AHEAD, self.load)):  # each read needs a place in the queue
+        for beat in range(min(self._ahead, self.load)):  # each read needs a place in the queue
             ready = max(ready, self._taken[beat + 1] + 1 + READ - beat)
         # Later blocks are read while the engine works, if it works for longer than that takes.
         blocks = segment.blocks if self.load > segment.groups else 1
@@ -92,9 +95,9 @@ class Quantizer:
     def end(self, segment: Cut, loaded: list[float]) -> None:
         """End the job; its last blocks were `loaded` into the shadow register on these clocks."""
         for last in loaded:
-            beats = min(self.load, READ_AHEAD + 1)
+            beats = min(self.load, self._ahead + 1)
             self._taken += [last - beat for beat in reversed(range(beats))]
-        self._taken = self._taken[-READ_AHEAD - 1 :]
+        self._taken = self._taken[-self._ahead - 1 :]
         last_read = self._ready - READ + segment.blocks * self.load - 1
         last_read = max(last_read, self._taken[0] + 1)
         self._next_job = max(last_read, self._asked + 1) + NEXT_JOB
@@ -124,7 +127,7 @@ class Quantizer:
                 break
             begin = start + (block - 1) * pace + behind  # the block before leaves its place
             for _ in range(self.load):
-                room = taken[-READ_AHEAD] if len(taken) >= READ_AHEAD else read
+                room = taken[-self._ahead] if len(taken) >= self._ahead else read
                 read = self._free_clock(max(read, room) + 1)
                 taken.append(max(read + READ, taken[-1] + 1, begin))
             behind += max(0.0, taken[-1] + fill - begin - pace)

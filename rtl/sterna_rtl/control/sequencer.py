@@ -223,11 +223,13 @@ class Sequencer(Component):
         for start in range(0, len(turned), 4):
             parts.append(Signal(32, name=f"part_{start}", reset_less=True))
             m.d.sync += parts[-1].eq(reduce(xor, turned[start : start + 4]))
+        # One chain of all would be 128 gates long in a wide word.
+        groups = [reduce(xor, parts[start::16]) for start in range(min(16, len(parts)))]
         folded, total = Signal(32, reset_less=True), Signal(32)
         tag, tags = self.i.payload.tag, Signal(_PASSED)
         passed = Signal(_PASSED)
         m.d.sync += [
-            folded.eq(reduce(xor, parts)),
+            folded.eq(reduce(xor, groups)),
             tags.word.eq(transfers(self.i)),
             tags.end.eq(transfers(self.i) & tag.end),
             tags.header.eq(tag.header),

@@ -38,8 +38,10 @@ number that it is."""
 _SCALED = 5
 """Clocks from a read to the product with the reciprocal."""
 
-_QUEUE = 8
-"""Activations in queue and pipeline. From a read to the freed place 7 clocks pass."""
+_QUEUE, _LONG_QUEUE = 8, 17
+"""Activations in queue and pipeline. From a read to the freed place 7 clocks pass. Where a word's
+sums are several beats (R > E), results take the clocks of the next slot's reads for longer than the
+engine needs for what a short queue holds: 16 rows of LUTRAM, as large as 7, and a register."""
 
 
 class Quantizer(Component):
@@ -85,6 +87,8 @@ class Quantizer(Component):
         One scale per job.
     barrier : int
         Clocks from the last result to the first activations of a job that waits for it.
+    read_ahead : int
+        Reads that can be ahead of the activations that have been taken.
 
     Latency
         `barrier` is 12 clocks for E = 1 and 2 and grows by one with every further doubling: 14 for
@@ -109,6 +113,7 @@ class Quantizer(Component):
         self.scale = Scale(config)
         several = config.slots > 1  # statistics wait in a queue
         self.barrier = self.statistics.largest_latency + 1 + _SCALED + 1 + several
+        self.read_ahead = _LONG_QUEUE if config.rows > config.elements else _QUEUE
         super().__init__(
             {
                 "i_norms": In(stream.Signature(layouts.norms)),
@@ -276,9 +281,9 @@ class Quantizer(Component):
 
     def _activations(self, m: Module, read) -> Value:
         """Quantise the products; return whether a read may begin."""
-        m.submodules.activations = queue = Queue(self.layouts.activations, _QUEUE)
+        m.submodules.activations = queue = Queue(self.layouts.activations, self.read_ahead)
         connect_stream(m, queue.o, self.o_activations)
-        room, some = Signal(range(_QUEUE + 1), init=_QUEUE), Signal(init=1)
+        room, some = Signal(range(self.read_ahead + 1), init=self.read_ahead), Signal(init=1)
         takes, gives = read.quantise, transfers(self.o_activations)
         m.d.sync += room.eq(room - takes + gives)
         m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))

@@ -102,16 +102,16 @@ class Unpacker(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         packing, lanes = self.config.packing, self.config.lanes
-        nonzero, negative = [], []
-        for start in range(0, self.config.word_bits, packing.bits):
-            group = _DECODERS[packing](self.i.payload[start : start + packing.bits])
-            nonzero += group[0]
-            negative += group[1]
         weights = self.o.payload
-        m.d.comb += [
-            self.i.ready.eq(self.o.ready),
-            self.o.valid.eq(self.i.valid),
-            weights.nonzero.eq(Cat(nonzero[:lanes])),
-            weights.negative.eq(Cat(negative[:lanes])),
-        ]
+        m.d.comb += [self.i.ready.eq(self.o.ready), self.o.valid.eq(self.i.valid)]
+        # A statement for each code, not one for all: a simulator would compile a wide word's in one
+        # function.
+        starts = range(0, self.config.word_bits, packing.bits)
+        for start, first in zip(starts, range(0, lanes, packing.trits), strict=True):
+            nonzero, negative = _DECODERS[packing](self.i.payload[start : start + packing.bits])
+            count = min(packing.trits, lanes - first)
+            m.d.comb += [
+                weights.nonzero[first : first + count].eq(Cat(nonzero[:count])),
+                weights.negative[first : first + count].eq(Cat(negative[:count])),
+            ]
         return m
