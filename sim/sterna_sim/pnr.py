@@ -67,7 +67,7 @@ class Part:
     platform : type
         The board with it.
     planned : bool
-        Whether there is a floor plan of it.
+        Whether there is a floor plan of it, for chips with their tape in block RAM.
     have : dict
         Its cells, by the columns of `KINDS`.
     """
@@ -159,7 +159,8 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
     plan = PARTS[fpga].platform().prepare(Ulx3s(config, clock_hz), "top")
     for name in ("top.il", "top.lpf"):
         (folder / name).write_text(plan.files[name])
-    _map(folder, config, PARTS[fpga].planned)
+    # Without a tape in block RAM a chip lies closer by itself.
+    _map(folder, config, PARTS[fpga].planned and config.tape_words > 0)
 
 
 def implement(folder: Path, fpga: str, seed: int) -> Implementation:
@@ -187,9 +188,10 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
 
 
 def count_block_rams(rtlil: str) -> int:
-    """Block RAMs that the memories of a design need."""
-    shapes = re.findall(r"^ +memory width (\d+) size (\d+) ", rtlil, re.M)
-    return sum(block_rams(int(words), int(bits)) for bits, words in shapes)
+    """Block RAMs that the memories of a design need; queues' rows are to lie in LUTs."""
+    text = r"(ram_style \"distributed\"\n(?: +attribute .*\n)*)?^ +memory width (\d+) size (\d+) "
+    shapes = re.findall(text, rtlil, re.M)
+    return sum(block_rams(int(words), int(bits)) for in_luts, bits, words in shapes if not in_luts)
 
 
 def count_tables(cells: Iterable[dict[str, Any]]) -> int:

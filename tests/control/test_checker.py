@@ -94,7 +94,9 @@ class CheckerBench(UnitBench):
         "not complemented": broken("checksum.eq(~crc)", "checksum.eq(crc)"),
         "a byte lost": broken("bytes_left.eq(_BYTES)", "bytes_left.eq(_BYTES - 1)"),
         "asks for two": broken("more & ~waiting", "more"),
-        "takes a piece too early": broken("ready.eq(bytes_left == 0)", "ready.eq(1)"),
+        "takes a piece too early": broken(
+            "empty = more & ~waiting, bytes_left == 0", "empty = more & ~waiting, Const(1)"
+        ),
         "not busy to the end": broken("waiting | (bytes_left != 0)", "waiting"),
     }
     not_stalled = {
@@ -181,7 +183,7 @@ def test_abort():
     ("old", "new"),
     [
         ("with m.If(self.abort):", "with m.If(0):"),
-        ("with m.If(waiting | transfers(self.o_loader)):", "with m.If(1):"),
+        ("with m.If(waiting | asks):", "with m.If(1):"),
     ],
 )
 def test_planted_abort(old, new):

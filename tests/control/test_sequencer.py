@@ -20,7 +20,7 @@ from tests.control.wrap import join
 from tests.tiny import tiny_model
 
 CONFIGS = {
-    # header in one word, in several, a matrix cut into segments, and more pieces than turns
+    # header in one word, in several, a matrix cut into segments, and a word of many pieces
     "wide": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
     "narrow": {"rows": 1, "columns": 8, "elements": 8, "packing": Packing.TWO_BITS},
     "cut": {
@@ -177,9 +177,9 @@ def passes_of(config, rng, count):
 
 
 def clocks(image, config, passes):
-    """One for each word of a header and each that passes behind it, at least five and the slots.
+    """One for each word of a header and each that passes behind it, at least six and the slots.
 
-    EMBED has no words to be asked for, so four are enough; a header is handed out a clock after
+    EMBED has no words to be asked for, so five are enough; a header is handed out a clock after
     it has been checked, and it is known a clock later that the next may come.
     """
     total = 3  # the first play
@@ -189,7 +189,7 @@ def clocks(image, config, passes):
             ends = number == len(image.segments) - 1
             behind = slots * sum(s.words for s in (before, segment if ends else None) if s)
             total += header_words(config.word_bits)
-            total += max(behind, 5 if segment.words else 4, slots + 2)
+            total += max(behind, 6 if segment.words else 5, slots + 3)
     return total
 
 
@@ -204,7 +204,7 @@ class SequencerBench(UnitBench):
         "a header's words under another's magic": broken(
             "Mux(of_header, HEADER_MAGIC, ", "Mux(of_header, HEADER_MAGIC ^ 1, "
         ),
-        "words under the magic of headers": broken("of_header.eq(tag.header)", "of_header.eq(1)"),
+        "words under the magic of headers": broken("header.eq(tag.header)", "header.eq(1)"),
         "a header before there is room": broken(
             "eq(Mux(tag.header, free,", "eq(Mux(tag.header, 1,"
         ),
@@ -215,7 +215,7 @@ class SequencerBench(UnitBench):
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
         "checksum not rotated": broken("total.rotate_left(sum_turn(len(word)))", "total"),
-        "pieces of a turn but the first left out": broken("turned[turn::32]", "turned[turn:][:1]"),
+        "parts but the first left out": broken("reduce(xor, parts)", "parts[0]"),
         "checksum over all times": broken(
             "Mux(ended, 0, sum_of_all)", "Mux(ended & (of_header | checks.o.ready), 0, sum_of_all)"
         ),
@@ -419,7 +419,7 @@ def test_each_bit_of_a_header_is_checked(name):
     "old, new",
     [
         ("is_one = ~differs & ", "is_one = "),
-        ("passed.eq(transfers(self.i))", "passed.eq(transfers(self.i) & tag.end)"),
+        ("tags.word.eq(transfers(self.i))", "tags.word.eq(transfers(self.i) & tag.end)"),
         ("sum_turn(len(word))", "1"),
         ("self._hand_out(m, header, good, active)", "self._hand_out(m, header, full, active)"),
     ],

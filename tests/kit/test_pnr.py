@@ -10,6 +10,7 @@ from amaranth.back import rtlil
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import INTERFACE_VERSION
 from sterna_rtl.family.ecp5 import ECP5
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.ram import Ram
 from sterna_sim.build import config_of
 from sterna_sim.engine_alone import EngineAlone
@@ -28,10 +29,27 @@ from tests.kit.test_boards import small
 
 @pytest.mark.parametrize(
     "depth, bits, count",
-    [(2048, 430, 48), (1536, 430, 36), (1024, 128, 8), (512, 68, 2), (600, 8, 1), (64, 430, 0)],
+    [
+        (2048, 430, 48),
+        (1536, 430, 36),
+        (1024, 128, 8),
+        (512, 68, 2),
+        (600, 8, 1),
+        (64, 430, 0),
+        (8320, 64, 36),
+        (4608, 64, 18),
+        (16640, 64, 68),
+        (600, 40, 3),
+    ],
 )
 def test_block_rams(depth, bits, count):
     assert count_block_rams(rtlil.convert(Ram(depth, bits), name="ram", emit_src=False)) == count
+
+
+def test_rows_of_a_queue_are_no_block_ram():
+    queue = rtlil.convert(Queue(16, 128), name="queue", emit_src=False)
+    assert "size 128" in queue
+    assert count_block_rams(queue) == 0
 
 
 def cell(kind, width):

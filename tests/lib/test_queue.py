@@ -7,7 +7,7 @@ from amaranth import signed
 from amaranth.lib import data
 
 from sterna_rtl.family.ice40 import ICE40
-from sterna_rtl.lib.queue import BypassQueue, Queue
+from sterna_rtl.lib.queue import BypassQueue, Queue, WideQueue
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
 PAIR = data.StructLayout({"value": signed(5), "last": 1})
@@ -107,6 +107,30 @@ class BypassQueueBench(QueueBench):
 test_bypass_pysim, test_bypass_cocotb, test_bypass_planted_bugs = bench_tests(BypassQueueBench())
 
 
+class WideQueueBench(QueueBench):
+    """The same with two registers behind the rows."""
+
+    name = "wide-queue"
+    configs = {f"depth-{depth}": depth for depth in (5, 2, 3, 17)}
+    cocotb_configs = ("depth-2", "depth-5")
+    bugs = {
+        "rows follow the output": lambda depth: edited(
+            WideQueue, "connect_stream(m, rows.o, ends.i)",
+            "connect_stream(m, rows.o, ends.i); m.d.comb += rows.o.ready.eq(self.o.ready)",
+        )(PAIR, depth),
+    }  # fmt: skip
+
+    def dut(self, config):
+        return WideQueue(PAIR, config)
+
+    def cases(self, config, rng):
+        for case in super().cases(config, rng):
+            yield replace(case, finals={})
+
+
+test_wide_pysim, test_wide_cocotb, test_wide_planted_bugs = bench_tests(WideQueueBench())
+
+
 def consistent(queue, credit):
     """What ties the level to the items on their way, so that induction can start anywhere."""
     return (credit == queue.level) & queue.consistent()
@@ -133,6 +157,16 @@ def test_bypass_contract():
     )
     bugs = {"item lost": lambda: edited(BypassQueue, PASSES, "waits")(2, 2)}
     check_contract(lambda: BypassQueue(2, 2), contract, bugs)
+
+
+def test_wide_contract():
+    def invariant(queue, credit):
+        return (credit == queue.rows.level + queue.ends.level) & queue.consistent()
+
+    contract = StreamContract(items_in=1, invariant=invariant, golden=lambda item: item)
+    follows = ("connect_stream(m, rows.o, ends.i)", "connect_stream(m, rows.o, self.o)")
+    bugs = {"past its registers": lambda: edited(WideQueue, *follows)(2, 2)}
+    check_contract(lambda: WideQueue(2, 2), contract, bugs)
 
 
 def test_bypass_depth_out_of_range():

@@ -57,7 +57,7 @@ class RegroupBench(UnitBench):
         limit = 1 << config.row_sum_bits - 1
         wide = max(rows, elements)
         groups = [*range(1, 2 * wide // rows + 1), 37, 40]
-        for name, lengths in (("short", groups), ("long", [60])):
+        for name, lengths in (("short", 2 * groups), ("long", [60])):
             given, expected = [], []
             for length in lengths:
                 sums = rng.integers(-limit, limit, length * rows).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from sterna.spec.dma import (
     LARGE_PAGE_BYTES,
     PAGE_BYTES,
     REQUEST_BLOCKS,
+    RESULTS,
     THERE,
     DmaError,
     DmaRegister,
 )
 from sterna.spec.pcie import BEAT_BITS
+from sterna.spec.registers import REGISTERS, VALID
 from sterna_sim.kit.bench import default_seed
 from tests.chip.models import config_for
 from tests.pcie.answers import Answers, Behaviour
@@ -32,6 +35,7 @@ PATIENCE = 200
 LATENCY = 30
 WIDTH = 256  # of what is simulated as Verilog too
 ERRORS = (1 << len(DmaError)) - 1
+RESULT_ADDRESSES = [REGISTERS[name].address for name in RESULTS]
 CHIP = 7  # a register of the chip's own
 
 
@@ -61,13 +65,15 @@ class Bench:
         self.engine, self.width = engine, width
         self.rng = random.Random(f"dma tape {default_seed()}")
         self.words, self.passed, self.time = [], [], 0
+        self.holding = False  # the block takes no requests
+        self.results: deque[tuple[int, int]] = deque()  # registers and words that are there
         self.rules, self.answers = RequestRules(width, 512, []), None
         engine.write("longest", 2)
         engine.write("o_word__ready", 1)
         engine.write("o_request__ready", 1)
         engine.write("space", CONFIG.ring_words)
 
-    def lend(self, tape, memory, **behaviour):
+    def lend(self, tape, memory, ring=None, **behaviour):
         """Put a tape into memory, and answer in some way from now on."""
         pieces = [[word >> 32 * n & 0xFFFFFFFF for n in range(-(-CONFIG.word_bits // 32))]
                   for word in tape]  # fmt: skip
@@ -76,14 +82,15 @@ class Bench:
         self.answers = Answers(self.width, memory.pages, Behaviour(**behaviour), self.rng.random())
         self.rules.pages = [(page, len(part)) for page, part in memory.pages.items()]
         self.rules.waiting.clear()
-        return [(int(n), word) for n, word in table_writes(memory, len(data))]
+        self.rules.writable = [(page, PAGE_BYTES) for page in (ring.addresses if ring else ())]
+        return [(int(n), word) for n, word in table_writes(memory, len(data), ring)]
 
     async def clock(self):
         """Play a clock."""
         engine, answers = self.engine, self.answers
-        ready = answers.moves() if answers else 0
+        ready = answers.moves() and not self.holding if answers else 0
         beat = answers.beat() if answers else None
-        engine.write("rq__ready", ready)
+        engine.write("rq__ready", int(ready))
         engine.write("rc__valid", int(beat is not None))
         engine.write("rc__payload", self._beat(beat) if beat else self.rng.getrandbits(self.width))
         if answers:
@@ -100,9 +107,17 @@ class Bench:
             answers.ask(asked)
         if engine.read("o_word__valid"):
             self.words.append(engine.read("o_word__payload"))
-        if engine.read("o_request__valid"):
-            self.passed.append(engine.read("o_request__payload"))
+        taken = engine.read("o_request__valid") and engine.read("o_request__payload")
+        answered = engine.read("i_answer__ready")
         await engine.clock()
+        if taken and taken >> 1 & 0xFF in RESULT_ADDRESSES and not taken & 1:
+            there = self.results and self.results[0][0] == taken >> 1 & 0xFF
+            engine.write("i_answer__payload", self.results.popleft()[1] if there else 0)
+            engine.write("i_answer__valid", 1)
+        elif taken:
+            self.passed.append(taken)
+        elif answered:
+            engine.write("i_answer__valid", 0)
 
     def _beat(self, beat):
         """Bits of a beat."""
@@ -212,20 +227,24 @@ async def scenario(bench):
     assert engine.read("i_answer__ready")
     await bench.clock()
     engine.write("o__ready", 0)
-    # It has one more answer, which must wait for its turn behind that of a register for DMA.
-    engine.write("i_answer__payload", 77)
+    # One that is late waits for its turn behind that of a register for DMA.
+    await bench._request(0, CHIP)
     await bench._request(0, DmaRegister.RUN)
+    engine.write("i_answer__payload", 77)
+    engine.write("i_answer__valid", 1)
+    engine.write("o__ready", 1)
     await engine.settle()
     assert (engine.read("o__payload"), engine.read("i_answer__ready")) == (0, 0)
-    engine.write("i_answer__valid", 0)
-    engine.write("o__ready", 1)
+    await bench.clock()
+    await engine.settle()
+    assert (engine.read("o__payload"), engine.read("i_answer__ready")) == (77, 1)
     await bench.clock()
     engine.write("o__ready", 0)
 
     # A tape that is lent comes once the chip has a length, in all ways of answering.
     writes = bench.lend(tape, Memory(addresses), latency=40, shuffle=True, cut=0.3, pauses=0.1)
     await bench.write(*writes, on)
-    for number, word in ((DmaRegister.PAGES, 3), (DmaRegister.RUN, 1), writes[-1]):
+    for number, word in ((DmaRegister.PAGES, 3), (DmaRegister.RUN, 1), writes[-2]):
         assert await bench.read(number) == word
     assert await bench.read(DmaRegister.INDEX) == 3
     await bench.clocks(100)
@@ -233,8 +252,10 @@ async def scenario(bench):
     # Nobody redirects it while it runs.
     late = [(DmaRegister.PAGES, 1 | LARGE), (DmaRegister.INDEX, 0), (DmaRegister.LOW, 0)]
     late += [(DmaRegister.HIGH, 0), (DmaRegister.HIGH, 0), (DmaRegister.BLOCKS, 1)]
-    await bench.write(*late)
-    for number, word in ((DmaRegister.PAGES, 3), (DmaRegister.INDEX, 3), writes[-1]):
+    await bench.write(*late, (DmaRegister.RING, 5))
+    for number, word in (
+        (DmaRegister.PAGES, 3), (DmaRegister.INDEX, 3), (DmaRegister.RING, 0), writes[-2]
+    ):  # fmt: skip
         assert await bench.read(number) == word
     engine.write("length", len(tape))
     await bench.come(2 * len(tape))
@@ -276,7 +297,7 @@ async def scenario(bench):
     assert first <= LATENCY + bench.beats(REQUEST_BLOCKS) + 17, "the first word is late"
     await bench.come(2 * len(tape))
     bench.begins(tape)
-    clocks, beats = bench.time - began - first, 2 * bench.beats(writes[-1][1])
+    clocks, beats = bench.time - began - first, 2 * bench.beats(dict(writes)[DmaRegister.BLOCKS])
     assert clocks <= beats + 16, "answers come faster than words"
     await bench.write(off)
     await bench.idle()
@@ -301,6 +322,40 @@ async def scenario(bench):
         bench.begins(tape)
         await bench.write(off)
         await bench.idle()
+
+    # Results go to the ring while the tape comes, and the host asks for other things.
+    ring = Memory([(1 << 41) * PAGE_BYTES])
+    writes = bench.lend(tape, Memory(addresses), ring, latency=20, shuffle=True, pauses=0.2)
+    await bench.clocks(200)
+    await bench.write(*writes, on)
+    await bench.restart()
+    results = [
+        (address, VALID | rng.getrandbits(24)) for address in RESULT_ADDRESSES for _ in range(9)
+    ]
+    for result in results:
+        bench.results.append(result)
+        bench.holding = True
+        await bench.clocks(rng.randrange(20, 60))
+        bench.holding = False
+        await bench.clocks(rng.randrange(10, 40))
+    for _ in range(40):
+        await bench.write((CHIP, 5))
+        assert await bench.read(DmaRegister.RING) == 3 * PAGE_BYTES // BLOCK_BYTES
+        await bench.clocks(20)
+    entries = [(ring.addresses[0] + 8 * n, [word, a]) for n, (a, word) in enumerate(results)]
+    assert bench.rules.written == entries, "other entries"
+    bench.begins(tape)
+    await bench.come(len(tape))
+    await bench.write(off)
+    assert await bench.idle() == 0
+    # Without a page for it there is none.
+    bench.rules.written.clear()
+    await bench.write(*writes, (DmaRegister.RING, 4 * PAGE_BYTES // BLOCK_BYTES), on)
+    bench.results.append(results[0])
+    await bench.fails(DmaError.OUTSIDE)
+    await bench.write(off)
+    assert await bench.idle() == 0
+    assert not bench.rules.written, "a write outside"
 
     # A table that is too short for the tape.
     writes = bench.lend(tape, Memory(addresses), latency=20)

@@ -1,4 +1,4 @@
-"""What PCIe and the hard block ask of reads of the host's memory, and a host that answers them.
+"""What PCIe and the hard block ask of reads and writes of the host's memory.
 
 Written from the block's description and the PCIe rules, without the layouts of the gateware.
 """
@@ -17,14 +17,16 @@ REQUEST_RULES = {
     "gap": "valid fell within a packet",
     "keep": "words of a beat are missing",
     "length": "a descriptor is not whole, or something follows it",
-    "read": "not a read of memory",
+    "kind": "neither a read nor a write of memory",
     "reserved": "a bit is set that must not be",
-    "bytes": "byte enables that a read of whole words does not have",
+    "bytes": "byte enables that requests of whole words do not have",
     "empty": "nothing is asked for",
     "longest": "more than the host allows",
-    "page": "a read over the end of 4 KiB",
+    "payload": "a write of more than the link allows",
+    "page": "a request over the end of 4 KiB",
     "tag": "the tag of a read that is not answered yet",
     "place": "a read outside the pages that the host gave",
+    "writable": "a write outside the pages that the host gave to be written",
 }
 """By name."""
 
@@ -50,12 +52,24 @@ class RequestRules:
         Bytes of the longest read.
     pages : iterable of (int, int)
         Beginning and size of what may be read, in bytes.
+
+    Attributes
+    ----------
+    writable : list of (int, int)
+        Of what may be written.
+    payload : int
+        Bytes of the longest write.
+    written : list of (int, list of int)
+        Where writes went, and their words.
     """
 
     def __init__(self, width: int, longest: int, pages: Iterable[tuple[int, int]]) -> None:
         self.width = width
         self.longest = longest
         self.pages = list(pages)
+        self.writable: list[tuple[int, int]] = []
+        self.payload = 128
+        self.written: list[tuple[int, list[int]]] = []
         self.waiting: dict[int, Asked] = {}
         self.words: list[int] = []
         self.user = 0
@@ -85,10 +99,11 @@ class RequestRules:
         """Look at what is left when nothing more will come."""
         self._rule(not self.words, "gap")
 
-    def _request(self, words: list[int]) -> Asked:
-        self._rule(len(words) == 4, "length")
+    def _request(self, words: list[int]) -> Asked | None:
+        self._rule(len(words) >= 4, "length")
         dwords, kind = words[2] & 0x7FF, words[2] >> 11 & 15
-        self._rule(kind == 0, "read")
+        self._rule(kind in (0, 1), "kind")
+        self._rule(len(words) == 4 + kind * dwords, "length")
         # Address type, poisoned, IDs, class, attributes and checksum are the block's.
         self._rule(not (words[0] & 3 or words[2] >> 15 or words[3] >> 8), "reserved")
         # Of 512 bits the second and the fourth group are for a second packet in the same beat.
@@ -96,11 +111,17 @@ class RequestRules:
         self._rule(self.user & enables == whole, "bytes")
         asked = Asked(words[1] << 32 | words[0], 4 * dwords, words[3] & 0xFF)
         self._rule(asked.bytes != 0, "empty")
-        self._rule(asked.bytes <= self.longest, "longest")
+        self._rule(kind or asked.bytes <= self.longest, "longest")
+        self._rule(not kind or asked.bytes <= self.payload, "payload")
         end = asked.address + asked.bytes - 1
         self._rule(asked.address >> 12 == end >> 12, "page")
+        pages = self.writable if kind else self.pages
+        inside = any(start <= asked.address and end < start + size for start, size in pages)
+        if kind:
+            self._rule(inside, "writable")
+            self.written.append((asked.address, words[4:]))
+            return None
         self._rule(asked.tag not in self.waiting, "tag")
-        inside = any(start <= asked.address and end < start + size for start, size in self.pages)
         self._rule(inside, "place")
         self.waiting[asked.tag] = asked
         return asked

@@ -86,11 +86,12 @@ class Slot:
             "cfg_max_read_req": dut.cfg_max_read_req,
         }
 
-    def lend(self, size: int) -> Pages:
+    def lend(self, size: int, written: bool = False) -> Pages:
         """Give the device pages of the host's memory, in an order that is not that of addresses."""
         assert self.reads is not None
         pages = Pages(self.root, size)
-        self.reads.pages += [(address, pages.page_bytes) for address in pages.addresses]
+        places = self.reads.writable if written else self.reads.pages
+        places += [(address, pages.page_bytes) for address in pages.addresses]
         return pages
 
     def pause(self, seed: int) -> None:
@@ -195,6 +196,14 @@ class Pages:
         for number, memory in enumerate(self._memories):
             part = data[number * PAGE_BYTES :][:PAGE_BYTES]
             memory[: len(part)] = part
+
+    def take(self, place: int) -> int:
+        """Return the eight bytes at a place, and leave zeros."""
+        page, at = divmod(8 * place, PAGE_BYTES)
+        memory = self._memories[page]
+        entry = int.from_bytes(memory[at : at + 8], "little")
+        memory[at : at + 8] = bytes(8)
+        return entry
 
 
 def seed() -> int:

@@ -93,8 +93,8 @@ struct Host {
         if (idle) idle--;
         else if (below(5000) == 0) idle = below(600);
         else if (held && below(16)) held--;
-        top.word_ready = held < RING;
-        top.space = RING - held;
+        top.word_ready = held < RING_WORDS;
+        top.space = RING_WORDS - held;
         top.eval();
         const bool taken = top.request_valid && top.request_ready;
         if (top.rq_valid || !offered.empty() || !request.empty()) look_at_request(ready);

@@ -100,7 +100,7 @@ def build_soak(width: int, reader: type[DmaReader] = DmaReader) -> Path:
     unit = _Plain(width, reader)
     numbers = {
         "WIDTH": width, "PATIENCE": _PATIENCE, "PAGES": TABLE, "BUSY": f"{BUSY}u",
-        "RING": tape_config(width).ring_words, "ERRORS": (1 << len(DmaError)) - 1,
+        "RING_WORDS": tape_config(width).ring_words, "ERRORS": (1 << len(DmaError)) - 1,
         "PAGES_REGISTER": int(DmaRegister.PAGES),
         **{error.name: 1 << error for error in DmaError},
         **{each.name: int(each) for each in DmaRegister if each is not DmaRegister.PAGES},

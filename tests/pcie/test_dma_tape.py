@@ -39,7 +39,10 @@ def test_cocotb():
 BUGS = {
     "not locked while it runs": ("pages.locked.eq(run | busy)", "pages.locked.eq(busy)"),
     "not locked while something comes": ("pages.locked.eq(run | busy)", "pages.locked.eq(run)"),
-    "blocks not locked": ("request.write & ~pages.locked", "request.write"),
+    "blocks not locked": ("& ~pages.locked):\n                        m.d.sync += blocks",
+        "):\n                        m.d.sync += blocks"),
+    "ring not locked": ("& ~pages.locked):\n                        m.d.sync += writer",
+        "):\n                        m.d.sync += writer"),
     "begins while something comes": (" & (run | ~busy)", ""),
     "no restart": ("self.restart | ~run", "~run"),
     "runs without RUN": ("self.restart | ~run", "self.restart"),
@@ -49,13 +52,18 @@ BUGS = {
     "never busy": ("Mux(busy, BUSY, 0)", "0"),
     "longer than is allowed": ("Mux(self.longest < 2,", "Mux(self.longest > 8,"),
     "runs on after a reset": ("with m.If(self.clear):", "with m.If(0):"),
-    "the chip sees all": ("self.i.valid & ~own", "self.i.valid"),
-    "answers meet": ("self.i_answer.ready.eq(0)", "self.i_answer.ready.eq(1)"),
+    "the chip sees all": ("results.i.valid.eq(self.i.valid & ~own)",
+        "results.i.valid.eq(self.i.valid)"),
+    "answers meet": ("results.o.ready.eq(0)", "results.o.ready.eq(1)"),
+    "writes are read": ("writer.i_place.valid.eq(place.valid & place.payload.write)",
+        "writer.i_place.valid.eq(place.valid)"),
+    "no room for results": ("results.run.eq(run & (writer.ring != 0))", "results.run.eq(0)"),
+    "a ring that nobody gave": ("Mux(writer.outside, 1 << DmaError.OUTSIDE, 0)", "0"),
     "writes are answered": ("answers.eq(~request.write)", "answers.eq(1)"),
-    "asks slowly": ("connect_stream(m, pages.o, reader.i)",
-        "connect_stream(m, pages.o, reader.i)\n        slow = Signal(5)\n"
+    "asks slowly": ("writer.i_place.ready, reader.i.ready)),\n        ]",
+        "writer.i_place.ready, reader.i.ready)),\n        ]\n        slow = Signal(5)\n"
         "        m.d.sync += slow.eq(slow + 1)\n        with m.If(slow != 0):\n"
-        "            m.d.comb += [reader.i.valid.eq(0), pages.o.ready.eq(0)]"),
+        "            m.d.comb += [reader.i.valid.eq(0), place.ready.eq(0)]"),
     "no room asked for": ("fetch.space.eq(self.space)", "fetch.space.eq(200)"),
 }  # fmt: skip
 

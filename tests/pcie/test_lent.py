@@ -12,6 +12,7 @@ from sterna.spec.dma import (
     BEATS_SHIFT,
     BLOCK_BYTES,
     BUSY,
+    ENTRIES,
     LARGE,
     LARGE_PAGE_BYTES,
     PAGE_BYTES,
@@ -20,6 +21,7 @@ from sterna.spec.dma import (
     DmaError,
     DmaRegister,
 )
+from sterna.spec.registers import REGISTERS, VALID
 from tests.pcie.fake import FakeBar
 
 OFFSETS = {4 * register: register for register in DmaRegister}
@@ -30,7 +32,12 @@ class Pages:
         self.addresses, self.page_bytes, self.data = addresses, page_bytes, b""
 
     def fill(self, data):
-        self.data = data
+        self.data = bytearray(data)
+
+    def take(self, place):
+        entry = int.from_bytes(self.data[8 * place : 8 * place + 8], "little")
+        self.data[8 * place : 8 * place + 8] = bytes(8)
+        return entry
 
 
 class DmaBar(FakeBar):
@@ -57,16 +64,20 @@ class DmaBar(FakeBar):
             super().write(offset, word)
             return
         self.count += 1
-        assert not (self.run and register is not DmaRegister.RUN), "locked"
+        free = (DmaRegister.RUN, DmaRegister.TAKEN)
+        assert not (self.run and register not in free), "locked"
         self.told.append((register, word))
         if register is DmaRegister.STATUS:
             self.errors = 0
         if register is DmaRegister.RUN:
             self.run = word & (not self.busy) & (not self.stuck)
 
-    def lend(self, size):
+    def lend(self, size, written=False):
         if not self.lends:
             return None
+        if written:
+            self.ring = Pages([0x77 << 33 | 0x3000])
+            return self.ring
         self.lent.append(Pages([n << 33 | 0x5000 for n in range(-(-size // PAGE_BYTES))]))
         return self.lent[-1]
 
@@ -105,10 +116,14 @@ def test_device_is_told():
     ]
     assert bar.told == [
         (DmaRegister.RUN, 0),
-        (DmaRegister.PAGES, 3),
+        (DmaRegister.PAGES, 4),
         (DmaRegister.INDEX, 0),
         *pages,
+        (DmaRegister.LOW, 0x3000),
+        (DmaRegister.HIGH, 2 * 0x77),
         (DmaRegister.BLOCKS, 300 * 32 // BLOCK_BYTES),
+        (DmaRegister.RING, 3 * 32),
+        (DmaRegister.TAKEN, 0),
         (DmaRegister.STATUS, 0),
         (DmaRegister.RUN, 1),
     ]
@@ -159,6 +174,50 @@ def test_failed_reads_are_told(error):
     assert link.lend_tape(tape())
     assert not bar.errors
     assert link.execute([read("COUNT")]).tolist() == [3]
+
+
+class Chip:
+    """Writes entries to the ring as the chip does."""
+
+    def __init__(self, bar):
+        self.bar, self.written = bar, 0
+
+    def write(self, register, *words):
+        for word in words:
+            place = 8 * (self.written % ENTRIES)
+            entry = word | REGISTERS[register].address << 32
+            self.bar.ring.data[place : place + 8] = entry.to_bytes(8, "little")
+            self.written += 1
+
+
+def test_results_come_from_the_ring():
+    """As from the registers, each from its own, and the device is told what was taken."""
+    bar = DmaBar()
+    link = PcieLink(bar)
+    bar.words["GENERATED"] = VALID | 99
+    assert link.execute([read("GENERATED")]).tolist() == [VALID | 99]
+    assert link.lend_tape(tape())
+    chip = Chip(bar)
+    assert link.execute([read("GENERATED", 3)]).tolist() == [0, 0, 0]
+    chip.write("GENERATED", VALID | 1, VALID | 2)
+    chip.write("LOGIT", VALID | 3)
+    chip.write("GENERATED", VALID | 4)
+    words = link.execute([read("GENERATED", 2), read("COUNT"), read("LOGIT", 2)])
+    assert words.tolist() == [VALID | 1, VALID | 2, 0, VALID | 3, 0]
+    assert link.execute([read("GENERATED", 2)]).tolist() == [VALID | 4, 0]
+    told = len(bar.told)
+    for start in range(4, 3 * ENTRIES, 100):
+        logits = [VALID | n for n in range(start, start + 100)]
+        chip.write("LOGIT", *logits)
+        assert link.execute([read("LOGIT", 101)]).tolist() == [*logits, 0]
+    assert {register for register, _ in bar.told[told:]} == {DmaRegister.TAKEN}
+    assert [word for _, word in bar.told[told:]][-1] > chip.written - ENTRIES // 4
+    # A ring that begins anew is empty, whatever was left in it.
+    chip.write("GENERATED", VALID | 5)
+    assert link.lend_tape(tape())
+    assert link.execute([read("GENERATED")]).tolist() == [0]
+    Chip(bar).write("GENERATED", VALID | 6)
+    assert link.execute([read("GENERATED")]).tolist() == [VALID | 6]
 
 
 def test_failed_reads_are_told_to_who_waits_for_room():

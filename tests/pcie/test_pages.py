@@ -85,6 +85,7 @@ class PagesBench(UnitBench):
         "the page before": broken("known.eq(0)", "known.eq(1)"),
         "large ones as small ones": broken("m.d.sync += [self.pages.eq(self.data), self.large",
             "m.d.sync += [self.pages.eq(self.data), low[0]"),
+        "reads what is to be written": broken("write.eq(request.write)", "write.eq(0)"),
         "pages that nobody gave": broken("self.page >= self.pages", "self.page > self.pages"),
         "none is outside": broken("self.page >= self.pages", "0"),
         "offset in a large page": broken("entry[_LARGE - _SMALL :]", "entry"),
@@ -118,8 +119,9 @@ class PagesBench(UnitBench):
                 if rng.integers(2):
                     block = int(rng.integers(1, pages + 2)) * size - int(rng.integers(1, 9))
                 blocks = int(rng.integers(1, 20))
-                requests.append({"write": 0, "block": block, "blocks": blocks})
-                reads += cut(block, blocks, longest, size, table, pages)
+                write = int(rng.integers(2))
+                requests.append({"write": write, "block": block, "blocks": blocks})
+                reads += cut(block, blocks, longest, size, table, pages, write)
             yield Case(
                 {"i": requests, "i_write": [n << 32 | data for n, data in writes + late]},
                 {"o": reads},
@@ -131,14 +133,15 @@ class PagesBench(UnitBench):
             )
 
 
-def cut(block, blocks, longest, size, table, pages):
+def cut(block, blocks, longest, size, table, pages, write):
     """Reads of a request, block by block, joined as long as nothing keeps them apart."""
     reads = []
     for at in range(block, block + blocks):
         page, offset = divmod(at, size)
         address = table[page % TABLE] // BLOCK_BYTES + offset
         if at == block or at % longest == 0:
-            reads.append({"address": address, "blocks": 0, "outside": int(page >= pages)})
+            outside = int(page >= pages)
+            reads.append({"address": address, "blocks": 0, "write": write, "outside": outside})
         reads[-1]["blocks"] += 1
     return reads
 
@@ -185,8 +188,13 @@ def stays_inside(m, pages):
     ]
     # The read that waits.
     read, page = pages.o.payload, Signal.like(pages.page)
+    asked, kind = Signal(), Signal()  # whether the request is a write, and the read that waits
+    with m.If(pages.i.valid & pages.i.ready):
+        m.d.sync += asked.eq(pages.i.payload.write)
     with m.If(~pages.o.valid | pages.o.ready):
-        m.d.sync += page.eq(pages.page)
+        m.d.sync += [page.eq(pages.page), kind.eq(asked)]
+    m.d.comb += Assert(pages.i.ready | (pages.request.write == asked), "another kind is kept")
+    m.d.comb += Assert(~pages.o.valid | (read.write == kind), "another kind")
     mine = pages.o.valid & ~read.outside & (page == chosen)
     frame = Mux(large, read.address[14:] == given[9:], read.address[5:] == given)
     offset = Mux(large, read.address[:14], read.address[:5])
@@ -216,6 +224,7 @@ def test_reads_stay_inside():
             "Mux(request.blocks < 4, request.blocks, 4)"),
         "offset in a large page": ("entry[_LARGE - _SMALL :]", "entry"),
         "the page before": ("known.eq(0)", "known.eq(1)"),
+        "writes what is to be read": ("write.eq(request.write)", "write.eq(1)"),
         "not busy while a read waits": ("busy | self.o.valid", "busy"),
     }  # fmt: skip
     bugs = {

@@ -21,7 +21,7 @@ __all__ = ["Lent", "laid_out", "table_writes"]
 
 
 class Lent(Protocol):
-    """Memory that a device may read for as long as its `Bar` is open.
+    """Memory that a device may read, or write, for as long as its `Bar` is open.
 
     Attributes
     ----------
@@ -36,6 +36,10 @@ class Lent(Protocol):
 
     def fill(self, data: bytes) -> None:
         """Write what the device is to read, from the first page's beginning on."""
+        ...
+
+    def take(self, place: int) -> int:
+        """Return the eight bytes at a place, counted in these, and leave zeros."""
         ...
 
 
@@ -57,17 +61,25 @@ def laid_out(tape: np.ndarray, beat_bits: int) -> bytes:
     return data + bytes(-len(data) % BLOCK_BYTES)
 
 
-def table_writes(lent: Lent, size: int) -> Iterator[tuple[DmaRegister, int]]:
-    """Yield writes to registers that tell a device of the memory, and of `size` bytes in it."""
-    if len(lent.addresses) > TABLE:
+def table_writes(
+    lent: Lent, size: int, ring: Lent | None = None
+) -> Iterator[tuple[DmaRegister, int]]:
+    """Yield writes to registers that tell a device of the memory, and of `size` bytes in it.
+
+    The pages of a ring for results, of the same size, stand behind the tape's.
+    """
+    addresses = lent.addresses + (ring.addresses if ring else [])
+    if len(addresses) > TABLE:
         raise InputError(
-            f"a tape of {size} bytes needs {len(lent.addresses)} pages of {lent.page_bytes} bytes, "
+            f"a tape of {size} bytes needs {len(addresses)} pages of {lent.page_bytes} bytes, "
             f"and a device knows {TABLE}; make huge pages available"
         )
     kinds = {PAGE_BYTES: 0, LARGE_PAGE_BYTES: LARGE}
-    yield DmaRegister.PAGES, len(lent.addresses) | kinds[lent.page_bytes]
+    yield DmaRegister.PAGES, len(addresses) | kinds[lent.page_bytes]
     yield DmaRegister.INDEX, 0
-    for address in lent.addresses:
+    for address in addresses:
         yield DmaRegister.LOW, address & 0xFFFFFFFF
         yield DmaRegister.HIGH, address >> 32
     yield DmaRegister.BLOCKS, size // BLOCK_BYTES
+    begin = len(lent.addresses) * lent.page_bytes // BLOCK_BYTES
+    yield DmaRegister.RING, begin if ring else 0

@@ -11,8 +11,17 @@ import numpy as np
 from sterna.device.identity import check_identity
 from sterna.device.lent import Lent, laid_out, table_writes
 from sterna.device.operations import Operation
+from sterna.device.ring import RING_BYTES, Ring
 from sterna.errors import DeviceError, LinkReset
-from sterna.spec.dma import BEATS_SHIFT, BUSY, THERE, DmaError, DmaRegister
+from sterna.spec.dma import (
+    BEATS_SHIFT,
+    BUSY,
+    ENTRIES,
+    RESULTS,
+    THERE,
+    DmaError,
+    DmaRegister,
+)
 from sterna.spec.link import Code
 from sterna.spec.pcie import BEAT_BITS, COUNT_BITS, FRESH, HELD, LINK
 from sterna.spec.registers import REGISTERS
@@ -52,8 +61,11 @@ class Bar(Protocol):
         """Write the word at a byte offset; may return before the device has it."""
         ...
 
-    def lend(self, size: int) -> Lent | None:
-        """Give the device memory of so many bytes to read, if there is a way to do that."""
+    def lend(self, size: int, written: bool = False) -> Lent | None:
+        """Give the device memory of so many bytes to read, if there is a way to do that.
+
+        If it is to be `written`, the device may write it too.
+        """
         ...
 
     def close(self) -> None:
@@ -83,7 +95,9 @@ class PcieLink:
         self._bar = bar
         self._lent: Lent | None = None
         self._lent_bytes = 0
-        self._reads = False  # the device reads what it was lent
+        self._ring: Ring | None = None
+        self._told = 0  # entries of the ring that the device knows to be taken
+        self._reads = False  # the device reads what it was lent, and writes the ring
         try:
             magic, version = (
                 bar.read(4 * REGISTERS[name].address) for name in ("MAGIC", "VERSION")
@@ -114,17 +128,31 @@ class PcieLink:
             else:
                 self._write_all(writes)
                 writes = []
-                words += [self._bar.read(offset) for offset in _offsets(operation)]
+                words += self._read(operation)
                 self._refuse_failed_reads()
         self._write_all(writes)
         return np.array(words, dtype="<u4")
+
+    def _read(self, operation: Operation) -> list[int]:
+        """Read registers; results come from this computer's memory, if the chip writes them."""
+        ring = self._ring if self._reads and operation.register in RESULTS else None
+        if ring is None:
+            return [self._bar.read(offset) for offset in _offsets(operation)]
+        words = ring.take(operation.register, operation.count)
+        if ring.taken - self._told >= ENTRIES // 4:
+            self._told = ring.taken
+            self._write_all([(4 * DmaRegister.TAKEN, ring.taken)])
+        return words
 
     def offer(self, operation: Operation) -> int:
         """Write what there is room for; see `RegisterPort`."""
         return self._write(list(_writes(operation)))
 
     def lend_tape(self, tape: np.ndarray) -> bool:
-        """Let the chip read the tape from this computer's memory; see `RegisterPort`."""
+        """Let the chip read the tape from this computer's memory; see `RegisterPort`.
+
+        Then it also writes its results to this computer's memory.
+        """
         status = self._bar.read(4 * DmaRegister.STATUS)
         if not status & THERE:
             return False
@@ -136,8 +164,14 @@ class PcieLink:
         if self._lent is None:
             return False
         self._lent.fill(data)
+        if self._ring is None and (lent := self._bar.lend(RING_BYTES, written=True)):
+            self._ring = Ring(lent)
+        if self._ring:
+            self._ring.begin()
+            self._told = 0
         writes = [
-            *table_writes(self._lent, len(data)),
+            *table_writes(self._lent, len(data), self._ring and self._ring.lent),
+            (DmaRegister.TAKEN, 0),
             (DmaRegister.STATUS, 0),
             (DmaRegister.RUN, 1),
         ]

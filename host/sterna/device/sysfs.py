@@ -110,7 +110,7 @@ class MappedBar(BarWords):
             os.close(self._file)
             raise
 
-    def lend(self, size: int) -> None:
+    def lend(self, size: int, written: bool = False) -> None:
         """Lend nothing: pages that sysfs knows of are neither pinned nor the device's alone."""
 
     def close(self) -> None:

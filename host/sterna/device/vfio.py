@@ -27,7 +27,7 @@ _GROUP_GET_STATUS, _GROUP_SET_CONTAINER = _IOCTL + 103, _IOCTL + 104
 _GROUP_GET_DEVICE_FD, _DEVICE_GET_REGION_INFO = _IOCTL + 106, _IOCTL + 108
 _IOMMU_MAP_DMA = _IOCTL + 113
 _API_VERSION, _TYPE1_V2 = 0, 3
-_VIABLE, _DMA_READ = 1, 1
+_VIABLE, _DMA_READ, _DMA_WRITE = 1, 1, 2
 _BAR_0, _CONFIG = 0, 7
 _COMMAND, _MEMORY_AND_MASTER = 4, 0b110
 
@@ -54,18 +54,27 @@ class _Mapped:
         count = -(-size // LARGE_PAGE_BYTES)
         self.addresses = [address + n * LARGE_PAGE_BYTES for n in range(count)]
         self.memory = mmap.mmap(-1, count * LARGE_PAGE_BYTES)
+        # Items of a memoryview are read and written by one access of their size each.
+        self._entries = memoryview(self.memory).cast("Q")
 
     def fill(self, data: bytes) -> None:
         """Write what the device is to read."""
         self.memory[: len(data)] = data
 
+    def take(self, place: int) -> int:
+        """Return the eight bytes at a place, and leave zeros."""
+        entry = self._entries[place]
+        if entry:
+            self._entries[place] = 0
+        return entry
+
 
 class VfioBar(sysfs.BarWords):
     """The words of a device's BAR 0; see `sterna.device.sysfs.MappedBar`.
 
-    What is lent to the device is mapped for reading alone, and nothing else is: the IOMMU refuses
-    all other reads and every write. The addresses that the device sees are one behind the other,
-    wherever the pages are, so that large pages do for all.
+    What is lent to the device is mapped, for reading alone unless it is to be written, and nothing
+    else is: the IOMMU refuses all other reads and writes. The addresses that the device sees are
+    one behind the other, wherever the pages are, so that large pages do for all.
 
     Parameters
     ----------
@@ -103,12 +112,13 @@ class VfioBar(sysfs.BarWords):
                 raise InputError(f"VFIO: the device at {address}: {error.strerror}") from error
             raise
 
-    def lend(self, size: int) -> _Mapped:
-        """Pin memory, and let the device read it."""
+    def lend(self, size: int, written: bool = False) -> _Mapped:
+        """Pin memory, and let the device read it; or write it too."""
         lent = _Mapped(size, self._next)
         length = len(lent.memory)
         place = ctypes.addressof(ctypes.c_char.from_buffer(lent.memory))
-        request = _MAP.pack(_MAP.size, _DMA_READ, place, lent.addresses[0], length)
+        flags = _DMA_READ | (_DMA_WRITE if written else 0)
+        request = _MAP.pack(_MAP.size, flags, place, lent.addresses[0], length)
         try:
             fcntl.ioctl(self._container, _IOMMU_MAP_DMA, request)
         except OSError as error:

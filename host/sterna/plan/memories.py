@@ -16,6 +16,10 @@ __all__ = ["Memory", "block_rams", "memories"]
 _SHAPES = ((512, 36), (1024, 18), (2048, 9))
 """Words and bits of a block RAM of 18 Kbit; also those of other FPGAs have these shapes."""
 
+_CHOICE = 192
+"""Bits whose choice between one block RAM more behind each other weighs as much for Yosys 0.70 as a
+block RAM: more than 128 and less than 256, by twelve RAMs that it mapped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -53,10 +57,12 @@ class Memory:
 
 
 def block_rams(words: int, bits: int) -> int:
-    """Block RAMs of 18 Kbit that a RAM takes in the best of their shapes."""
+    """Block RAMs of 18 Kbit that a RAM takes in the shape that Yosys chooses for it."""
     if words <= LUTRAM_WORDS:
         return 0
-    return min(-(-bits // width) * -(-words // depth) for depth, width in _SHAPES)
+    counts = [(-(-words // depth), -(-bits // width)) for depth, width in _SHAPES]
+    deep, wide = min(counts, key=lambda at: _CHOICE * at[0] * at[1] + bits * (at[0] - 1))
+    return deep * wide
 
 
 def memories(config: ChipConfig, embedding: bool = True) -> Iterator[Memory]:

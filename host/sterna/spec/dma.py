@@ -8,6 +8,14 @@ While `RUN` is set, or anything is on its way, table, `PAGES` and `BLOCKS` take 
 chip reads lies in the pages that the host had put down before it set `RUN`, whatever the tape says
 and whoever writes registers meanwhile.
 
+Results may come to the host's memory by themselves. If `RING` is not 0, it is the block with which
+a ring of `ENTRIES` begins, and while `RUN` is set what stands in the queues of `RESULTS` is taken
+from there and written to it, an entry of eight bytes each: the word that a read of the register
+would have given, then the register's number. An entry that is not 0 has been written; the host
+takes it, sets it to 0, and tells by `TAKEN` how many it has taken. Without room in the ring the
+queues are left alone. `RUN` begins with the first entry. The host is not to read these registers
+meanwhile.
+
 After an error nothing is asked for any more, and no word of the tape is given. It stays until the
 host writes `STATUS`, which has its effect once nothing is on its way; then the chip is to be reset
 by CONTROL, and reads the tape from its beginning.
@@ -24,11 +32,14 @@ __all__ = [
     "BEATS_SHIFT",
     "BLOCK_BYTES",
     "BUSY",
+    "ENTRIES",
+    "ENTRY_BYTES",
     "FIRST_REGISTER",
     "LARGE",
     "LARGE_PAGE_BYTES",
     "PAGE_BYTES",
     "REQUEST_BLOCKS",
+    "RESULTS",
     "TABLE",
     "TAGS",
     "THERE",
@@ -56,6 +67,16 @@ LARGE_PAGE_BYTES = 2 << 20
 TABLE = 512
 """Pages of the table."""
 
+ENTRY_BYTES = 8
+"""Bytes of an entry of the ring."""
+
+ENTRIES = 512
+"""Entries of the ring: a small page."""
+
+RESULTS = ("GENERATED", "LOGIT", "LOG_PROBABILITY")
+"""Registers whose words go to the ring, if it is there. In each of them bit 31 says that there was
+one."""
+
 FIRST_REGISTER = 240
 """Number of the first DMA register; the chip's own end before it."""
 
@@ -70,6 +91,8 @@ class DmaRegister(IntEnum):
     INDEX = 244  #: page that HIGH writes next; counts up
     LOW = 245  #: address of a page, lower half; its lowest 12 bits (21 of a large one) are ignored
     HIGH = 246  #: upper half; puts the page into the table
+    RING = 247  #: block with which the ring begins, the first of a small page; 0: there is none
+    TAKEN = 248  #: entries of the ring that the host has taken since RUN was set
 
 
 LARGE = 1 << 31

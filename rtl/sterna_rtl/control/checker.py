@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna_rtl.control.loader import PIECE
 from sterna_rtl.lib.crc import CRC_INIT, crc32
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import connect_stream
 
 __all__ = ["Checker"]
 
@@ -62,21 +62,24 @@ class Checker(Component):
         data, bytes_left = Signal(PIECE), Signal(range(_BYTES + 1))
         waiting = Signal()  # a piece has been asked for
         crc = Signal(32)
+        # Not by `transfers`: the host's requests, which wait, need no way to these registers.
+        offers, empty = more & ~waiting, bytes_left == 0
+        asks, takes = offers & self.o_loader.ready, self.busy & empty & self.i_loader.valid
         m.d.comb += [
             self.busy.eq(more | waiting | (bytes_left != 0)),
             self.checksum.eq(~crc),
         ]
         with m.If(self.busy):
             m.d.comb += [
-                self.o_loader.valid.eq(more & ~waiting),
+                self.o_loader.valid.eq(offers),
                 self.o_loader.payload.read.eq(1),
-                self.i_loader.ready.eq(bytes_left == 0),
+                self.i_loader.ready.eq(empty),
             ]
         with m.Else():
             connect_stream(m, self.i, self.o_loader)
             connect_stream(m, self.i_loader, self.o)
 
-        with m.If(self.busy & transfers(self.o_loader)):
+        with m.If(asks):
             m.d.sync += [waiting.eq(1), left.eq(left - 1), more.eq(left != 1)]
         with m.If(bytes_left != 0):
             m.d.sync += [
@@ -84,11 +87,11 @@ class Checker(Component):
                 data.eq(data >> 8),
                 bytes_left.eq(bytes_left - 1),
             ]
-        with m.If(self.busy & transfers(self.i_loader)):
+        with m.If(takes):
             m.d.sync += [waiting.eq(0), data.eq(self.i_loader.payload), bytes_left.eq(_BYTES)]
         with m.If(self.abort):
             m.d.sync += left.eq(1)
-            with m.If(waiting | transfers(self.o_loader)):
+            with m.If(waiting | asks):
                 m.d.sync += more.eq(0)
         with m.If(self.start):
             m.d.sync += [left.eq(self.pieces), more.eq(self.pieces != 0), crc.eq(CRC_INIT)]

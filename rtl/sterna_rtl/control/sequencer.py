@@ -25,6 +25,9 @@ FAULTS = StructLayout({"header": 1, "checksum": 1})
 """A header whose words do not sum up to the magic, or with an unknown operation; words that do not
 match their checksum."""
 
+_PASSED = StructLayout({"word": 1, "end": 1, "header": 1, "final": 1})
+"""Whether a word passed, the last one of a time, a header's, the last one of the last time."""
+
 _CHECK = StructLayout({"checksum": 32, "number": 16})
 """What the words of a segment must fold to, and the segment's number in its pass."""
 
@@ -37,8 +40,8 @@ class Sequencer(Component):
     a job of its own, one after the other in the order of their numbers, and then the words, which
     pass as often. What a word is stands in its tag, for it comes as it was asked for: so nothing
     here decides about a word on the clock on which it passes. A header waits until the one before
-    has been checked and handed out and what follows it has been asked for, five clocks and one for
-    each slot more than the first; EMBED, without words, four.
+    has been checked and handed out and what follows it has been asked for, six clocks and one for
+    each slot more than the first; EMBED, without words, five.
 
     Words that should be a header and are not one stop the sequencer, after the words of the segment
     before them, until it is reset: nothing that follows can be trusted. No unit gets a job from
@@ -199,8 +202,8 @@ class Sequencer(Component):
     def _check(self, m: Module, header, good: Signal, new: Signal) -> Value:
         """Checksum of each header's and each segment's words, behind them, and the fault register.
 
-        Returns whether the last word of a header came on the clock before. All words are added to
-        the same sum, for a header's come between those of segments.
+        Returns whether the last word of a header came two clocks before. All words are added to the
+        same sum, for a header's come between those of segments.
         """
         m.submodules.checks = checks = Queue(_CHECK, 2)
         number = Signal(16)
@@ -215,21 +218,27 @@ class Sequencer(Component):
         word = self.i.payload.word
         pieces = [word[start : start + 32] for start in range(0, len(word), 32)]
         turned = [Cat(p, C(0, 32 - len(p))).rotate_left(k % 32) for k, p in enumerate(pieces)]
-        # Pieces of the same turn first: one chain of all would be 512 gates long in a wide word.
-        of_turn = [reduce(xor, turned[turn::32]) for turn in range(min(32, len(turned)))]
-        folded, total = Signal(32), Signal(32)
-        tag = self.i.payload.tag
-        passed, ended, of_header = Signal(), Signal(), Signal()
+        # A table's inputs at a time, for the words come from all over the chip.
+        parts = []
+        for start in range(0, len(turned), 4):
+            parts.append(Signal(32, name=f"part_{start}", reset_less=True))
+            m.d.sync += parts[-1].eq(reduce(xor, turned[start : start + 4]))
+        folded, total = Signal(32, reset_less=True), Signal(32)
+        tag, tags = self.i.payload.tag, Signal(_PASSED)
+        passed = Signal(_PASSED)
         m.d.sync += [
-            folded.eq(reduce(xor, of_turn)),
-            passed.eq(transfers(self.i)),
-            ended.eq(transfers(self.i) & tag.end),
-            of_header.eq(tag.header),
-            checks.o.ready.eq(transfers(self.o) & tag.end & tag.final),
+            folded.eq(reduce(xor, parts)),
+            tags.word.eq(transfers(self.i)),
+            tags.end.eq(transfers(self.i) & tag.end),
+            tags.header.eq(tag.header),
+            tags.final.eq(transfers(self.o) & tag.end & tag.final),
+            passed.eq(tags),
         ]
+        m.d.comb += checks.o.ready.eq(passed.final)
+        ended, of_header = passed.end, passed.header
         expected = checks.o.payload
         sum_of_all = total.rotate_left(sum_turn(len(word))) ^ folded
-        with m.If(passed):
+        with m.If(passed.word):
             m.d.sync += total.eq(Mux(ended, 0, sum_of_all))
         differs, none, wrong, checked = Signal(), Signal(), Signal(), Signal(16)
         m.d.comb += differs.eq(sum_of_all != Mux(of_header, HEADER_MAGIC, expected.checksum))

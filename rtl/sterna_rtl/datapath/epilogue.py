@@ -155,7 +155,8 @@ class Epilogue(Component):
 
     def _count_words(self, m: Module, address: Signal, start: Value, passes: Value) -> None:
         """Let an address follow the segment's words through a vector that begins at `start`."""
-        m.d.sync += address.eq(address + passes)
+        with m.If(passes):  # an enable: what says so comes late, and need not go through the sum
+            m.d.sync += address.eq(address + 1)
         with m.If(self.control.prepares):
             first_word = self.control.job.row >> exact_log2(self.config.elements)
             m.d.sync += address.eq(start + first_word)

@@ -11,7 +11,7 @@ from amaranth.utils import exact_log2
 from sterna.spec.xorshift import UNIFORM_BITS
 from sterna_rtl.arith.gumbel import GUMBEL_BITS, Gumbel
 from sterna_rtl.arith.xorshift import leap
-from sterna_rtl.lib.queue import Queue
+from sterna_rtl.lib.queue import WideQueue
 from sterna_rtl.lib.stream import transfers
 
 __all__ = ["Noise"]
@@ -61,7 +61,7 @@ class Noise(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.queue = queue = Queue(self.shape, self.depth)
+        m.submodules.queue = queue = WideQueue(self.shape, self.depth)
         # Items in flight or in the queue, less the depth: negative is room. None at all is known a
         # clock later, and so is it when one has gone.
         used = Signal(range(-self.depth, 1), init=-self.depth)

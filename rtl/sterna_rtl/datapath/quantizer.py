@@ -284,7 +284,10 @@ class Quantizer(Component):
         m.submodules.activations = queue = Queue(self.layouts.activations, self.read_ahead)
         connect_stream(m, queue.o, self.o_activations)
         room = Signal(range(self.read_ahead + 1), init=self.read_ahead)
-        m.d.sync += room.eq(room - read.quantise + transfers(self.o_activations))
+        some = Signal(init=1)
+        takes, gives = read.quantise, transfers(self.o_activations)
+        m.d.sync += room.eq(room - takes + gives)
+        m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))
 
         # Bit k is up k + 1 clocks after a read, and so with the slots.
         quantises, beyond = Signal(_SCALED), Signal(_SCALED - 2)
@@ -307,7 +310,7 @@ class Quantizer(Component):
             m.d.sync += scaled.eq(cut * factor)
             rounded = (scaled >> RECIPROCAL_SHIFT) + scaled[RECIPROCAL_SHIFT - 1]
             m.d.comb += queue.i.payload[index].eq(rounded)
-        return room != 0
+        return some
 
     def _factor(self, m: Module, wanted: Value) -> Value:
         """Return the reciprocal of a slot: the last one as it comes, the others kept.

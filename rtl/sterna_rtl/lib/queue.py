@@ -9,9 +9,9 @@ from amaranth.utils import ceil_log2
 
 from sterna_rtl.family.ice40 import is_ice40
 
-from .stream import can_load, transfers
+from .stream import can_load, connect_stream, transfers
 
-__all__ = ["BypassQueue", "Queue"]
+__all__ = ["BypassQueue", "Queue", "WideQueue"]
 
 
 class Queue(Component):
@@ -116,7 +116,9 @@ class Queue(Component):
 
         # Rounded up to a power of two, so that the pointers wrap by themselves.
         bits = ceil_log2(self.depth - 1)
-        m.submodules.rows = rows = memory.Memory(shape=self.shape, depth=1 << bits, init=[])
+        m.submodules.rows = rows = memory.Memory(
+            shape=self.shape, depth=1 << bits, init=[], attrs={"ram_style": "distributed"}
+        )
         write, read = rows.write_port(), rows.read_port(domain="comb")
         m.d.comb += [write.en.eq(self.i.ready), write.data.eq(self.i.payload)]
         m.d.sync += write.addr.eq(write.addr + store)
@@ -190,4 +192,45 @@ class BypassQueue(Component):
             self.o.payload.eq(Mux(waits, queue.o.payload, self.i.payload)),
             self.level.eq(queue.level),
         ]
+        return m
+
+
+class WideQueue(Component):
+    """A `Queue` whose rows do not hear `o.ready`: what takes its items may lie far away.
+
+    Two registers stand behind a `BypassQueue`; only these follow `o.ready`.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+        Shape of an item.
+    depth : int
+        Items in rows, 2 to 128; two more are held behind them.
+
+    Attributes
+    ----------
+    i, o : stream.Interface
+        Items in and out. `o.valid`, `o.payload` and `i.ready` come straight from registers.
+
+    Latency
+        1 clock through an empty queue.
+
+    Throughput
+        1 item per clock.
+    """
+
+    def __init__(self, shape, depth: int) -> None:
+        self.rows, self.ends = BypassQueue(shape, depth), Queue(shape, 2)
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def consistent(self) -> Value:
+        """Return what both queues say."""
+        return self.rows.consistent() & self.ends.consistent()
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.rows, m.submodules.ends = rows, ends = self.rows, self.ends
+        connect_stream(m, self.i, rows.i)
+        connect_stream(m, rows.o, ends.i)
+        connect_stream(m, ends.o, self.o)
         return m

@@ -9,13 +9,13 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.layouts import Layouts
 
-from .queue import Queue
+from .queue import WideQueue
 from .stream import can_load, connect_stream, transfers
 
 __all__ = ["Regroup"]
 
 _QUEUE_DEPTH = 17
-"""Beats that wait where R < E: 16 rows of LUTRAM and a register."""
+"""Beats that wait where R < E: 16 rows of LUTRAM and a register, and two more behind them."""
 
 
 class Regroup(Component):
@@ -66,7 +66,7 @@ class Regroup(Component):
 
     def _gather(self, m: Module, parts: int) -> None:
         """Keep all parts but the last, with which they go into the queue."""
-        m.submodules.queue = queue = Queue(self.o.payload.shape(), _QUEUE_DEPTH)
+        m.submodules.queue = queue = WideQueue(self.o.payload.shape(), _QUEUE_DEPTH)
         connect_stream(m, queue.o, self.o)
         sums, last = Value.cast(self.i.payload.sums), self.i.payload.last
         part = Signal(range(parts))

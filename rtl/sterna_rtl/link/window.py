@@ -154,15 +154,17 @@ class Window(Component):
     def _notify(self, m: Module, notice, reason, session, expected, first) -> None:
         """Hold the latest notice until it is taken."""
         pending, held = Signal(), Signal(NOTICE)
+        noticed, latest = Signal(), Signal(NOTICE, reset_less=True)
         news = self.o_notice
+        m.d.sync += [
+            noticed.eq(notice),
+            latest.kind.eq(reason),
+            latest.session.eq(session),
+            latest.sequence.eq(Mux(reason == Kind.SYNCED, first, expected)),
+        ]
         with m.If(transfers(news)):
             m.d.sync += news.valid.eq(0)
         with m.If(~news.valid & pending):
             m.d.sync += [news.valid.eq(1), news.payload.eq(held), pending.eq(0)]
-        with m.If(notice):
-            m.d.sync += [
-                pending.eq(1),
-                held.kind.eq(reason),
-                held.session.eq(session),
-                held.sequence.eq(Mux(reason == Kind.SYNCED, first, expected)),
-            ]
+        with m.If(noticed):
+            m.d.sync += [pending.eq(1), held.eq(latest)]

@@ -1,4 +1,4 @@
-"""DmaTape: the tape out of the host's memory."""
+"""DmaTape: the tape out of the host's memory, and results into it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sterna.spec.dma import (
     LARGE,
     REQUEST_BLOCKS,
     THERE,
+    DmaError,
     DmaRegister,
     HostMemory,
 )
@@ -23,14 +24,19 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.pcie.block import rc_beat, rq_beat
 from sterna_rtl.pcie.dma_reader import PATIENCE, DmaReader
+from sterna_rtl.pcie.dma_writer import DmaWriter
+from sterna_rtl.pcie.packets import PacketMerge
 from sterna_rtl.pcie.pages import DmaPages
+from sterna_rtl.pcie.results import ResultReader
 from sterna_rtl.tape.fetch import TapeFetch
 
 __all__ = ["DmaTape"]
 
 
 class DmaTape(Component):
-    """Stand before a chip's registers, and give it the tape; see `sterna.spec.dma`.
+    """Stand before a chip's registers, give it the tape and the host its results.
+
+    See `sterna.spec.dma`.
 
     Parameters
     ----------
@@ -68,6 +74,9 @@ class DmaTape(Component):
         self.pages = DmaPages(self.memory)
         self.reader = DmaReader(width, patience)
         self.fetch = TapeFetch(config, self.memory)
+        self.results = ResultReader()
+        self.writer = DmaWriter(width)
+        self.packets = PacketMerge(width)
         super().__init__(
             {
                 "i": In(stream.Signature(REQUEST)),
@@ -90,13 +99,20 @@ class DmaTape(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         pages, reader, fetch = self.pages, self.reader, self.fetch
+        results, writer = self.results, self.writer
         m.submodules.pages, m.submodules.reader, m.submodules.fetch = pages, reader, fetch
-        connect_stream(m, fetch.o_request, pages.i)
-        connect_stream(m, pages.o, reader.i)
+        m.submodules.results, m.submodules.writer = results, writer
+        m.submodules.packets = packets = self.packets
+        self._to_pages(m)
+        connect_stream(m, reader.rq, packets.i_reads)
+        connect_stream(m, writer.rq, packets.i_writes)
+        connect_stream(m, packets.o, self.rq)
         connect_stream(m, reader.o, fetch.i)
         connect_stream(m, fetch.o, self.o_word)
-        connect_stream(m, reader.rq, self.rq)
         connect_stream(m, self.rc, reader.rc)
+        connect_stream(m, results.o_request, self.o_request)
+        connect_stream(m, self.i_answer, results.i_answer)
+        connect_stream(m, results.o_result, writer.i)
         run, blocks, busy = Signal(), Signal.like(fetch.blocks), Signal()
         # Even the longest read is a small part of what a host allows at most.
         m.d.sync += pages.longest.eq(Mux(self.longest < 2, 1 << self.longest[0], REQUEST_BLOCKS))
@@ -105,19 +121,23 @@ class DmaTape(Component):
             fetch.blocks.eq(blocks),
             fetch.space.eq(self.space),
             fetch.restart.eq(self.restart | ~run | (self.length == 0) | reader.errors.any()),
-            busy.eq(fetch.o_request.valid | pages.busy | ~reader.idle),
+            busy.eq(fetch.o_request.valid | pages.busy | ~reader.idle | ~writer.idle),
             pages.locked.eq(run | busy),
+            results.run.eq(run & (writer.ring != 0)),
+            results.clear.eq(self.clear),
+            results.i_refused.eq(self.i_refused),
+            writer.run.eq(run),
         ]
 
         request, own = self.i.payload, self.i.payload.address >= FIRST_REGISTER
         m.d.comb += [
-            self.o_request.payload.eq(request),
-            self.o_request.valid.eq(self.i.valid & ~own),
-            self.i.ready.eq(self.o_request.ready),
-            self.refused.eq(self.i_refused & ~own),
-            self.o.payload.eq(self.i_answer.payload),
-            self.o.valid.eq(self.i_answer.valid),
-            self.i_answer.ready.eq(self.o.ready),
+            results.i.payload.eq(request),
+            results.i.valid.eq(self.i.valid & ~own),
+            self.i.ready.eq(results.i.ready),
+            self.refused.eq(results.refused & ~own),
+            self.o.payload.eq(results.o.payload),
+            self.o.valid.eq(results.o.valid),
+            results.o.ready.eq(self.o.ready),
             pages.number.eq(request.address),
             pages.data.eq(request.data),
         ]
@@ -128,7 +148,7 @@ class DmaTape(Component):
             m.d.comb += [
                 self.o.payload.eq(answer),
                 self.o.valid.eq(1),
-                self.i_answer.ready.eq(0),
+                results.o.ready.eq(0),
             ]
         with m.If(own):
             m.d.comb += self.i.ready.eq(~answers)
@@ -139,7 +159,9 @@ class DmaTape(Component):
                 with m.Case(DmaRegister.STATUS):
                     m.d.comb += reader.clear.eq(request.write)
                     beats = BEAT_BITS.index(self.memory.word_bits) << BEATS_SHIFT
-                    m.d.sync += answer.eq(reader.errors | beats | Mux(busy, BUSY, 0) | THERE)
+                    outside = Mux(writer.outside, 1 << DmaError.OUTSIDE, 0)
+                    said = reader.errors | outside | beats | Mux(busy, BUSY, 0) | THERE
+                    m.d.sync += answer.eq(said)
                 with m.Case(DmaRegister.RUN):
                     m.d.sync += answer.eq(run)
                     with m.If(request.write):
@@ -148,6 +170,14 @@ class DmaTape(Component):
                     m.d.sync += answer.eq(blocks)
                     with m.If(request.write & ~pages.locked):
                         m.d.sync += blocks.eq(request.data)
+                with m.Case(DmaRegister.RING):
+                    m.d.sync += answer.eq(writer.ring)
+                    with m.If(request.write & ~pages.locked):
+                        m.d.sync += writer.ring.eq(request.data)
+                with m.Case(DmaRegister.TAKEN):
+                    m.d.sync += answer.eq(writer.taken)
+                    with m.If(request.write):
+                        m.d.sync += writer.taken.eq(request.data)
                 with m.Case(DmaRegister.PAGES):
                     m.d.sync += answer.eq(pages.pages | Mux(pages.large, LARGE, 0))
                 with m.Case(DmaRegister.INDEX):
@@ -157,3 +187,19 @@ class DmaTape(Component):
         with m.If(self.clear):
             m.d.sync += run.eq(0)
         return m
+
+    def _to_pages(self, m: Module) -> None:
+        """Blocks of the ring go before those of the tape; what comes back says which it is."""
+        pages, reader, writer, fetch = self.pages, self.reader, self.writer, self.fetch.o_request
+        asked, place = writer.o_request, pages.o
+        m.d.comb += [
+            pages.i.payload.eq(Mux(asked.valid, asked.payload, fetch.payload)),
+            pages.i.valid.eq(asked.valid | fetch.valid),
+            asked.ready.eq(pages.i.ready),
+            fetch.ready.eq(pages.i.ready & ~asked.valid),
+            reader.i.payload.eq(place.payload),
+            reader.i.valid.eq(place.valid & ~place.payload.write),
+            writer.i_place.payload.eq(place.payload),
+            writer.i_place.valid.eq(place.valid & place.payload.write),
+            place.ready.eq(Mux(place.payload.write, writer.i_place.ready, reader.i.ready)),
+        ]

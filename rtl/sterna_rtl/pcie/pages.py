@@ -28,9 +28,15 @@ _SMALL = exact_log2(PAGE_BYTES // BLOCK_BYTES)
 _LARGE = exact_log2(LARGE_PAGE_BYTES // BLOCK_BYTES)
 
 DMA_READ = StructLayout(
-    {"address": 64 - exact_log2(BLOCK_BYTES), "blocks": range(REQUEST_BLOCKS + 1), "outside": 1}
+    {
+        "address": 64 - exact_log2(BLOCK_BYTES),
+        "blocks": range(REQUEST_BLOCKS + 1),
+        "write": 1,
+        "outside": 1,
+    }
 )
-"""Blocks of the host's memory, address in blocks; what is `outside` must not be asked for."""
+"""Blocks of the host's memory, address in blocks, to be read or written; what is `outside` must be
+left alone."""
 
 
 class DmaPages(Component):
@@ -49,7 +55,7 @@ class DmaPages(Component):
     Attributes
     ----------
     i : stream.Interface
-        `request_layout`; `write` is not looked at.
+        `request_layout`; `write` is handed on.
     o : stream.Interface
         `DMA_READ`. Registered.
     longest : Signal, in
@@ -121,6 +127,7 @@ class DmaPages(Component):
                 m.d.sync += [
                     self.o.payload.address.eq(Mux(self.large, large, Cat(block[:_SMALL], entry))),
                     self.o.payload.blocks.eq(here),
+                    self.o.payload.write.eq(request.write),
                     self.o.payload.outside.eq(outside),
                     request.block.eq(block + here),
                     request.blocks.eq(request.blocks - here),
