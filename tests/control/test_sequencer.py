@@ -20,7 +20,7 @@ from tests.control.wrap import join
 from tests.tiny import tiny_model
 
 CONFIGS = {
-    # header in one word, in several, a matrix cut into segments, and more pieces than turns
+    # header in one word, in several, a matrix cut into segments, and a word of many pieces
     "wide": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
     "narrow": {"rows": 1, "columns": 8, "elements": 8, "packing": Packing.TWO_BITS},
     "cut": {
@@ -215,7 +215,7 @@ class SequencerBench(UnitBench):
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
         "checksum not rotated": broken("total.rotate_left(sum_turn(len(word)))", "total"),
-        "pieces of a turn but the first left out": broken("turned[turn::32]", "turned[turn:][:1]"),
+        "parts but the first left out": broken("reduce(xor, parts)", "parts[0]"),
         "checksum over all times": broken(
             "Mux(ended, 0, sum_of_all)", "Mux(ended & (of_header | checks.o.ready), 0, sum_of_all)"
         ),

@@ -283,7 +283,8 @@ class Quantizer(Component):
         """Quantise the products; return whether a read may begin."""
         m.submodules.activations = queue = Queue(self.layouts.activations, self.read_ahead)
         connect_stream(m, queue.o, self.o_activations)
-        room, some = Signal(range(self.read_ahead + 1), init=self.read_ahead), Signal(init=1)
+        room = Signal(range(self.read_ahead + 1), init=self.read_ahead)
+        some = Signal(init=1)
         takes, gives = read.quantise, transfers(self.o_activations)
         m.d.sync += room.eq(room - takes + gives)
         m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))
