@@ -21,7 +21,7 @@ __all__ = ["MOST_LOADS", "copy_drivers", "places"]
 MOST_LOADS = 40
 """Loads that a cell keeps. Of a netlist whose wires end on 63 000 cells some 300 nets have more."""
 
-WIDEST, FEW = 48, 4
+WIDEST, FEW = 48, 8
 """Tiles that the loads of a cell may span if there are more than `FEW`."""
 
 _OUTPUTS = {"LUT4": "Z", "TRELLIS_FF": "Q"}
