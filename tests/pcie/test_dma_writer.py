@@ -145,6 +145,7 @@ def writes_what_was_given(m, writer):
         m.d.sync += given.eq(place.payload.address)
     head = RQ_DESCRIPTOR(rq.payload.data[: RQ_DESCRIPTOR.size])
     asked = writer.o_request.payload
+    place_in_ring = (asked.block - writer.ring)[: len(asked.block)]
     with m.If(rq.valid):
         m.d.comb += [
             Assert(head.address[5:] == given, "another block"),
@@ -156,7 +157,7 @@ def writes_what_was_given(m, writer):
     with m.If(writer.o_request.valid):
         m.d.comb += [
             Assert((asked.write == 1) & (asked.blocks == 1), "another request"),
-            Assert((asked.block - writer.ring)[:20] <= ENTRIES // 16 - 1, "outside of the ring"),
+            Assert(place_in_ring <= ENTRIES // 16 - 1, "outside of the ring"),
         ]
 
 
