@@ -215,7 +215,7 @@ class SequencerBench(UnitBench):
         "every job to the sampler": broken("header.op == Op.LOGITS)", "Const(1))"),
         "every part of the logits the first": broken("header.row == 0", "Const(1)"),
         "checksum not rotated": broken("total.rotate_left(sum_turn(len(word)))", "total"),
-        "parts but the first left out": broken("reduce(xor, parts)", "parts[0]"),
+        "parts but the first left out": broken("reduce(xor, groups)", "groups[0]"),
         "checksum over all times": broken(
             "Mux(ended, 0, sum_of_all)", "Mux(ended & (of_header | checks.o.ready), 0, sum_of_all)"
         ),
