@@ -140,14 +140,15 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(WriterBench())
 def writes_what_was_given(m, writer):
     """A write is of an entry within the block that was given last, and of nothing else."""
     place, rq = writer.i_place, writer.rq
-    given = Signal.like(place.payload.address)
+    given, refused = Signal.like(place.payload.address), Signal()
     with m.If(transfers(place)):
-        m.d.sync += given.eq(place.payload.address)
+        m.d.sync += [given.eq(place.payload.address), refused.eq(place.payload.outside)]
     head = RQ_DESCRIPTOR(rq.payload.data[: RQ_DESCRIPTOR.size])
     asked = writer.o_request.payload
     place_in_ring = (asked.block - writer.ring)[: len(asked.block)]
     with m.If(rq.valid):
         m.d.comb += [
+            Assert(~refused, "a place outside"),
             Assert(head.address[5:] == given, "another block"),
             Assert(head.address[:5] <= 30, "over the end of the block"),
             Assert(head.dwords == 2, "another length"),
@@ -170,6 +171,7 @@ def test_writes_nothing_else():
         "over the end": ("Cat(C(0, 1), self.count[:_IN_BLOCK])", "Cat(C(3, 2), self.count)"),
         "without the block": ("Cat(in_block, place.payload.address)", "in_block"),
         "more blocks": ("request.blocks.eq(1)", "request.blocks.eq(2)"),
+        "outside": ("with m.If(place.payload.outside):", "with m.If(0):"),
     }
     bugs = {
         name: lambda edit=edit: edited(DmaWriter, *edit)(256, ENTRIES)
