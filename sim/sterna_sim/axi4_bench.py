@@ -27,7 +27,7 @@ from sterna.spec.trits import Packing
 from sterna_sim.axi4_model import Behaviour
 from sterna_sim.bench import random_model
 from sterna_sim.compiled.axi4 import AXI4_HZ, DDR4, HBM
-from sterna_sim.memory_bench import streamed
+from sterna_sim.memory_bench import streamed, useful_bytes
 
 __all__ = ["CHIPS", "SHAPES", "LargeChip", "expected", "main", "tape_bytes"]
 
@@ -65,18 +65,14 @@ def expected(steps: Iterable[Step], config: ChipConfig, behaviour: Behaviour) ->
 
     The memory gives words at its pace without its refreshes; how late it answers is not in it.
     """
-    beats, of = behaviour.pace
-    period, rest = behaviour.refresh
     words = ceil_div(config.word_bits, AXI4[config.memory].word_bits)
-    clocks_per_word = words * of / beats / (1 - rest / period)
-    return expected_clocks(steps, config, config.slots, clocks_per_word)
+    return expected_clocks(steps, config, config.slots, words / behaviour.rate)
 
 
 def tape_bytes(outline: Outline, config: ChipConfig) -> float:
     """Bytes of the tape for each byte that its trits take, without what fills up memory words."""
-    packing, shape = config.packing, outline.shape
-    useful = shape.ternary_weights * packing.bits / packing.trits
-    return needs(outline, config)["tape_words"] * config.word_bits / useful
+    tape = needs(outline, config)["tape_words"] * config.word_bits / 8
+    return tape / useful_bytes(outline.shape, config.packing)
 
 
 CHIPS = {

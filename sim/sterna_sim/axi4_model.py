@@ -69,6 +69,13 @@ class Behaviour:
     failing: frozenset[tuple[int, int]] = frozenset()
     surplus: tuple[int, ...] = ()
 
+    @property
+    def rate(self) -> float:
+        """Words of the memory a clock, its refreshes in them."""
+        beats, of = self.pace
+        period, rest = self.refresh
+        return beats / of * (1 - rest / period)
+
 
 Pin = Callable[[str], int]
 """Reads what the master drives, by the signal's name."""

@@ -12,17 +12,27 @@ from sterna.device.golden import GoldenDevice
 from sterna.errors import DeviceError
 from sterna.model import container
 from sterna.model.layout import lay_out
-from sterna.model.model import Model
+from sterna.model.model import Model, Shape
 from sterna.spec.axi4 import AXI4, Axi4
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, VALID
 from sterna.spec.sdram import PARTS, WORD_BITS
+from sterna.spec.trits import Packing
 from sterna_sim.axi4_model import Behaviour
 from sterna_sim.compiled.axi4 import AXI4_HZ, ChipAxi4
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.compiled.probes import clock_hz
 
-__all__ = ["PASSES", "Streamed", "draw", "roofline", "sdram_config", "sdram_model", "streamed"]
+__all__ = [
+    "PASSES",
+    "Streamed",
+    "draw",
+    "roofline",
+    "sdram_config",
+    "sdram_model",
+    "streamed",
+    "useful_bytes",
+]
 
 _FOLDER = Path(__file__).resolve().parents[2] / "models" / "tern-sdram"
 
@@ -90,9 +100,12 @@ def roofline(tape_bytes: int, clocks: float, memory: str, hz: int) -> float:
 
 def axi4_roofline(tape_bytes: int, clocks: float, memory: Axi4, behaviour: Behaviour) -> float:
     """Share of what a memory behind AXI4 could give in some clocks without its refreshes."""
-    beats, of = behaviour.pace
-    period, rest = behaviour.refresh
-    return tape_bytes / (memory.word_bits / 8 * beats / of * clocks * (1 - rest / period))
+    return tape_bytes / (memory.word_bits / 8 * behaviour.rate * clocks)
+
+
+def useful_bytes(shape: Shape, packing: Packing) -> float:
+    """Bytes that a model's trits alone would take."""
+    return shape.ternary_weights * packing.bits / packing.trits / 8
 
 
 def streamed(
@@ -133,7 +146,6 @@ def streamed(
     if fault or drawn != golden:
         raise DeviceError(f"the chip draws {drawn}, the golden model {golden}; {fault}")
     tape_bytes = len(image.tape) * config.word_bits // 8
-    useful = model.shape.ternary_weights * config.packing.bits / config.packing.trits / 8
     if behaviour:
         share = axi4_roofline(tape_bytes, clocks, AXI4[config.memory], behaviour)
     else:
@@ -145,7 +157,7 @@ def streamed(
         clock_hz=hz,
         streams=streams,
         tape_bytes=tape_bytes,
-        bytes_per_useful_byte=tape_bytes / useful,
+        bytes_per_useful_byte=tape_bytes / useful_bytes(model.shape, config.packing),
         clocks_per_token=clocks,
         roofline=share,
         **{name.lower(): value for name, value in counters.items()},

@@ -12,7 +12,7 @@ from sterna.spec.dma import BLOCK_BYTES, REQUEST_BLOCKS, DmaError
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.pcie.block import RQ_DESCRIPTOR, rc_beat, rq_beat
 from sterna_rtl.pcie.dma_reader import DmaReader
-from sterna_rtl.pcie.pages import DMA_READ
+from sterna_rtl.pcie.pages import DMA_PLACE
 from sterna_sim.kit import (
     Case,
     Stalls,
@@ -41,7 +41,7 @@ class Watched(wiring.Component):
         self.reader = reader(width, PATIENCE, tags)
         super().__init__(
             {
-                "i": In(stream.Signature(DMA_READ)),
+                "i": In(stream.Signature(DMA_PLACE)),
                 "o": Out(stream.Signature(width)),
                 **{f"rq_{name}": Out(rq_beat(width)[name].width) for name in FIELDS},
                 **{f"rc_{name}": In(rc_beat(width)[name].width) for name in FIELDS},
@@ -250,7 +250,7 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(ReaderBench())
 
 def asks_what_was_given(m, reader):
     """What goes to the host is the last read that was taken, if it is neither outside nor late."""
-    given, read, rq = Signal(DMA_READ), reader.i.payload, reader.rq
+    given, read, rq = Signal(DMA_PLACE), reader.i.payload, reader.rq
     with m.If(transfers(reader.i) & ~read.outside & ~reader.errors.any()):
         m.d.sync += given.eq(read)
     head = RQ_DESCRIPTOR(rq.payload.data[: RQ_DESCRIPTOR.size])

@@ -11,7 +11,7 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
 from sterna_rtl.pcie.block import RQ_DESCRIPTOR, rq_beat
 from sterna_rtl.pcie.dma_writer import DmaWriter
-from sterna_rtl.pcie.pages import DMA_READ
+from sterna_rtl.pcie.pages import DMA_PLACE
 from sterna_rtl.pcie.results import RESULT
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 from tests.pcie.host import pack_beats
@@ -31,7 +31,7 @@ class Taken(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(RESULT)),
-                "i_place": In(stream.Signature(DMA_READ)),
+                "i_place": In(stream.Signature(DMA_PLACE)),
                 "o_request": Out(stream.Signature(request_layout(HostMemory(width)))),
                 "rq": Out(stream.Signature(rq_beat(width))),
                 "ring": In(20),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.sim import Simulator
 
 from sterna.spec.pcie import BEAT_BITS
-from sterna_rtl.lib.stream import transfers
+from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.pcie.block import rq_beat
 from sterna_rtl.pcie.packets import PacketMerge
 from sterna_sim.kit import Case, UnitBench, bench_tests, edited
@@ -43,12 +43,7 @@ class Parted(Component):
         m = Module()
         m.submodules.unit = unit = self.unit
         for name in ("i_reads", "i_writes"):
-            given, taken = getattr(self, name), getattr(unit, name)
-            m.d.comb += [
-                taken.valid.eq(given.valid),
-                taken.payload.eq(given.payload),
-                given.ready.eq(taken.ready),
-            ]
+            connect_stream(m, getattr(self, name), getattr(unit, name))
         beat = unit.o.payload
         source, within, began = beat.data[0], Signal(), Signal()
         with m.If(transfers(unit.o)):

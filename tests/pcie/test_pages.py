@@ -16,7 +16,7 @@ from sterna.spec.dma import (
 )
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
-from sterna_rtl.pcie.pages import DMA_READ, DmaPages
+from sterna_rtl.pcie.pages import DMA_PLACE, DmaPages
 from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
 
 MEMORY = HostMemory(256)
@@ -33,7 +33,7 @@ class Written(wiring.Component):
             {
                 "i": In(stream.Signature(request_layout(MEMORY))),
                 "i_write": In(stream.Signature(40)),
-                "o": Out(stream.Signature(DMA_READ)),
+                "o": Out(stream.Signature(DMA_PLACE)),
                 "longest": In(3),
                 "writes": In(8),
                 "shown": Out(32),

@@ -16,7 +16,6 @@ from sterna.errors import DeviceError, LinkReset
 from sterna.spec.dma import (
     BEATS_SHIFT,
     BUSY,
-    ENTRIES,
     RESULTS,
     THERE,
     DmaError,
@@ -96,7 +95,6 @@ class PcieLink:
         self._lent: Lent | None = None
         self._lent_bytes = 0
         self._ring: Ring | None = None
-        self._told = 0  # entries of the ring that the device knows to be taken
         self._reads = False  # the device reads what it was lent, and writes the ring
         try:
             magic, version = (
@@ -139,9 +137,8 @@ class PcieLink:
         if ring is None:
             return [self._bar.read(offset) for offset in _offsets(operation)]
         words = ring.take(operation.register, operation.count)
-        if ring.taken - self._told >= ENTRIES // 4:
-            self._told = ring.taken
-            self._write_all([(4 * DmaRegister.TAKEN, ring.taken)])
+        if (taken := ring.news()) is not None:
+            self._write_all([(4 * DmaRegister.TAKEN, taken)])
         return words
 
     def offer(self, operation: Operation) -> int:
@@ -168,7 +165,6 @@ class PcieLink:
             self._ring = Ring(lent)
         if self._ring:
             self._ring.begin()
-            self._told = 0
         writes = [
             *table_writes(self._lent, len(data), self._ring and self._ring.lent),
             (DmaRegister.TAKEN, 0),

@@ -33,7 +33,7 @@ class Ring:
 
     def begin(self) -> None:
         """Forget all of it; the device must not write meanwhile."""
-        self.taken = 0
+        self.taken = self._told = 0
         self._queues: dict[int, deque[int]] = {REGISTERS[name].address: deque() for name in RESULTS}
         self.lent.fill(bytes(RING_BYTES))
 
@@ -44,3 +44,10 @@ class Ring:
             self._queues[entry >> 32].append(entry & 0xFFFFFFFF)
         queue = self._queues[REGISTERS[register].address]
         return [queue.popleft() if queue else 0 for _ in range(count)]
+
+    def news(self) -> int | None:
+        """Return how many were taken, if it is time to tell the device: with each quarter."""
+        if self.taken - self._told < ENTRIES // 4:
+            return None
+        self._told = self.taken
+        return self.taken

@@ -31,9 +31,20 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
 
-__all__ = ["REQUEST", "Registers"]
+__all__ = ["BEFORE_REGISTERS", "REQUEST", "Registers"]
 
 REQUEST = StructLayout({"write": 1, "address": 8, "data": 32})
+
+BEFORE_REGISTERS = {
+    "i": In(stream.Signature(REQUEST)),
+    "o": Out(stream.Signature(32)),
+    "refused": Out(1),
+    "o_request": Out(stream.Signature(REQUEST)),
+    "i_answer": In(stream.Signature(32)),
+    "i_refused": In(1),
+}
+"""Ports of what stands between a host and the registers: requests, answers and refusals on either
+side."""
 
 
 class Registers(Component):

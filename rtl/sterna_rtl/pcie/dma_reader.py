@@ -22,7 +22,7 @@ from sterna_rtl.pcie.block import (
     rc_beat,
     rq_beat,
 )
-from sterna_rtl.pcie.pages import DMA_READ
+from sterna_rtl.pcie.pages import DMA_PLACE
 
 __all__ = ["PATIENCE", "DmaReader"]
 
@@ -61,7 +61,7 @@ class DmaReader(Component):
     Attributes
     ----------
     i : stream.Interface
-        `DMA_READ`. None that goes over a multiple of its longest length.
+        `DMA_PLACE`. None that goes over a multiple of its longest length.
     o : stream.Interface
         Words of `width` bits. Registered.
     rq, rc : stream.Interface
@@ -97,7 +97,7 @@ class DmaReader(Component):
         self.known = Signal()  # an answer begins to one that was asked for
         super().__init__(
             {
-                "i": In(stream.Signature(DMA_READ)),
+                "i": In(stream.Signature(DMA_PLACE)),
                 "o": Out(stream.Signature(width)),
                 "rq": Out(stream.Signature(rq_beat(width))),
                 "rc": In(stream.Signature(rc_beat(width))),

@@ -19,7 +19,7 @@ from sterna.spec.dma import (
     HostMemory,
 )
 from sterna.spec.pcie import BEAT_BITS
-from sterna_rtl.control.registers import REQUEST
+from sterna_rtl.control.registers import BEFORE_REGISTERS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.pcie.block import rc_beat, rq_beat
@@ -79,12 +79,7 @@ class DmaTape(Component):
         self.packets = PacketMerge(width)
         super().__init__(
             {
-                "i": In(stream.Signature(REQUEST)),
-                "o": Out(stream.Signature(32)),
-                "refused": Out(1),
-                "o_request": Out(stream.Signature(REQUEST)),
-                "i_answer": In(stream.Signature(32)),
-                "i_refused": In(1),
+                **BEFORE_REGISTERS,
                 "clear": In(1),
                 "length": In(24),
                 "space": In(range(config.ring_words + 1)),

@@ -10,7 +10,7 @@ from amaranth.utils import exact_log2
 from sterna.spec.dma import BLOCK_BYTES, ENTRIES, ENTRY_BYTES, HostMemory
 from sterna_rtl.memory.visits import request_layout
 from sterna_rtl.pcie.block import DWORD, RQ_DESCRIPTOR, RequestType, rq_beat
-from sterna_rtl.pcie.pages import DMA_READ
+from sterna_rtl.pcie.pages import DMA_PLACE
 from sterna_rtl.pcie.results import RESULT
 
 __all__ = ["DmaWriter"]
@@ -44,7 +44,7 @@ class DmaWriter(Component):
     o_request : stream.Interface
         `request_layout`: a block that is to be written.
     i_place : stream.Interface
-        `DMA_READ`: where it lies.
+        `DMA_PLACE`: where it lies.
     rq : stream.Interface
         `rq_beat`.
     outside : Signal, out
@@ -68,7 +68,7 @@ class DmaWriter(Component):
                 "ring": In(range(self.memory.blocks)),
                 "taken": In(exact_log2(entries) + 1),
                 "o_request": Out(stream.Signature(request_layout(self.memory))),
-                "i_place": In(stream.Signature(DMA_READ)),
+                "i_place": In(stream.Signature(DMA_PLACE)),
                 "rq": Out(stream.Signature(rq_beat(width))),
                 "outside": Out(1),
                 "idle": Out(1),

@@ -21,13 +21,13 @@ from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import can_load, transfers
 from sterna_rtl.memory.visits import request_layout
 
-__all__ = ["DMA_READ", "DmaPages"]
+__all__ = ["DMA_PLACE", "DmaPages"]
 
 _PAGE_BITS = exact_log2(PAGE_BYTES)
 _SMALL = exact_log2(PAGE_BYTES // BLOCK_BYTES)
 _LARGE = exact_log2(LARGE_PAGE_BYTES // BLOCK_BYTES)
 
-DMA_READ = StructLayout(
+DMA_PLACE = StructLayout(
     {
         "address": 64 - exact_log2(BLOCK_BYTES),
         "blocks": range(REQUEST_BLOCKS + 1),
@@ -40,10 +40,10 @@ left alone."""
 
 
 class DmaPages(Component):
-    """Cut requests for blocks of the tape into reads of the host's memory.
+    """Cut requests for blocks of tape and ring into places of the host's memory.
 
-    A read never goes over the end of what `longest` says, and so not over that of a page. Table,
-    number and kind of the pages take writes only while `locked` is low. So each read lies within a
+    A place never goes over the end of what `longest` says, and so not over that of a page. Table,
+    number and kind of the pages take writes only while `locked` is low. So each place lies within a
     page of the table as it was when that fell last, or is marked as outside.
 
     Parameters
@@ -57,7 +57,7 @@ class DmaPages(Component):
     i : stream.Interface
         `request_layout`; `write` is handed on.
     o : stream.Interface
-        `DMA_READ`. Registered.
+        `DMA_PLACE`. Registered.
     longest : Signal, in
         Blocks of the longest read: 1, 2 or 4.
     write, number, data : Signal, in
@@ -86,7 +86,7 @@ class DmaPages(Component):
         super().__init__(
             {
                 "i": In(stream.Signature(request_layout(memory))),
-                "o": Out(stream.Signature(DMA_READ)),
+                "o": Out(stream.Signature(DMA_PLACE)),
                 "longest": In(range(REQUEST_BLOCKS + 1)),
                 "write": In(1),
                 "number": In(8),

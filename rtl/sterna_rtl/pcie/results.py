@@ -8,8 +8,8 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.dma import RESULTS
-from sterna.spec.registers import REGISTERS
-from sterna_rtl.control.registers import REQUEST
+from sterna.spec.registers import REGISTERS, VALID
+from sterna_rtl.control.registers import BEFORE_REGISTERS
 from sterna_rtl.lib.stream import transfers
 
 __all__ = ["RESULT", "ResultReader"]
@@ -45,12 +45,7 @@ class ResultReader(Component):
     def __init__(self) -> None:
         super().__init__(
             {
-                "i": In(stream.Signature(REQUEST)),
-                "o": Out(stream.Signature(32)),
-                "refused": Out(1),
-                "o_request": Out(stream.Signature(REQUEST)),
-                "i_answer": In(stream.Signature(32)),
-                "i_refused": In(1),
+                **BEFORE_REGISTERS,
                 "run": In(1),
                 "clear": In(1),
                 "o_result": Out(stream.Signature(RESULT)),
@@ -60,8 +55,13 @@ class ResultReader(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         asked, answer, result = self.o_request, self.i_answer, self.o_result
-        address = Signal(8, init=_ADDRESSES[0])
-        m.d.comb += [asked.payload.eq(self.i.payload), self.o.payload.eq(answer.payload)]
+        turn, address, there = Signal(range(len(_ADDRESSES))), Signal(8), Signal()
+        m.d.comb += [
+            asked.payload.eq(self.i.payload),
+            self.o.payload.eq(answer.payload),
+            address.eq(Array(_ADDRESSES)[turn]),
+            there.eq((answer.payload & VALID) != 0),
+        ]
         with m.If(transfers(result)):
             m.d.sync += result.valid.eq(0)
         with m.FSM(name="results"):
@@ -96,19 +96,9 @@ class ResultReader(Component):
                     result.payload.register.eq(address),
                 ]
                 with m.If(answer.valid):
-                    m.d.sync += result.valid.eq(answer.payload[31])
-                    with m.If(~answer.payload[31]):
-                        m.d.sync += address.eq(self._after(m, address))
+                    m.d.sync += result.valid.eq(there)
+                    with m.If(~there):
+                        m.d.sync += turn.eq(Mux(turn == len(_ADDRESSES) - 1, 0, turn + 1))
                 with m.If(answer.valid | self.clear):
                     m.next = "HOST"
         return m
-
-    @staticmethod
-    def _after(m: Module, address: Signal) -> Signal:
-        """Return the address of the next queue."""
-        after = Signal(8)
-        with m.Switch(address):
-            for now, following in zip(_ADDRESSES, [*_ADDRESSES[1:], _ADDRESSES[0]], strict=True):
-                with m.Case(now):
-                    m.d.comb += after.eq(following)
-        return after
