@@ -356,6 +356,14 @@ async def scenario(bench):
     await bench.write(off)
     assert await bench.idle() == 0
     assert not bench.rules.written, "a write outside"
+    # A tape that goes on into the ring's page is not read there.
+    writes = bench.lend(tape, Memory(addresses), latency=20)
+    bench.rules.pages = bench.rules.pages[:1]
+    await bench.write(*writes, (DmaRegister.RING, PAGE_BYTES // BLOCK_BYTES), on)
+    await bench.restart()
+    await bench.fails(DmaError.OUTSIDE)
+    bench.begins(tape)
+    await bench.write(off, clear)
 
     # A table that is too short for the tape.
     writes = bench.lend(tape, Memory(addresses), latency=20)

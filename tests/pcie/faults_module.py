@@ -10,8 +10,7 @@ import pytest
 
 from sterna.device.golden import GoldenDevice
 from sterna.errors import DeviceError
-from tests.chip.models import model_of
-from tests.pcie.driver_module import MODEL, PROMPT, SAMPLING, behind, talk
+from tests.pcie.driver_module import PROMPT, SAMPLING, SMALL, behind, talk
 
 FAULTS = {
     "unsupported": "refused to read its memory",
@@ -26,9 +25,8 @@ GOOD = 30
 
 def use(window, slot) -> None:
     """Have each of them happen while the chip generates, and generate once more."""
-    model = model_of(MODEL)
-    golden = list(GoldenDevice(model).generate(PROMPT, 2, SAMPLING))
-    device = behind(window, slot, model)
+    golden = list(GoldenDevice(SMALL).generate(PROMPT, 2, SAMPLING))
+    device = behind(window, slot, SMALL)
     for fault, words in FAULTS.items():
         for spoilt in ([fault], []):
             slot.spoilt = ["well"] * GOOD * len(spoilt) + spoilt

@@ -187,7 +187,7 @@ class ReaderBench(UnitBench):
             """Read from a place that is counted in longest reads."""
             page, at = divmod(place, 4096 // longest)
             address = (BASE + 0x5000 * page + at * longest) // BLOCK_BYTES
-            return {"address": address, "blocks": blocks, "write": 0, "outside": outside}
+            return {"address": address, "blocks": blocks, "outside": outside}
 
         def words(reads):
             found = []

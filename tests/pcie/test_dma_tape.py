@@ -41,8 +41,7 @@ BUGS = {
     "not locked while something comes": ("pages.locked.eq(run | busy)", "pages.locked.eq(run)"),
     "blocks not locked": ("& ~pages.locked):\n                        m.d.sync += blocks",
         "):\n                        m.d.sync += blocks"),
-    "ring not locked": ("& ~pages.locked):\n                        m.d.sync += writer",
-        "):\n                        m.d.sync += writer"),
+    "another ring": ("writer.ring.eq(pages.ring)", "writer.ring.eq(0)"),
     "begins while something comes": (" & (run | ~busy)", ""),
     "no restart": ("self.restart | ~run", "~run"),
     "runs without RUN": ("self.restart | ~run", "self.restart"),
@@ -55,15 +54,14 @@ BUGS = {
     "the chip sees all": ("results.i.valid.eq(self.i.valid & ~own)",
         "results.i.valid.eq(self.i.valid)"),
     "answers meet": ("results.o.ready.eq(0)", "results.o.ready.eq(1)"),
-    "writes are read": ("writer.i_place.valid.eq(place.valid & place.payload.write)",
-        "writer.i_place.valid.eq(place.valid)"),
-    "no room for results": ("results.run.eq(run & (writer.ring != 0))", "results.run.eq(0)"),
+    "no room for results": ("results.run.eq(run & (pages.ring != 0))", "results.run.eq(0)"),
     "a ring that nobody gave": ("Mux(writer.outside, 1 << DmaError.OUTSIDE, 0)", "0"),
     "writes are answered": ("answers.eq(~request.write)", "answers.eq(1)"),
-    "asks slowly": ("writer.i_place.ready, reader.i.ready)),\n        ]",
-        "writer.i_place.ready, reader.i.ready)),\n        ]\n        slow = Signal(5)\n"
-        "        m.d.sync += slow.eq(slow + 1)\n        with m.If(slow != 0):\n"
-        "            m.d.comb += [reader.i.valid.eq(0), place.ready.eq(0)]"),
+    "asks slowly": ("connect_stream(m, pages.o_reads, reader.i)",
+        "slow = Signal(5)\n        m.d.sync += slow.eq(slow + 1)\n"
+        "        m.d.comb += reader.i.payload.eq(pages.o_reads.payload)\n"
+        "        m.d.comb += reader.i.valid.eq(pages.o_reads.valid & (slow == 0))\n"
+        "        m.d.comb += pages.o_reads.ready.eq(reader.i.ready & (slow == 0))"),
     "no room asked for": ("fetch.space.eq(self.space)", "fetch.space.eq(200)"),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """DmaWriter: each result is an entry of the ring, in its place, whole and once."""
 
+import pytest
 from amaranth import *
 from amaranth.hdl import Assert
 from amaranth.lib import stream, wiring
@@ -18,6 +19,7 @@ from tests.pcie.host import pack_beats
 
 ADDRESSES = [REGISTERS[name].address for name in RESULTS]
 ENTRIES = 32
+SLOW = pytest.mark.slow
 
 
 class Taken(wiring.Component):
@@ -114,7 +116,7 @@ class WriterBench(UnitBench):
                 address = int(rng.integers(1 << 57))
                 results.append({"word": word, "register": register})
                 asked.append({"write": 1, "block": block, "blocks": 1})
-                places.append({"address": address, "blocks": 1, "write": 1, "outside": outside})
+                places.append({"address": address, "blocks": 1, "outside": outside})
                 if outside:
                     continue
                 at = address * 128 + written % 16 * 8
@@ -139,32 +141,50 @@ test_pysim, test_cocotb, test_planted_bugs = bench_tests(WriterBench())
 
 def writes_what_was_given(m, writer):
     """A write is of an entry within the block that was given last, and of nothing else."""
-    place, rq = writer.i_place, writer.rq
+    place, rq, width = writer.i_place, writer.rq, writer.width
     given, refused = Signal.like(place.payload.address), Signal()
     with m.If(transfers(place)):
         m.d.sync += [given.eq(place.payload.address), refused.eq(place.payload.outside)]
-    head = RQ_DESCRIPTOR(rq.payload.data[: RQ_DESCRIPTOR.size])
     asked = writer.o_request.payload
     place_in_ring = (asked.block - writer.ring)[: len(asked.block)]
+    beat = Signal(2)
+    with m.If(transfers(rq)):
+        m.d.sync += beat.eq(Mux(rq.payload.last, 0, beat + 1))
+
+    def holds(name, claim, what):
+        """Claim something of a field of the descriptor, from the first beat to the one it is in."""
+        field = RQ_DESCRIPTOR[name]
+        for before in range(field.offset // width + 1):
+            bits = writer.packet[field.offset - before * width :][: field.width]
+            with m.If(rq.valid & (beat == before)):
+                m.d.comb += Assert(claim(bits), what)
+
+    holds("address", lambda address: address[5:] == given, "another block")
+    holds("address", lambda address: address[:5] <= 30, "over the end of the block")
+    holds("dwords", lambda dwords: dwords == 2, "another length")
+    holds("type", lambda kind: kind == 1, "no write")
+    holds("address_type", lambda kind: kind == 0, "an address of another kind")
     with m.If(rq.valid):
         m.d.comb += [
             Assert(~refused, "a place outside"),
-            Assert(head.address[5:] == given, "another block"),
-            Assert(head.address[:5] <= 30, "over the end of the block"),
-            Assert(head.dwords == 2, "another length"),
-            Assert((head.type == 1) & (head.address_type == 0), "no write"),
-            Assert(rq.payload.last, "more than a packet"),
+            Assert(rq.payload.data == writer.packet[:width], "other data"),
+            Assert(rq.payload.last == (beat == writer.beats - 1), "more or less than a packet"),
+            Assert(beat == writer.beat, "another beat"),
+            Assert(beat < writer.beats, "a beat too many"),
         ]
+    with m.Else():
+        m.d.comb += Assert(beat == 0, "half a packet")
     with m.If(writer.o_request.valid):
         m.d.comb += [
             Assert((asked.write == 1) & (asked.blocks == 1), "another request"),
-            Assert(place_in_ring <= ENTRIES // 16 - 1, "outside of the ring"),
+            Assert(place_in_ring <= writer.entries // 16 - 1, "outside of the ring"),
         ]
 
 
-def test_writes_nothing_else():
+@pytest.mark.parametrize("width", [64, 256, *(pytest.param(w, marks=SLOW) for w in (128, 512))])
+def test_writes_nothing_else(width):
     contract = StreamContract(
-        also=writes_what_was_given, free=("run", "taken"), depth=10, induction=3
+        also=writes_what_was_given, free=("run", "taken"), depth=14, induction=6
     )
     edits = {
         "longer": ("8 * ENTRY_BYTES // DWORD", "8 * ENTRY_BYTES // DWORD + 1"),
@@ -173,8 +193,5 @@ def test_writes_nothing_else():
         "more blocks": ("request.blocks.eq(1)", "request.blocks.eq(2)"),
         "outside": ("with m.If(place.payload.outside):", "with m.If(0):"),
     }
-    bugs = {
-        name: lambda edit=edit: edited(DmaWriter, *edit)(256, ENTRIES)
-        for name, edit in edits.items()
-    }
-    check_contract(lambda: DmaWriter(256, ENTRIES), contract, bugs)
+    bugs = {name: lambda edit=edit: edited(DmaWriter, *edit)(width) for name, edit in edits.items()}
+    check_contract(lambda: DmaWriter(width), contract, bugs)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sterna.spec.pcie import BEAT_BITS
 from sterna_rtl.pcie.completer import LONGEST
 from sterna_rtl.pcie.writer import CcWriter
 from sterna_sim.kit import build, edited, run_module, to_verilog
 from sterna_sim.kit.bench import default_seed
 from tests.pcie.tops import registers_top
+
+SLOW = pytest.mark.slow
 
 
 def run(top, module):
@@ -27,7 +28,7 @@ def run(top, module):
     return tests, failed, said
 
 
-@pytest.mark.parametrize("width", BEAT_BITS)
+@pytest.mark.parametrize("width", [64, 512, *(pytest.param(w, marks=SLOW) for w in (128, 256))])
 def test_registers(width):
     tests, failed, said = run(registers_top(width), "tests.pcie.registers_module")
     assert (tests, failed) == (2, 0), said

@@ -41,7 +41,7 @@ _WHY = {
     "or completer abort)",
     DmaError.MALFORMED: "an answer of this computer's memory is not what the card asked for",
     DmaError.TIMEOUT: "this computer's memory did not answer the card in time",
-    DmaError.OUTSIDE: "the card came to the end of the pages that it was lent",
+    DmaError.OUTSIDE: "the card came to the end of the pages that it was lent for that",
     DmaError.DAMAGED: "data from this computer's memory were damaged on their way (poisoned)",
 }
 """What each error of DMA means."""

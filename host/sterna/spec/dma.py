@@ -4,9 +4,10 @@ The host pins pages, writes their addresses to a table and says how many of them
 lies in these pages, one behind the other in the order of the table. A tape word begins with a beat,
 lowest bits first, and fills as many as it needs.
 
-While `RUN` is set, or anything is on its way, table, `PAGES` and `BLOCKS` take no writes. So what a
-chip reads lies in the pages that the host had put down before it set `RUN`, whatever the tape says
-and whoever writes registers meanwhile.
+While `RUN` is set or anything is on its way, table, `PAGES`, `BLOCKS` and `RING` take no writes. So
+what a chip reads and writes lies in the pages that the host had put down before it set `RUN`,
+whatever the tape says and whoever writes registers meanwhile. Pages from that which `RING` lies in
+are written alone, those before it are read alone; without a ring nothing is written.
 
 Results may come to the host's memory by themselves. If `RING` is not 0, it is the block with which
 a ring of `ENTRIES` begins, and while `RUN` is set what stands in the queues of `RESULTS` is taken
@@ -115,7 +116,7 @@ class DmaError(IntEnum):
     FAILED = 0  #: the host answered that it can't: unsupported request, completer abort
     MALFORMED = 1  #: an answer is not what was asked for
     TIMEOUT = 2  #: an answer did not come
-    OUTSIDE = 3  #: a block beyond the pages in use; it was not asked for
+    OUTSIDE = 3  #: a block beyond the pages lent for it; it was neither read nor written
     DAMAGED = 4  #: data came, but marked as damaged on their way: poisoned
 
 

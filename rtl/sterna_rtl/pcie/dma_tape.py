@@ -98,7 +98,10 @@ class DmaTape(Component):
         m.submodules.pages, m.submodules.reader, m.submodules.fetch = pages, reader, fetch
         m.submodules.results, m.submodules.writer = results, writer
         m.submodules.packets = packets = self.packets
-        self._to_pages(m)
+        connect_stream(m, fetch.o_request, pages.i_reads)
+        connect_stream(m, writer.o_request, pages.i_writes)
+        connect_stream(m, pages.o_reads, reader.i)
+        connect_stream(m, pages.o_writes, writer.i_place)
         connect_stream(m, reader.rq, packets.i_reads)
         connect_stream(m, writer.rq, packets.i_writes)
         connect_stream(m, packets.o, self.rq)
@@ -118,10 +121,11 @@ class DmaTape(Component):
             fetch.restart.eq(self.restart | ~run | (self.length == 0) | reader.errors.any()),
             busy.eq(fetch.o_request.valid | pages.busy | ~reader.idle | ~writer.idle),
             pages.locked.eq(run | busy),
-            results.run.eq(run & (writer.ring != 0)),
+            results.run.eq(run & (pages.ring != 0)),
             results.clear.eq(self.clear),
             results.i_refused.eq(self.i_refused),
             writer.run.eq(run),
+            writer.ring.eq(pages.ring),
         ]
 
         request, own = self.i.payload, self.i.payload.address >= FIRST_REGISTER
@@ -166,9 +170,7 @@ class DmaTape(Component):
                     with m.If(request.write & ~pages.locked):
                         m.d.sync += blocks.eq(request.data)
                 with m.Case(DmaRegister.RING):
-                    m.d.sync += answer.eq(writer.ring)
-                    with m.If(request.write & ~pages.locked):
-                        m.d.sync += writer.ring.eq(request.data)
+                    m.d.sync += answer.eq(pages.ring)
                 with m.Case(DmaRegister.TAKEN):
                     m.d.sync += answer.eq(writer.taken)
                     with m.If(request.write):
@@ -182,19 +184,3 @@ class DmaTape(Component):
         with m.If(self.clear):
             m.d.sync += run.eq(0)
         return m
-
-    def _to_pages(self, m: Module) -> None:
-        """Blocks of the ring go before those of the tape; what comes back says which it is."""
-        pages, reader, writer, fetch = self.pages, self.reader, self.writer, self.fetch.o_request
-        asked, place = writer.o_request, pages.o
-        m.d.comb += [
-            pages.i.payload.eq(Mux(asked.valid, asked.payload, fetch.payload)),
-            pages.i.valid.eq(asked.valid | fetch.valid),
-            asked.ready.eq(pages.i.ready),
-            fetch.ready.eq(pages.i.ready & ~asked.valid),
-            reader.i.payload.eq(place.payload),
-            reader.i.valid.eq(place.valid & ~place.payload.write),
-            writer.i_place.payload.eq(place.payload),
-            writer.i_place.valid.eq(place.valid & place.payload.write),
-            place.ready.eq(Mux(place.payload.write, writer.i_place.ready, reader.i.ready)),
-        ]

@@ -61,6 +61,9 @@ class DmaWriter(Component):
         self.memory = HostMemory(width)
         self.entries = entries
         self.count = Signal(range(entries))  # of the next entry
+        self.beats = -(-_BITS // width)
+        self.packet = Signal(self.beats * width)  # what is left of it
+        self.beat = Signal(range(self.beats))
         super().__init__(
             {
                 "i": In(stream.Signature(RESULT)),
@@ -86,8 +89,7 @@ class DmaWriter(Component):
             request.block.eq(self.ring + (self.count >> _IN_BLOCK)),
             request.blocks.eq(1),
         ]
-        beats = -(-_BITS // self.width)
-        packet, beat = Signal(beats * self.width), Signal(range(beats))
+        packet, beat = self.packet, self.beat
         left = (_BITS - 1) % self.width // DWORD + 1  # words of the last beat
         whole = (1 << self.width // DWORD) - 1
         head = Signal(RQ_DESCRIPTOR)
@@ -97,7 +99,7 @@ class DmaWriter(Component):
             head.dwords.eq(8 * ENTRY_BYTES // DWORD),
             head.type.eq(RequestType.WRITE),
             rq.payload.data.eq(packet),
-            rq.payload.last.eq(beat == beats - 1),
+            rq.payload.last.eq(beat == self.beats - 1),
             rq.payload.keep.eq(Mux(rq.payload.last, (1 << left) - 1, whole)),
             rq.payload.user.first_bytes.eq(0b1111),
             rq.payload.user.last_bytes.eq(0b1111),

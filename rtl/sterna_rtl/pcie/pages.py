@@ -18,7 +18,7 @@ from sterna.spec.dma import (
     HostMemory,
 )
 from sterna_rtl.lib.ram import Ram
-from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.lib.stream import transfers
 from sterna_rtl.memory.visits import request_layout
 
 __all__ = ["DMA_PLACE", "DmaPages"]
@@ -31,20 +31,20 @@ DMA_PLACE = StructLayout(
     {
         "address": 64 - exact_log2(BLOCK_BYTES),
         "blocks": range(REQUEST_BLOCKS + 1),
-        "write": 1,
         "outside": 1,
     }
 )
-"""Blocks of the host's memory, address in blocks, to be read or written; what is `outside` must be
-left alone."""
+"""Blocks of the host's memory, address in blocks; what is `outside` must be left alone."""
 
 
 class DmaPages(Component):
     """Cut requests for blocks of tape and ring into places of the host's memory.
 
     A place never goes over the end of what `longest` says, and so not over that of a page. Table,
-    number and kind of the pages take writes only while `locked` is low. So each place lies within a
-    page of the table as it was when that fell last, or is marked as outside.
+    number and kind of the pages and the ring's first block take writes only while `locked` is low.
+    So each place lies within a page of the table as it was when that fell last, or is marked as
+    outside. From the ring's page on pages are only written, those before are only read; without a
+    ring none is written.
 
     Parameters
     ----------
@@ -54,39 +54,42 @@ class DmaPages(Component):
 
     Attributes
     ----------
-    i : stream.Interface
-        `request_layout`; `write` is handed on.
-    o : stream.Interface
-        `DMA_PLACE`. Registered.
+    i_reads, i_writes : stream.Interface
+        `request_layout`; which of them a request came by decides what it is for. Writes go first.
+    o_reads, o_writes : stream.Interface
+        `DMA_PLACE`, of requests from `i_reads` and `i_writes`. Registered.
     longest : Signal, in
-        Blocks of the longest read: 1, 2 or 4.
+        Blocks of the longest place: 1, 2 or 4.
     write, number, data : Signal, in
         A write to one of the `DmaRegister` that belong to the pages; others do nothing.
     locked : Signal, in
         Writes do nothing. Must be up while `busy` is.
-    pages, large, index : Signal, out
-        What PAGES and INDEX show.
+    pages, large, index, ring : Signal, out
+        What PAGES, INDEX and RING show.
     busy : Signal, out
-        There is a request, or a read waits on `o`.
+        There is a request, or a place waits.
 
     Latency
-        3 clocks from a request to its first read.
+        3 clocks from a request to its first place.
 
     Throughput
-        A read every other clock, with a request one clock more.
+        A place every other clock, with a request one clock more.
     """
 
     def __init__(self, memory: HostMemory, table: int = TABLE) -> None:
         self.memory = memory
         # Address of each page, in the smaller ones.
         self.table = Ram(table, 64 - _PAGE_BITS)
-        self.page = Signal(range(memory.blocks >> _SMALL))  # that the read is in
+        self.page = Signal(range(memory.blocks >> _SMALL))  # that the place is in
         self.low = Signal(32 - _PAGE_BITS)  # what LOW was written
         self.request = Signal(request_layout(memory))  # what is left of it
+        self.kind = Signal()  # the request is to write
         super().__init__(
             {
-                "i": In(stream.Signature(request_layout(memory))),
-                "o": Out(stream.Signature(DMA_PLACE)),
+                "i_reads": In(stream.Signature(request_layout(memory))),
+                "i_writes": In(stream.Signature(request_layout(memory))),
+                "o_reads": Out(stream.Signature(DMA_PLACE)),
+                "o_writes": Out(stream.Signature(DMA_PLACE)),
                 "longest": In(range(REQUEST_BLOCKS + 1)),
                 "write": In(1),
                 "number": In(8),
@@ -95,6 +98,7 @@ class DmaPages(Component):
                 "pages": Out(range(table + 1)),
                 "large": Out(1),
                 "index": Out(range(table)),
+                "ring": Out(range(memory.blocks)),
                 "busy": Out(1),
             }
         )
@@ -105,36 +109,51 @@ class DmaPages(Component):
         self._registers(m)
 
         busy, known, request = Signal(), Signal(), self.request
-        m.d.comb += [self.i.ready.eq(~busy), self.busy.eq(busy | self.o.valid)]
-        with m.If(transfers(self.i)):
-            m.d.sync += [request.eq(self.i.payload), busy.eq(1)]
-
-        # First the page's address, then the read.
-        block, space, here = request.block, Signal(3), Signal(3)
-        outside = self.page >= self.pages
+        place, there, writes = Signal(DMA_PLACE), Signal(), Signal()
         m.d.comb += [
-            self.page.eq(Mux(self.large, block >> _LARGE, block >> _SMALL)),
+            self.i_writes.ready.eq(~busy),
+            self.i_reads.ready.eq(~busy & ~self.i_writes.valid),
+            self.o_reads.payload.eq(place),
+            self.o_writes.payload.eq(place),
+            self.o_reads.valid.eq(there & ~writes),
+            self.o_writes.valid.eq(there & writes),
+            self.busy.eq(busy | there),
+        ]
+        for asked, kind in ((self.i_reads, 0), (self.i_writes, 1)):
+            with m.If(transfers(asked)):
+                m.d.sync += [request.eq(asked.payload), self.kind.eq(kind), busy.eq(1)]
+
+        # First the page's address, then the place.
+        block, space, here = request.block, Signal(3), Signal(3)
+        writable = (self.ring != 0) & (self.page >= self._page_of(self.ring))
+        outside = (self.page >= self.pages) | (self.kind != writable)
+        m.d.comb += [
+            self.page.eq(self._page_of(block)),
             table.read.address.eq(self.page),
             space.eq((~block & (self.longest - 1)[:2]) + 1),
             here.eq(Mux(request.blocks < space, request.blocks, space)),
         ]
         m.d.sync += known.eq(busy)
-        with m.If(can_load(self.o)):
-            m.d.sync += self.o.valid.eq(busy & known)
+        with m.If(~there | transfers(self.o_reads) | transfers(self.o_writes)):
+            m.d.sync += there.eq(busy & known)
             with m.If(busy & known):
                 entry = table.read.data
                 large = Cat(block[:_LARGE], entry[_LARGE - _SMALL :])
                 m.d.sync += [
-                    self.o.payload.address.eq(Mux(self.large, large, Cat(block[:_SMALL], entry))),
-                    self.o.payload.blocks.eq(here),
-                    self.o.payload.write.eq(request.write),
-                    self.o.payload.outside.eq(outside),
+                    place.address.eq(Mux(self.large, large, Cat(block[:_SMALL], entry))),
+                    place.blocks.eq(here),
+                    place.outside.eq(outside),
+                    writes.eq(self.kind),
                     request.block.eq(block + here),
                     request.blocks.eq(request.blocks - here),
                     busy.eq(request.blocks > space),
                     known.eq(0),
                 ]
         return m
+
+    def _page_of(self, block: Value) -> Value:
+        """Return the page that a block is in."""
+        return Mux(self.large, block >> _LARGE, block >> _SMALL)
 
     def _registers(self, m: Module) -> None:
         low, write = self.low, self.table.write
@@ -143,6 +162,8 @@ class DmaPages(Component):
             with m.Switch(self.number):
                 with m.Case(DmaRegister.PAGES):
                     m.d.sync += [self.pages.eq(self.data), self.large.eq(self.data[31])]
+                with m.Case(DmaRegister.RING):
+                    m.d.sync += self.ring.eq(self.data)
                 with m.Case(DmaRegister.INDEX):
                     m.d.sync += self.index.eq(self.data)
                 with m.Case(DmaRegister.LOW):
