@@ -1,7 +1,7 @@
 """Clocks and lane use on the cycle-accurate chip.
 
 `make bench` runs it: whole tokens from the embedding to the token drawn, padding not counted as
-work. All figures are of kind rtl, but for the simulator's own speed.
+work. All figures are of kind rtl, but for the simulator's own speed and the driver's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sterna.spec.registers import MORE, SLOT_SHIFT, SOURCE_SHIFT, Control
 from sterna_sim.compiled.chip import CompiledChip
 from sterna_sim.demo import demo_model
 from sterna_sim.device import DirectDevice
+from sterna_sim.host_bench import host_time
 from sterna_sim.memory_bench import draw, sdram_config, sdram_model, streamed
 
 __all__ = [
@@ -185,8 +186,9 @@ def main() -> None:
     figures = [measure(model), measure(model, two_slots), measure(random_model(SMALL))]
     slow = [slow_memory(model, slots) for slots in (2, 4)]
     sdram = streamed(sdram_model(), sdram_config())
+    host = [host_time(model, RING, most) for most in (1, 16)]
     if options.json:
-        rows = {"on_chip": figures, "slow_memory": slow, "sdram": [sdram]}
+        rows = {"on_chip": figures, "slow_memory": slow, "sdram": [sdram], "host": host}
         print(json.dumps({k: [asdict(r) for r in v] for k, v in rows.items()}, indent=2))
         return
     print("tape on the chip: R = 4, C = 64, E = 8 (rtl)")
@@ -205,6 +207,10 @@ def main() -> None:
     print("\ntape and embedding in SDRAM, one stream (rtl)")
     for field, value in asdict(sdram).items():
         print(f"{field:28}" + (f"{value:>18.5g}" if isinstance(value, float) else f"{value:>18}"))
+    print("\nthe driver's own time over PCIe, before a card that answers at once (this computer)")
+    print("tokens a look   µs per token   reads of registers per token")
+    for row in host:
+        print(f"{row.tokens_a_look:13}{row.microseconds:15.1f}{row.reads:31.2f}")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ class PcieLink:
                 self._write_all(writes)
                 writes = []
                 words += self._read(operation)
-                self._refuse_failed_reads()
+        if words:
+            self._refuse_failed_reads()
         self._write_all(writes)
         return np.array(words, dtype="<u4")
 

@@ -15,7 +15,7 @@ from sterna.errors import InputError
 from sterna.spec.dma import LARGE_PAGE_BYTES
 from sterna.spec.pcie import BAR_BYTES
 
-__all__ = ["VFIO", "VfioBar", "has_vfio"]
+__all__ = ["VFIO", "Mapped", "VfioBar", "has_vfio"]
 
 VFIO = Path("/dev/vfio")
 """Where Linux shows the container and the groups of devices that VFIO has."""
@@ -45,7 +45,7 @@ def has_vfio(address: str) -> bool:
     return driver.exists() and driver.resolve().name == "vfio-pci"
 
 
-class _Mapped:
+class Mapped:
     """Memory of this process behind the IOMMU; see `Lent`."""
 
     page_bytes = LARGE_PAGE_BYTES
@@ -90,7 +90,7 @@ class VfioBar(sysfs.BarWords):
     def __init__(self, address: str) -> None:
         self.name = f"card at {address}"
         self._files: list[int] = []
-        self._lent: list[_Mapped] = []
+        self._lent: list[Mapped] = []
         self._next = _FIRST_ADDRESS
         sysfs.check_kind(address)
         try:
@@ -112,9 +112,9 @@ class VfioBar(sysfs.BarWords):
                 raise InputError(f"VFIO: the device at {address}: {error.strerror}") from error
             raise
 
-    def lend(self, size: int, written: bool = False) -> _Mapped:
+    def lend(self, size: int, written: bool = False) -> Mapped:
         """Pin memory, and let the device read it; or write it too."""
-        lent = _Mapped(size, self._next)
+        lent = Mapped(size, self._next)
         length = len(lent.memory)
         place = ctypes.addressof(ctypes.c_char.from_buffer(lent.memory))
         flags = _DMA_READ | (_DMA_WRITE if written else 0)
