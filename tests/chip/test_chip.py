@@ -16,9 +16,14 @@ PAIRS = [
     ("odd", "reference"),
     *((m, c) for c in CONFIGS if c not in ("reference", "ring") for m in ("fixture-a", "odd")),
 ]
+SLOW = ("fixture-a", "one-lane")  # a minute
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair), scope="module")
+@pytest.fixture(
+    params=[pytest.param(pair, marks=pytest.mark.slow if pair == SLOW else ()) for pair in PAIRS],
+    ids=["-".join(pair) for pair in PAIRS],
+    scope="module",
+)
 def loaded(request):
     """A model loaded into a chip."""
     model, config = request.param

@@ -115,8 +115,11 @@ class ChipBench(UnitBench):
         )
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    "config", ["serial", "two-slots", pytest.param("small", marks=pytest.mark.slow)]
+    "config", ["two-slots", *(pytest.param(name, marks=SLOW) for name in ("serial", "small"))]
 )
 def test_cocotb(config):
     run_cocotb(ChipBench(), config)

@@ -116,7 +116,9 @@ def netlist(folder, name, rows, columns, form):
     return design, json.loads((folder / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("rows, columns", [(1, 12), (4, 64)])
+@pytest.mark.parametrize(
+    "rows, columns", [(1, 12), (2, 16), pytest.param(4, 64, marks=pytest.mark.slow)]
+)
 def test_simulated_equal(tmp_path, rows, columns):
     design, first = netlist(tmp_path, "first", rows, columns, _RowSum)
     _, second = netlist(tmp_path, "second", rows, columns, TernaryRows)
