@@ -80,6 +80,7 @@ class WriterBench(UnitBench):
     name = "dma writer"
     configs = {f"{width} bits": width for width in (64, 128, 256, 512)}
     cocotb_configs = ("64 bits", "256 bits")
+    slow_configs = ("128 bits",)
     bug_configs = ("64 bits", "256 bits")
     reset_between = True
     not_stalled = {"i": "taken with the end of its packet", "i_place": "comes when asked for"}
