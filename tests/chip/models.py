@@ -10,6 +10,7 @@ from sterna.model.convert import convert
 from sterna.model.layout import fit
 from sterna.model.model import Model
 from sterna.spec.chip import REFERENCE, ChipConfig
+from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 from sterna_sim.demo import demo_model
 from tests.tiny import tiny_model
@@ -58,6 +59,9 @@ CONFIGS = {
 }
 """Lanes of the configurations tested; in `cut` and `three-slots` matrices are cut into segments,
 in `ring` the tape comes from outside."""
+
+DEEP = ("one-element", "three-slots")
+"""Configurations whose side RAMs have more than a bank, and are read in more clocks."""
 
 
 MEMORY_CONFIGS = {
@@ -115,7 +119,10 @@ def config_for(name: str) -> ChipConfig:
         return REFERENCE
     fits = [fit(model_of(model), **CONFIGS[name]) for model in MODELS[1:]]
     sizes = [field.name for field in fields(ChipConfig) if field.name not in CONFIGS[name]]
-    return replace(fits[0], **{size: max(getattr(c, size) for c in fits) for size in sizes})
+    largest = {size: max(getattr(c, size) for c in fits) for size in sizes}
+    if name in DEEP:
+        largest["vector_b_words"] = BANK_WORDS + 52
+    return replace(fits[0], **largest)
 
 
 @cache

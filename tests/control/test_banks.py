@@ -1,6 +1,9 @@
 """Banks: every word through every port, and whose address a shared port follows."""
 
-from amaranth import Module, Value
+from dataclasses import replace
+
+import numpy as np
+from amaranth import Module, Signal, Value
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, connect, flipped
 
@@ -49,15 +52,19 @@ def random_word(rng, shape):
     return [int(value) for value in rng.integers(low, low + (1 << bits), shape.length)]
 
 
+def aligned(config, unit=Banks):
+    return Clocked(Aligned(unit(config), config.side_clocks), config.side_clocks)
+
+
 def broken(old, new):
-    return lambda config: Clocked(Aligned(edited(Banks, old, new)(config)), 2)
+    return lambda config: aligned(config, edited(Banks, old, new))
 
 
 class Aligned(Component):
-    """All data two clocks after their addresses, as those of the side RAMs are."""
+    """All data as many clocks after their addresses as those of the side RAMs are."""
 
-    def __init__(self, banks):
-        self.banks = banks
+    def __init__(self, banks, clocks):
+        self.banks, self.clocks = banks, clocks
         super().__init__(banks.signature)
 
     def elaborate(self, platform):
@@ -71,8 +78,12 @@ class Aligned(Component):
                 connect(m, flipped(outer), inner)
             else:
                 m.d.comb += inner.address.eq(outer.address)
-                domain = "comb" if "vector" in name else "sync"
-                m.d[domain] += Value.cast(outer.data).eq(Value.cast(inner.data))
+                data = Value.cast(inner.data)
+                for clock in range(0 if "vector" in name else self.clocks - 1):
+                    late = Signal(len(data), name=f"{name}_{clock}")
+                    m.d.sync += late.eq(data)
+                    data = late
+                m.d.comb += Value.cast(outer.data).eq(data)
         return m
 
 
@@ -86,6 +97,7 @@ class BanksBench(UnitBench):
         "2-slots": chip(elements=2, slots=2),
         "3-slots": chip(elements=1, slots=3),
         "rows": chip(elements=1, words=25),
+        "deep": replace(chip(elements=2), vector_a_words=70, vector_b_words=2100),
     }
     cocotb_configs = ("E-1", "3-slots")
     bugs = {
@@ -104,14 +116,14 @@ class BanksBench(UnitBench):
         ),
         "lower bounds at the quantizer's address": broken("(self.epilogue_reads, self", "(0, self"),
         "all slots share their words": broken(
-            "ram = Bank(*self.rams[name])",
-            "ram = Bank(max(1, self.rams[name][0] // 3), self.rams[name][1])",
+            "ram = Bank(*self.rams[name], form)",
+            "ram = Bank(max(1, self.rams[name][0] // 3), self.rams[name][1], form)",
         ),
     }
-    bug_configs = ("E-8",)
+    bug_configs = ("E-8", "deep")
 
     def dut(self, config):
-        return Clocked(Aligned(Banks(config)), 2)
+        return aligned(config)
 
     def cases(self, config, rng):
         rams = Banks(config).rams
@@ -140,16 +152,20 @@ class BanksBench(UnitBench):
                     if item[f"{port}__enable"]
                 }
             items.append(item)
-        yield Case({"i": items}, {"o": results}, clocks=len(items) + 3)
+        yield Case({"i": items}, {"o": results}, clocks=len(items) + 1 + config.side_clocks)
 
     def _reads_and_writes(self, item, ram, depth, shape, fill, written, rng):
-        """One clock of a RAM's ports. At most one writes; the word written before isn't read."""
+        """One clock of a RAM's ports. At most one writes; the word written before isn't read.
+
+        Nor is the word that is written, which a deep RAM may read a clock later.
+        """
         words = [address for address in range(depth) if address not in written]
         read = [int(address) for address in rng.choice(words, size=len(READERS[ram]))]
         item |= {f"{p}__address": a for p, a in zip(READERS[ram], read, strict=True)}
         writer = int(rng.integers(len(WRITERS[ram])))
         for number, port in enumerate(WRITERS[ram]):
-            address = fill % depth if fill is not None else int(rng.integers(depth))
+            others = np.setdiff1d(range(depth), read) if depth > 64 else np.arange(depth)
+            address = fill % depth if fill is not None else int(rng.choice(others))
             writes = fill is not None or rng.random() < 0.6
             item |= {
                 f"{port}__enable": int(writes and number == writer),

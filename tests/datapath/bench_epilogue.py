@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.hdl import Assert
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
@@ -18,6 +18,7 @@ from sterna.golden.epilogue import Counters
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import RESIDUAL_BITS, SCRATCH_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.program import Op
+from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 from sterna_rtl.arith.lane import Lane
 from sterna_rtl.datapath.epilogue import Epilogue
@@ -30,9 +31,19 @@ __all__ = ["EpilogueBench", "LongBench", "chip"]
 
 
 def chip(
-    rows: int, columns: int, elements: int, *, words: int, max_columns: int, slots: int = 1
+    rows: int,
+    columns: int,
+    elements: int,
+    *,
+    words: int,
+    max_columns: int,
+    slots: int = 1,
+    deep: bool = False,
 ) -> ChipConfig:
-    """Return a small chip whose residual bank has that many words; the other RAMs are deeper."""
+    """Return a small chip whose residual bank has that many words; the other RAMs are deeper.
+
+    `deep` side RAMs have more than a bank.
+    """
     unused = ["tape_words", "vector_b_words", "embedding_words", "psum_words", "max_vocab"]
     return ChipConfig(
         rows=rows,
@@ -43,7 +54,7 @@ def chip(
         residual_words=words,
         scratch_words=words + 1,
         state_words=2 * words + 1,
-        vector_a_words=words + 2,
+        vector_a_words=words + 2 + deep * BANK_WORDS,
         max_columns=max_columns,
         slots=slots,
         **dict.fromkeys(unused, 64),
@@ -78,11 +89,17 @@ class Harness(Component):
                     m.d.comb += pair[0].eq(pair[1]) if side.flow == Out else pair[1].eq(pair[0])
         m.submodules.quantizer = quantizer = Queue(self.item, 128)
         connect_stream(m, quantizer.o, self.o_results)
-        # The addresses of a clock before belong to the results.
-        came, norms, results = Signal(), unit.o_norms, unit.o_results
-        m.d.sync += came.eq(norms.valid)
+        # The addresses of some clocks before belong to the results.
+        norms, results = unit.o_norms, unit.o_results
+        came = Cat(norms.valid, norms.payload)
+        for clock in range(unit.config.side_clocks - 1):
+            later = Signal(len(came), name=f"came_{clock}")
+            m.d.sync += later.eq(came)
+            came = later
+        addresses = Signal(self.norms)
+        m.d.comb += addresses.eq(came[1:])
         for name in self.norms.members:
-            m.d.sync += quantizer.i.payload[name].eq(norms.payload[name])
+            m.d.comb += quantizer.i.payload[name].eq(addresses[name])
         for name in self.results.members:
             m.d.comb += quantizer.i.payload[name].eq(results.payload[name])
         m.d.comb += [
@@ -90,7 +107,7 @@ class Harness(Component):
             results.ready.eq(1),
             quantizer.i.valid.eq(results.valid),
             Assert(~results.valid | quantizer.i.ready, "too many results in a case"),
-            Assert(came == results.valid, "norms are not a clock before their results"),
+            Assert(came[0] == results.valid, "norms are not there when their results are"),
         ]
         m.d.sync += [
             self.all_segments.eq(self.all_segments + unit.segment),
@@ -133,7 +150,7 @@ class Machine:
             Memory(
                 words,
                 [("vector_read__address", "vector_read__data")],
-                latency=2,
+                latency=self.config.side_clocks,
                 name="vector_a",
             )
         )
@@ -352,6 +369,7 @@ class EpilogueBench(UnitBench):
         "1x3-1-wide": chip(1, 3, 1, words=4, max_columns=1 << 16),
         "2x6-2-of-2-slots": chip(2, 6, 2, words=4, max_columns=96, slots=2),
         "1x3-1-of-3-slots": chip(1, 3, 1, words=4, max_columns=96, slots=3),
+        "2x6-2-deep": chip(2, 6, 2, words=4, max_columns=96, deep=True),
     }
     cocotb_configs = ()
     bugs = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from amaranth import Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, connect, flipped
@@ -18,6 +18,7 @@ from sterna.golden.statistics import Statistics
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS, RESIDUAL_BITS, SCALE_BITS, SCRATCH_BITS, VECTOR_BITS
 from sterna.spec.program import Op, Stats
+from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.lib.stream import connect_stream
@@ -29,16 +30,27 @@ PLACES = 8
 """Vectors in each side RAM, for each slot."""
 
 
-def chip(columns: int, elements: int, words: int = 9, slots: int = 1, rows: int = 1) -> ChipConfig:
-    """Return a small chip with banks of some words; side RAMs hold `PLACES` vectors a slot."""
+def chip(
+    columns: int,
+    elements: int,
+    words: int = 9,
+    slots: int = 1,
+    rows: int = 1,
+    deep: bool = False,
+) -> ChipConfig:
+    """Return a small chip with banks of some words; side RAMs hold `PLACES` vectors a slot.
+
+    `deep` ones have more than a bank.
+    """
+    side = PLACES * slots * words + deep * BANK_WORDS
     return ChipConfig(
         rows=rows,
         columns=columns,
         elements=elements,
         packing=Packing.TWO_BITS,
         tape_words=16,
-        vector_a_words=PLACES * slots * words,
-        vector_b_words=PLACES * slots * words,
+        vector_a_words=side,
+        vector_b_words=side,
         embedding_bits=8,
         embedding_words=16,
         residual_words=words,
@@ -245,7 +257,7 @@ class Player:
             Memory(
                 content,
                 [(f"{ram}_read__address", f"{ram}_read__data")],
-                latency=2 if ram.startswith("vector") else 1,
+                latency=self.config.side_clocks if ram.startswith("vector") else 1,
                 name=ram,
             )
             for ram, content in words.items()
@@ -256,7 +268,7 @@ class Player:
 
 
 class Fed(Component):
-    """The quantizer; where its norm weights lie comes with each result, which waits a clock."""
+    """The quantizer; where its norm weights lie comes with each result, which waits for them."""
 
     def __init__(self, config: ChipConfig, unit: Callable[..., Quantizer] = Quantizer) -> None:
         self.unit = unit(config)
@@ -279,11 +291,17 @@ class Fed(Component):
                 connect(m, getattr(unit, name), flipped(getattr(self, name)))
         ours, results, norms = self.i_results, unit.i_results, unit.i_norms
         m.d.comb += [ours.ready.eq(1), norms.valid.eq(ours.valid)]
-        m.d.sync += results.valid.eq(ours.valid)
         for name in self.norms.members:
             m.d.comb += norms.payload[name].eq(ours.payload[name])
+        late = Signal.like(results.payload)
         for name in self.results.members:
-            m.d.sync += results.payload[name].eq(ours.payload[name])
+            m.d.comb += late[name].eq(ours.payload[name])
+        waits = Cat(ours.valid, late)
+        for clock in range(unit.config.side_clocks - 1):
+            later = Signal(len(waits), name=f"waits_{clock}")
+            m.d.sync += later.eq(waits)
+            waits = later
+        m.d.comb += Cat(results.valid, results.payload).eq(waits)
         return m
 
 
@@ -297,8 +315,9 @@ class QuantizerBench(UnitBench):
         "6-2-of-2-slots": chip(6, 2, slots=2),
         "1-1-of-3-slots": chip(1, 1, words=6, slots=3),
         "2-2-of-2-slots-R-4": chip(2, 2, words=6, slots=2, rows=4),
+        "2-2-deep": chip(2, 2, deep=True),
     }
-    bug_configs = ("6-2-of-2-slots", "1-1-of-3-slots", "6-2")
+    bug_configs = ("6-2-of-2-slots", "1-1-of-3-slots", "6-2", "2-2-deep")
     drain = 60
     not_stalled = {"i_job": "accepted when the job is done, so never ready without one"}
 
@@ -307,7 +326,7 @@ class QuantizerBench(UnitBench):
         for name, old, new in (
             ("reads while results come", "read.quantise.eq(free & room)", "read.quantise.eq(room)"),
             ("no credits", "return some", "return C(1)"),
-            ("a short queue", "activations, self.read_ahead)", "activations, _QUEUE - 2)"),
+            ("a short queue", "activations, self.read_ahead)", "activations, _QUEUE)"),
             ("reciprocal not kept", "with m.If(reciprocal.done):", "with m.If(0):"),
             ("a slow barrier", "m.d.comb += reciprocal.load.eq", "m.d.sync += reciprocal.load.eq"),
             (
@@ -336,7 +355,10 @@ class QuantizerBench(UnitBench):
                 "abs(self.statistics.products[index]), places",
             ),
             ("sums taken by any job", "transfers(request) & fresh", "transfers(request)"),
-            ("job ends unasked", "self.i_job.ready.eq(~asks)", "self.i_job.ready.eq(1)"),
+            ("job ends unasked", "with m.If(~unasked):", "with m.If(1):"),
+            ("job ends before it can ask", " | self.coming", ""),
+            ("source of another clock", '_late(m, place, self.later, "place")[-1]', "place"),
+            ("known too early", ".eq(late[-1])", ".eq(late[0])"),
             ("job of a beat ends unasked", "unasked = asks | reciprocal.load", "unasked = asks"),
             (
                 "gathered for measured",
@@ -350,8 +372,8 @@ class QuantizerBench(UnitBench):
                 "beat.payload.slot.eq(results.payload.slot)",
                 "beat.payload.slot.eq(0)",
             ),
-            ("places of the next job's slot", "slots[_SCALED - 2]).places", "slots[0]).places"),
-            ("reciprocal of the next job's slot", "slots[_SCALED - 1])", "slots[0])"),
+            ("places of the next job's slot", "slots[self.scaled - 2]).places", "slots[0]).places"),
+            ("reciprocal of the next job's slot", "slots[self.scaled - 1])", "slots[0])"),
             (
                 "one reciprocal for all slots",
                 "factors[wanted])",
@@ -408,21 +430,23 @@ class QuantizerBench(UnitBench):
         """Each kind of job alone: first activations, a beat on every clock, the scale."""
         config = player.config
         several, slot = config.slots > 1, config.slots - 1
-        barrier = 12 + max(config.elements.bit_length() - 2, 0) + several
+        later = config.side_clocks - 2
+        barrier = 12 + max(config.elements.bit_length() - 2, 0) + several + later
         words, parts = length // config.elements, config.columns // config.elements
         blocks = -(-50 // parts)
         beats = blocks * parts
         player.gather(length, [slot])
         player.fresh(slot, blocks=blocks)
-        yield player.case("barrier", clocks=1 + words + barrier + beats - 1)
+        # The results wait for their weights.
+        yield player.case("barrier", clocks=1 + later + words + barrier + beats - 1)
         player.maximum(slot, blocks=blocks)
-        yield player.case("maximum", clocks=2 + words + barrier - several + beats - 1)
+        yield player.case("maximum", clocks=2 + words + later + barrier - several + beats - 1)
         player.keep(slot, blocks=blocks)
-        yield player.case("keep", clocks=1 + 7 + beats - 1)
+        yield player.case("keep", clocks=1 + 7 + later + beats - 1)
         player.gather(length, [slot])
         yield player.case("results")
         player.fresh(slot, blocks=blocks)
-        yield player.case("fresh", clocks=1 + 8 + beats - 1)
+        yield player.case("fresh", clocks=1 + 8 + later + beats - 1)
 
 
 class WideBench(QuantizerBench):
@@ -434,5 +458,6 @@ class WideBench(QuantizerBench):
         "4-4": chip(4, 4),
         "48-16": chip(48, 16, words=5),
         "8-4-of-3-slots": chip(8, 4, words=5, slots=3),
+        "2-2-of-2-slots-deep": chip(2, 2, words=6, slots=2, rows=4, deep=True),
     }
     stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))

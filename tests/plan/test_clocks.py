@@ -62,7 +62,8 @@ def errors(model, config, period):
 
 
 @pytest.mark.parametrize(
-    "model, config, period", [("odd", "odd-columns", 1), ("fixture-a", "ring", 3)]
+    "model, config, period",
+    [("odd", "odd-columns", 1), ("fixture-a", "ring", 3), ("odd", "three-slots", 1)],
 )
 def test_small_chips(model, config, period):
     found = list(errors(model_of(model), config_for(config), period))

@@ -94,8 +94,8 @@ class RingBench(UnitBench):
     bugs = {
         "freed each time": broken("frees.eq(reads & place.tag.final)", "frees.eq(reads)"),
         "never freed": broken("frees.eq(reads & place.tag.final)", "frees.eq(0)"),
-        "full ring takes words": broken("self.i.ready.eq(held != depth)", "self.i.ready.eq(1)"),
-        "a word too few fits": broken("held != depth", "held != depth - 1"),
+        "full ring takes words": broken("self.i.ready.eq(~full)", "self.i.ready.eq(1)"),
+        "a word too few fits": broken("(held == depth - 1) &", "(held == depth - 2) &"),
         "words are there once": broken("Mux(again, place.words, 0)", "0"),
         "words are always there": broken("(ready != 0) &", ""),
         "wraps a word late": broken("address == depth - 1", "address == depth"),
@@ -110,8 +110,9 @@ class RingBench(UnitBench):
             "queue = ResetInserter(self.restart)(", "queue = ("
         ),
         "a word in flight survives a restart": broken("in_flight.eq(0),", ""),
-        "room is lost by a restart": broken("room.eq(_QUEUE),\n", "\n"),
+        "room is lost by a restart": broken("room.eq(_QUEUE), ", ""),
         "written elsewhere after a restart": broken("words.write.address.eq(0), ", ""),
+        "full after a restart": broken(", full.eq(0),", ","),
     }  # fmt: skip
 
     def dut(self, config):

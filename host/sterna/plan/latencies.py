@@ -53,7 +53,10 @@ class Latencies:
         parts, compare = config.elements // lanes, _log2(lanes)
         return cls(
             engine=tree + 3 + (config.rows != config.elements),
-            barrier=12 + max(_log2(config.elements) - 1, 0) + (config.slots > 1),
+            barrier=10
+            + config.side_clocks
+            + max(_log2(config.elements) - 1, 0)
+            + (config.slots > 1),
             writes={op: pre_activation + clocks for op, clocks in later.items()},
             sampler=7 + parts + top_k * (2 + compare) if top_k else 5 + parts + compare,
             parts=parts,

@@ -79,8 +79,10 @@ def memories(config: ChipConfig, embedding: bool = True) -> Iterator[Memory]:
     yield Memory("banks", "residual", slots * config.residual_words, RESIDUAL_BITS * elements, 2)
     yield Memory("banks", "scratch", slots * config.scratch_words, SCRATCH_BITS * elements, 2)
     yield Memory("banks", "state", slots * config.state_words, STATE_BITS * elements)
-    yield Memory("banks", "vector_a", config.vector_a_words, VECTOR_BITS * elements)
-    yield Memory("banks", "vector_b", config.vector_b_words, VECTOR_BITS * elements)
+    for name in ("vector_a", "vector_b"):
+        words = getattr(config, f"{name}_words")
+        for part, copies in _banks(words) if config.side_clocks > 2 else [(words, 1)]:
+            yield Memory("banks", name, part, VECTOR_BITS * elements, copies)
     yield Memory("engine", "psum", config.psum_words, config.row_sum_bits * config.rows)
     for name, table in ("reciprocal", reciprocal()), ("root", inverse_root()):
         row_bits = sum(max(column).bit_length() for column in table)

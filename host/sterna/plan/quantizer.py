@@ -14,18 +14,17 @@ __all__ = ["Quantizer", "read_ahead"]
 NEXT_JOB = 1
 """Clocks from the last read for a job to the next job; one more from its request for its scale."""
 
-KEEP = 7
-"""Clocks from a job that keeps its statistics to its first activations."""
+KEEP = 5
+"""Clocks from a job that keeps its statistics to its first activations, and those of side RAMs."""
 
-FRESH = 8
-"""Clocks from a job whose statistics wait to its first activations."""
+FRESH = 6
+"""Clocks from a job whose statistics wait to its first activations, and those of side RAMs."""
 
-READ = 6
-"""Clocks from a read of the source to its activations."""
+READ = 4
+"""Clocks from a read of the source to its activations, and those of side RAMs."""
 
 ASK = 5
-"""Clocks from a job's request for its scale to its first activations, if nothing holds them up; one
-more if it keeps its statistics."""
+"""Clocks from a job's request for its scale to its first activations, if nothing holds them up."""
 
 SCALE, KEPT_SCALE = 21, 6
 """Clocks from a request to its scale, with new sums and with those of before."""
@@ -33,7 +32,7 @@ SCALE, KEPT_SCALE = 21, 6
 
 def read_ahead(config: ChipConfig) -> int:
     """Reads that can be ahead of the activations that have been taken."""
-    return 17 if config.rows > config.elements else 8
+    return (15 if config.rows > config.elements else 6) + config.side_clocks
 
 
 class Quantizer:
@@ -54,6 +53,8 @@ class Quantizer:
         self.several = config.slots > 1
         timing = Latencies.of(config)
         self.barrier = timing.barrier
+        self.side = config.side_clocks
+        self.read = READ + self.side
         self._next_job = self._scale_free = self._asked = self._ready = begin
         self._ahead = read_ahead(config)
         self._taken = [begin] * (self._ahead + 1)
@@ -74,22 +75,24 @@ class Quantizer:
         """
         job = self._next_job
         if segment.stats is Stats.FRESH:
-            ready = max(written + self.barrier, job + FRESH)
+            ready = max(written + self.barrier, job + FRESH + self.side)
         elif segment.stats is Stats.MAXIMUM:
             words = -(-segment.step.columns // self.elements)
             measured = words + self._given_way(job + 1, words)
-            ready = job + measured + 1 + self.barrier - self.several
+            later = self.side - 2  # of the source that is measured
+            ready = job + later + measured + 1 + self.barrier - self.several
         else:
-            ready = job + KEEP
-        early = ASK + (segment.stats is Stats.KEEP)
+            ready = job + KEEP + self.side
+        # One that keeps its statistics asks at once, whenever its source is there.
+        early = ASK + (self.side - 1 if segment.stats is Stats.KEEP else 0)
         self._asked = max(ready - early, self._scale_free)
         took = SCALE if segment.stats is Stats.FRESH else KEPT_SCALE
         self._scale_free = self._asked + took
         for beat in range(min(self._ahead, self.load)):  # each read needs a place in the queue
-            ready = max(ready, self._taken[beat + 1] + 1 + READ - beat)
+            ready = max(ready, self._taken[beat + 1] + 1 + self.read - beat)
         # Later blocks are read while the engine works, if it works for longer than that takes.
         blocks = segment.blocks if self.load > segment.groups else 1
-        self._ready = ready + self._given_way(ready - READ, blocks * self.load)
+        self._ready = ready + self._given_way(ready - self.read, blocks * self.load)
         return self._ready, self._scale_free
 
     def end(self, segment: Cut, loaded: list[float]) -> None:
@@ -98,7 +101,7 @@ class Quantizer:
             beats = min(self.load, self._ahead + 1)
             self._taken += [last - beat for beat in reversed(range(beats))]
         self._taken = self._taken[-self._ahead - 1 :]
-        last_read = self._ready - READ + segment.blocks * self.load - 1
+        last_read = self._ready - self.read + segment.blocks * self.load - 1
         last_read = max(last_read, self._taken[0] + 1)
         self._next_job = max(last_read, self._asked + 1) + NEXT_JOB
 
@@ -121,7 +124,7 @@ class Quantizer:
             return 0.0  # `begin` has counted them
         until = max((end for _, end in self._results), default=first)
         taken = [first - beat for beat in reversed(range(self.load))]
-        read, behind = first - READ, 0.0  # that of the first block's last beat
+        read, behind = first - self.read, 0.0  # that of the first block's last beat
         for block in range(1, segment.blocks):
             if read > until:
                 break
@@ -129,7 +132,7 @@ class Quantizer:
             for _ in range(self.load):
                 room = taken[-self._ahead] if len(taken) >= self._ahead else read
                 read = self._free_clock(max(read, room) + 1)
-                taken.append(max(read + READ, taken[-1] + 1, begin))
+                taken.append(max(read + self.read, taken[-1] + 1, begin))
             behind += max(0.0, taken[-1] + fill - begin - pace)
         return behind
 

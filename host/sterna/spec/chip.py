@@ -9,6 +9,7 @@ from typing import Any
 
 from sterna.errors import InputError
 from sterna.spec.memories import MEMORIES
+from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 
 __all__ = ["ICEBREAKER", "MAX_SLOTS", "REFERENCE", "ChipConfig"]
@@ -176,6 +177,11 @@ class ChipConfig:
     def row_sum_bits(self) -> int:
         """Bits of a signed row sum: 127 x max_columns and the sign."""
         return (127 * self.max_columns).bit_length() + 1
+
+    @property
+    def side_clocks(self) -> int:
+        """Clocks from the address of a word of the side RAMs to the word: deep ones need more."""
+        return 4 if max(self.vector_a_words, self.vector_b_words) > BANK_WORDS else 2
 
     @property
     def token_bits(self) -> int:

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Component, In, connect
 from amaranth.utils import exact_log2
 
 from sterna.spec.ram import LUTRAM_WORDS
+from sterna_rtl.lib.banked_ram import BankedRam
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.ram import Ram
 
@@ -31,6 +32,8 @@ class Bank(Component):
         Words.
     shape : ShapeLike
         One word.
+    form : type
+        `Ram` or `BankedRam`. Rows in LUTs are made of the first alone.
 
     Attributes
     ----------
@@ -38,12 +41,14 @@ class Bank(Component):
     write : WritePort
 
     Latency
-        1 clock from `read.address` to `read.data`. A word can be read 2 clocks after its write.
+        1 clock from `read.address` to `read.data`, or those of a `BankedRam`. A word can be read 2
+        clocks after its write.
     """
 
-    def __init__(self, depth: int, shape: ShapeLike) -> None:
+    def __init__(self, depth: int, shape: ShapeLike, form: type[Ram | BankedRam] = Ram) -> None:
         self.depth = depth
         self.shape = shape
+        self.form = form
         super().__init__({"read": In(ReadPort(depth, shape)), "write": In(WritePort(depth, shape))})
 
     def elaborate(self, platform) -> Module:
@@ -54,8 +59,8 @@ class Bank(Component):
             late.address.eq(self.write.address),
             Value.cast(late.data).eq(self.write.data),
         ]
-        if self.depth > LUTRAM_WORDS:
-            m.submodules.ram = ram = Ram(self.depth, self.shape)
+        if self.depth > LUTRAM_WORDS or self.form is BankedRam:
+            m.submodules.ram = ram = self.form(self.depth, self.shape)
             connect(m, late, ram.write)
             m.d.comb += [ram.read.address.eq(self.read.address), self.read.data.eq(ram.read.data)]
             return m

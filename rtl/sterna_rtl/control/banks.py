@@ -9,7 +9,9 @@ from amaranth.lib.wiring import Component, In
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.control.bank import Bank
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.banked_ram import BankedRam
 from sterna_rtl.lib.memory import ReadPort, WritePort
+from sterna_rtl.lib.ram import Ram
 
 __all__ = ["Banks"]
 
@@ -46,13 +48,14 @@ class Banks(Component):
         Side RAM A is theirs on this clock.
 
     Latency
-        1 clock from each address to its data, 2 for the side RAMs, which are deep and read from
-        far away: the second clock is for the block RAM's output register. The conditions count on
-        the clock of the address. A word that was written on the clock before must not be used: that
-        is when it reaches its RAM.
+        1 clock from each address to its data, `side_clocks` for the side RAMs, which are deep and
+        read from far away: 2, the second for the block RAM's output register, or those of a
+        `BankedRam`. The conditions count on the clock of the address. A word that was written on
+        the clock before must not be used: that is when it reaches its RAM.
     """
 
     def __init__(self, config: ChipConfig) -> None:
+        self.deep = config.side_clocks == BankedRam.latency
         layouts = Layouts(config)
         self.rams: dict[str, tuple[int, ShapeLike]] = {
             "residual": (config.slots * config.residual_words, layouts.residual),
@@ -101,7 +104,7 @@ class Banks(Component):
         self._writes(m, state, self.epilogue_state_write, self.loader_state)
         self._reads(m, state, self.epilogue_state_read, (self.host, self.loader_state_read))
 
-        vector_a = self._ram(m, "vector_a")
+        vector_a = self._ram(m, "vector_a", side=True)
         self._writes(m, vector_a, self.loader_vector_a)
         self._reads(
             m,
@@ -110,22 +113,23 @@ class Banks(Component):
             (self.epilogue_reads, self.epilogue_vector_read),
             (self.embedding_reads, self.embedding_vector_read),
             (self.host, self.loader_vector_a_read),
-            late=True,
+            late=not self.deep,
         )
 
-        vector_b = self._ram(m, "vector_b")
+        vector_b = self._ram(m, "vector_b", side=True)
         self._writes(m, vector_b, self.loader_vector_b)
         self._reads(
             m,
             vector_b,
             self.quantizer_vector_b_read,
             (self.host, self.loader_vector_b_read),
-            late=True,
+            late=not self.deep,
         )
         return m
 
-    def _ram(self, m: Module, name: str, submodule: str | None = None) -> Bank:
-        m.submodules[submodule or name] = ram = Bank(*self.rams[name])
+    def _ram(self, m: Module, name: str, submodule: str | None = None, side: bool = False) -> Bank:
+        form = BankedRam if side and self.deep else Ram
+        m.submodules[submodule or name] = ram = Bank(*self.rams[name], form)
         return ram
 
     def _writes(self, m: Module, ram: Bank, default, *others) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
@@ -12,19 +9,15 @@ from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import SCALE_BITS
-from sterna.spec.ram import BANK_WORDS
-from sterna_rtl.family.ice40 import Spram, is_ice40
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.banked_ram import BankedRam
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.ram import Ram
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Embedding"]
 
-_READ_LATENCY = 4
-
-_QUEUE = _READ_LATENCY + 3
+_QUEUE = BankedRam.latency + 3
 """Room for the words in flight at one a clock, and for the clock in which a credit comes back."""
 
 
@@ -47,13 +40,13 @@ class Embedding(Component):
     o : stream.Interface
         The row, E elements a word.
     vector_read : ReadPort
-        Side RAM A, data 2 clocks after the address.
+        Side RAM A, data `side_clocks` after the address.
     wait : Signal, in
         Somebody else needs side RAM A on this clock.
     reads : Signal, out
         High in the clock in which the address of `vector_read` counts, once for each row.
     read : ReadPort
-        Any word, while no row is being read; its data come `_READ_LATENCY` clocks after the
+        Any word, while no row is being read; its data come `BankedRam.latency` clocks after the
         address. Without a memory.
     write : WritePort
         Loads the embedding RAM, which is part of this unit. A word must not be written while it
@@ -75,9 +68,7 @@ class Embedding(Component):
         memory wait for room.
 
     Resources
-        The RAM: banks of 2048 words, each with registers of its own, for the address because the
-        banks are spread over the chip, and behind it because a block RAM's output is late in its
-        clock. On iCE40 one bank, in a single-port RAM.
+        The RAM, a `BankedRam`.
     """
 
     def __init__(self, config: ChipConfig) -> None:
@@ -126,10 +117,14 @@ class Embedding(Component):
         m.d.sync += taken.eq(transfers(self.i_token))
         with m.If(taken):
             m.d.sync += word.eq(first_word)
-        scales_come, scales_came = Signal(), Signal()
-        m.d.sync += [scales_come.eq(self.reads), scales_came.eq(scales_come)]
-        with m.If(scales_came):
-            m.d.sync += scale.eq(self.vector_read.data[lane])
+        # The next row may begin before this one's scale is there.
+        asked = [Cat(self.reads, lane)]
+        for clock in range(self.config.side_clocks):
+            asked.append(Signal(1 + lane_bits, name=f"asked_{clock}"))
+            m.d.sync += asked[-1].eq(asked[-2])
+        scales_come = Cat(clock[0] for clock in asked[1:])
+        with m.If(scales_come[-1]):
+            m.d.sync += scale.eq(self.vector_read.data[asked[-1][1:]])
         left = Signal.like(job.source_words)  # words of the row that have not been read
         m.d.comb += last.eq(left == 1)
         with m.FSM(name="embedding"):
@@ -156,7 +151,7 @@ class Embedding(Component):
         m.d.comb += row.scale.eq(scale)
         if self.config.memory:
             # Words may be there before the scale.
-            ready = reading & ~scales_come & ~scales_came & queue.i.ready & ~self.o_row.valid
+            ready = reading & ~scales_come.any() & queue.i.ready & ~self.o_row.valid
             m.d.comb += [
                 self.i_row.ready.eq(ready),
                 can.eq(transfers(self.i_row)),
@@ -172,10 +167,16 @@ class Embedding(Component):
             words = self.i_row.payload
         else:
             self._by_credits(m, queue, can, begin, last)
-            m.d.comb += self.read.data.eq(
-                self._read(m, platform, Mux(idle, self.read.address, word))
-            )
-            words = self.read.data
+            config = self.config
+            m.submodules.ram = ram = BankedRam(config.embedding_words, self.layouts.embedding_word)
+            m.d.comb += [
+                ram.read.address.eq(Mux(idle, self.read.address, word)),
+                ram.write.enable.eq(self.write.enable),
+                ram.write.address.eq(self.write.address),
+                ram.write.data.eq(self.write.data),
+                self.read.data.eq(ram.read.data),
+            ]
+            words = ram.read.data
         for element, stored in zip(row.elements, words, strict=True):
             m.d.comb += element.eq(stored)
         return m
@@ -188,41 +189,8 @@ class Embedding(Component):
         m.d.sync += used.eq(used + begin - transfers(queue.o))
         m.d.comb += can.eq(used != _QUEUE)
         flags = Cat(begin, last)
-        for _ in range(_READ_LATENCY):
+        for _ in range(BankedRam.latency):
             delayed = Signal(2)
             m.d.sync += delayed.eq(flags)
             flags = delayed
         m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags)
-
-    def _read(self, m: Module, platform, word: Value) -> Signal:
-        """Read the embedding RAM, `_READ_LATENCY` clocks: addresses, banks, their registers, OR.
-
-        The register of a bank that was not read is cleared, which costs an FPGA nothing.
-        """
-        words = self.config.embedding_words
-        form, bank_bits = Ram, exact_log2(BANK_WORDS)
-        if is_ice40(platform):
-            form, bank_bits = Spram, len(word)
-        numbers = [word[bank_bits:]]  # of the bank, by clock
-        for clock in range(_READ_LATENCY - 2):
-            numbers.append(Signal(len(numbers[0]), name=f"bank_number_{clock}"))
-            m.d.sync += numbers[-1].eq(numbers[-2])
-        banks = []
-        for index, first in enumerate(range(0, words, 1 << bank_bits)):
-            depth = min(1 << bank_bits, words - first)
-            m.submodules[f"bank_{index}"] = ram = form(depth, self.layouts.embedding_word)
-            written = self.write.address[bank_bits:] == index
-            address = Signal.like(ram.read.address, name=f"address_{index}", reset_less=True)
-            data = Signal.like(Value.cast(ram.read.data), name=f"data_{index}", reset_less=True)
-            m.d.comb += [
-                ram.read.address.eq(address),
-                ram.write.enable.eq(self.write.enable & written),
-                ram.write.address.eq(self.write.address),
-                ram.write.data.eq(self.write.data),
-            ]
-            m.d.sync += address.eq(word)
-            m.d.sync += data.eq(Mux(numbers[-1] == index, ram.read.data, 0))
-            banks.append(data)
-        elements = Signal(self.layouts.embedding_word, reset_less=True)
-        m.d.sync += elements.eq(reduce(or_, banks))
-        return elements

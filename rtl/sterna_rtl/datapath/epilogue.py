@@ -42,7 +42,7 @@ class Epilogue(Component):
     residual_read, residual_write, scratch_read, scratch_write, state_read, state_write : interface
         Ports of the banks.
     vector_read : interface
-        Port of side RAM A: lower bounds, 2 clocks after their address.
+        Port of side RAM A: lower bounds, `side_clocks` after their address.
     vector_reads : Signal, out
         A segment with lower bounds is in flight: `vector_read` needs its RAM.
     o_results : stream.Interface
@@ -162,7 +162,7 @@ class Epilogue(Component):
             m.d.sync += address.eq(start + first_word)
 
     def _reads(self, m: Module) -> None:
-        """Show each bank the next word's address, one or two clocks before the lanes want it."""
+        """Show each bank the next word's address some clocks before the lanes want the word."""
         control, job = self.control, self.control.job
         # The recurrence goes on from the state of the slot before, if that has the position before.
         state_slot = Mux(control.operation.state, job.source, job.slot)
@@ -170,7 +170,7 @@ class Epilogue(Component):
             (self.residual_read, "residual", first_word(self.config, "residual", job.slot), 1),
             (self.scratch_read, "scratch", first_word(self.config, "scratch", job.slot), 1),
             (self.state_read, "state", first_word(self.config, "state", state_slot) + job.state, 1),
-            (self.vector_read, "bound", job.vector_a, 2),
+            (self.vector_read, "bound", job.vector_a, self.config.side_clocks),
         ):
             taken = control.at(control.valid, self.reads[name], -clocks)
             self._count_words(m, port.address, start, taken)
@@ -201,8 +201,11 @@ class Epilogue(Component):
         valid, payload = self.o_results.valid, self.o_results.payload
         norms = self.o_norms
         clocks = {op: clock for op, clock in self.writes.items() if op.gathers}
-        m.d.sync += norms.valid.eq(control.at(control.valid, clocks, -2))
-        m.d.sync += valid.eq(norms.valid)
+        # A result enters its product a clock later, when its weights are there.
+        ahead = self.config.side_clocks - 1
+        later = Signal(ahead - 1)
+        m.d.sync += norms.valid.eq(control.at(control.valid, clocks, -1 - ahead))
+        m.d.sync += Cat(later, valid).eq(Cat(norms.valid, later))
         m.d.sync += payload.last.eq(control.at(control.ended, clocks, -1) & ~job.more)
         self._count_words(m, norms.payload.vector_a, job.vector_a, norms.valid)
         self._count_words(m, norms.payload.vector_b, job.vector_b, norms.valid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amaranth import *
+from amaranth.hdl import ValueLike
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -35,11 +36,12 @@ _KEPT = StructLayout(
 )
 """What a slot keeps of its largest product: the places by which it moves up, and the floating point
 number that it is."""
-_SCALED = 5
-"""Clocks from a read to the product with the reciprocal."""
+_SCALED = 3
+"""Clocks from a read to the product with the reciprocal, besides those of the side RAMs."""
 
-_QUEUE, _LONG_QUEUE = 8, 17
-"""Activations in queue and pipeline. From a read to the freed place 7 clocks pass. Where a word's
+_QUEUE, _LONG_QUEUE = 6, 15
+"""Activations in queue and pipeline, besides those that the side RAMs' clocks need. From a read to
+the freed place 5 and these pass. Where a word's
 sums are several beats (R > E), results take the clocks of the next slot's reads for longer than the
 engine needs for what a short queue holds: 16 rows of LUTRAM, as large as 7, and a register."""
 
@@ -70,7 +72,8 @@ class Quantizer(Component):
     Attributes
     ----------
     i_norms : stream.Interface
-        Where the norm weights of the results lie that come on the next clock. Always ready.
+        Where the norm weights of the results lie that come ``side_clocks - 1`` clocks later. Always
+        ready.
     i_results : stream.Interface
         What gathering operations write. Always ready: the statistics of a vector must be taken, by
         a FRESH job, before the slot's next vector begins, and in the order of the vectors.
@@ -79,7 +82,7 @@ class Quantizer(Component):
     residual_read, scratch_read : interface
         Ports of the banks. RESIDUAL segments read the scratch bank, all others the residual.
     vector_a_read, vector_b_read : interface
-        Ports of the side RAMs: w1 and w12, 2 clocks after the address. Results go before the
+        Ports of the side RAMs: w1 and w12, `side_clocks` after the address. Results go before the
         source.
     o_activations : stream.Interface
         ``blocks * C / E`` beats per job in the order of the columns, zeros beyond the source.
@@ -94,7 +97,8 @@ class Quantizer(Component):
         `barrier` is 12 clocks for E = 1 and 2 and grows by one with every further doubling: 14 for
         E = 8; one more with several slots. From a job to its first activations: KEEP 7 clocks,
         FRESH 8 if its statistics wait, MAXIMUM one per word, one, and `barrier`, less the one of
-        several slots. The next job comes on the clock after the last read.
+        several slots. All with side RAMs of 2 clocks, and as many more as they take. The next job
+        comes on the clock after the last read.
 
     Throughput
         One beat of activations per clock, but none for clocks on which results come.
@@ -112,8 +116,11 @@ class Quantizer(Component):
         self.reciprocal = Curve(tables.reciprocal(), MAXIMUM_BITS - 1)
         self.scale = Scale(config)
         several = config.slots > 1  # statistics wait in a queue
-        self.barrier = self.statistics.largest_latency + 1 + _SCALED + 1 + several
-        self.read_ahead = _LONG_QUEUE if config.rows > config.elements else _QUEUE
+        self.scaled = _SCALED + config.side_clocks
+        self.later = config.side_clocks - 2  # clocks by which the source is read after its weights
+        self.barrier = self.statistics.largest_latency + 1 + self.scaled + 1 + several
+        queue = _LONG_QUEUE if config.rows > config.elements else _QUEUE
+        self.read_ahead = queue + config.side_clocks
         super().__init__(
             {
                 "i_norms": In(stream.Signature(layouts.norms)),
@@ -140,6 +147,13 @@ class Quantizer(Component):
         self.largest = self._in_order(m, "largest", statistics.o_largest, LARGEST)
         self.sums = self._in_order(m, "sums", statistics.o_sums, SUMS)
         self.kept = Signal(ArrayLayout(_KEPT, self.config.slots))
+        # What is known when the first read begins is for that read: it waits as that does.
+        found, known = self.normalise.o, Signal()
+        m.d.comb += found.ready.eq(1)
+        late = _late(m, Cat(found.valid, found.payload), self.later, "normalised")
+        self.normalised = Signal.like(found.payload)
+        m.d.comb += Cat(known, self.normalised).eq(late[-1])
+        self.known, self.coming = known, Cat(*(clock[0] for clock in late[:-1])).any()
         read = Signal(_READ)
         asks = Signal()  # the job's scale is still to be asked for
         room = self._activations(m, read)
@@ -166,13 +180,12 @@ class Quantizer(Component):
         m.d.sync += measures.eq(job.stats == Stats.MAXIMUM)
         m.d.comb += [
             self.normalise.i.payload.eq(Mux(measures, measured.payload, largest.payload)),
-            reciprocal.position.eq(self.normalise.o.payload.value),
-            self.normalise.o.ready.eq(1),
+            reciprocal.position.eq(self.normalised.value),
         ]
-        # Asked for on the clock of the first read, it comes when that read is to be multiplied.
-        # Activations in flight, of the job before, have met that of before by then.
-        m.d.comb += reciprocal.load.eq(self.normalise.o.valid)
-        unasked = asks | reciprocal.load
+        # Asked for on the clock on which the first read's source is, it comes when that is to be
+        # multiplied. Activations in flight, of the job before, have met that of before by then.
+        m.d.comb += reciprocal.load.eq(self.known)
+        unasked = asks | reciprocal.load | self.coming
         with m.If(reciprocal.load):
             m.d.sync += asks.eq(1)
         with m.FSM(name="job"):
@@ -208,8 +221,8 @@ class Quantizer(Component):
                     with m.If(unasked):
                         m.next = "SCALE"
             with m.State("SCALE"):
-                m.d.comb += self.i_job.ready.eq(~asks)
-                with m.If(~asks):
+                with m.If(~unasked):
+                    m.d.comb += self.i_job.ready.eq(1)
                     m.next = "JOB"
         self._count(m, read, restart, last_beat)
 
@@ -221,15 +234,15 @@ class Quantizer(Component):
         starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
-        norms = self.i_norms
+        norms, source = self.i_norms, _late(m, place, self.later, "place")[-1]
         m.d.comb += [
             read.first.eq(word == 0),
             read.last.eq(word + 1 == job.source_words),
             read.beyond.eq(beyond),
             read.scratch.eq(job.op == Op.RESIDUAL),
             norms.ready.eq(1),
-            self.residual_read.address.eq(place),
-            self.scratch_read.address.eq(place),
+            self.residual_read.address.eq(source),
+            self.scratch_read.address.eq(source),
             self.vector_a_read.address.eq(norms.payload.vector_a),
             self.vector_b_read.address.eq(Mux(norms.valid, norms.payload.vector_b, weights)),
         ]
@@ -257,7 +270,7 @@ class Quantizer(Component):
         """Give results or, where there are none, the source to the statistics."""
         results, beat = self.i_results, self.statistics.i
         reads, gathers = Signal(_READ), results.valid
-        m.d.sync += reads.eq(read)
+        m.d.sync += reads.eq(_late(m, read, self.later, "read")[-1])
         m.d.comb += [
             results.ready.eq(1),
             beat.valid.eq(gathers | reads.measure | reads.quantise),
@@ -290,15 +303,15 @@ class Quantizer(Component):
         m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))
 
         # Bit k is up k + 1 clocks after a read, and so with the slots.
-        quantises, beyond = Signal(_SCALED), Signal(_SCALED - 2)
+        quantises, beyond = Signal(self.scaled), Signal(self.scaled - 2)
         m.d.sync += quantises.eq(Cat(read.quantise, quantises))
         m.d.sync += beyond.eq(Cat(read.beyond, beyond))
         slots = [self.i_job.payload.slot]
-        for clock in range(_SCALED - 1):
+        for clock in range(self.scaled - 1):
             slots.append(Signal(self.layouts.slot, name=f"slot_{clock}"))
             m.d.sync += slots[-1].eq(slots[-2])
-        places = of_slot(self.kept, slots[_SCALED - 2]).places
-        factor = self._factor(m, slots[_SCALED - 1])
+        places = of_slot(self.kept, slots[self.scaled - 2]).places
+        factor = self._factor(m, slots[self.scaled - 1])
         m.d.comb += queue.i.valid.eq(quantises[-1])
         for index in range(self.config.elements):
             cut = Signal(signed(MAXIMUM_BITS + 1), name=f"cut_{index}", reset_less=True)
@@ -330,13 +343,13 @@ class Quantizer(Component):
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""
         job, sums, request = self.i_job.payload, self.sums, self.scale.i
         connect_stream(m, self.scale.o, self.o_scale)
-        largest = self.normalise.o
+        largest = self.normalised
         kept = of_slot(self.kept, job.slot)
-        with m.If(transfers(largest)):
+        with m.If(self.known):
             m.d.sync += [
-                kept.places.eq(largest.payload.places),
-                kept.mantissa.eq(largest.payload.value[-SCALE_BITS:]),
-                kept.exponent.eq(LARGEST_BITS - SCALE_BITS - largest.payload.places),
+                kept.places.eq(largest.places),
+                kept.mantissa.eq(largest.value[-SCALE_BITS:]),
+                kept.exponent.eq(LARGEST_BITS - SCALE_BITS - largest.places),
             ]
 
         fresh = job.stats == Stats.FRESH
@@ -353,3 +366,12 @@ class Quantizer(Component):
             m.d.comb += request.payload[name].eq(job[name])
         with m.If(transfers(request)):
             m.d.sync += asks.eq(0)
+
+
+def _late(m: Module, value: ValueLike, clocks: int, name: str) -> list[Value]:
+    """Return a value, and as it was a clock before and so on."""
+    line = [Value.cast(value)]
+    for clock in range(clocks):
+        line.append(Signal(len(line[0]), name=f"{name}_{clock}"))
+        m.d.sync += line[-1].eq(line[-2])
+    return line

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import External
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.skid import Skid
+from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import can_load, connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
 
@@ -56,7 +56,7 @@ class TapeFetch(Component):
         Tape words. Registered.
 
     Latency
-        1 clock from a word's last piece.
+        2 clocks from a word's last piece.
 
     Throughput
         A piece per clock, from word to word and round to round but for the rest of a block.
@@ -83,7 +83,8 @@ class TapeFetch(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.words = words = Skid(self.part.word_bits)
+        # They are known late in their clock, and the enables of a tape's word are many.
+        m.submodules.words = words = Queue(self.part.word_bits, 2)
         connect_stream(m, self.i, words.i)
         dropping = Signal(init=1)
         part = Signal(range(self.part.block_words))  # words of the block that have come

@@ -80,9 +80,9 @@ class TapeRing(Component):
 
         # Words that are held (from the first of the play on), and those that may be read.
         held, ready = Signal(range(depth + 1)), Signal(range(depth + 1))
-        written, frees, reads = Signal(), Signal(), Signal()
+        written, frees, reads, full = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(held != depth),
+            self.i.ready.eq(~full),
             self.space.eq(depth - held),
             words.write.enable.eq(transfers(self.i)),
             words.write.data.eq(self.i.payload),
@@ -93,6 +93,8 @@ class TapeRing(Component):
         # A word can be read on the clock after its write.
         m.d.sync += written.eq(transfers(self.i))
         m.d.sync += held.eq(held + transfers(self.i) - frees)
+        fills = (held == depth) | ((held == depth - 1) & transfers(self.i))
+        m.d.sync += full.eq(fills & ~frees)
 
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.comb += [
@@ -113,6 +115,6 @@ class TapeRing(Component):
         with m.If(self.restart):
             m.d.sync += [
                 words.write.address.eq(0), held.eq(0), ready.eq(0), written.eq(0), in_flight.eq(0),
-                room.eq(_QUEUE),
+                room.eq(_QUEUE), full.eq(0),
             ]  # fmt: skip
         return m
