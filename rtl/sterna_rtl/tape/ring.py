@@ -115,6 +115,6 @@ class TapeRing(Component):
         with m.If(self.restart):
             m.d.sync += [
                 words.write.address.eq(0), held.eq(0), ready.eq(0), written.eq(0), in_flight.eq(0),
-                room.eq(_QUEUE), full.eq(0),
+                room.eq(_QUEUE),
             ]  # fmt: skip
         return m
