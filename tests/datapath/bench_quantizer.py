@@ -357,7 +357,11 @@ class QuantizerBench(UnitBench):
             ("sums taken by any job", "transfers(request) & fresh", "transfers(request)"),
             ("job ends unasked", "with m.If(~unasked):", "with m.If(1):"),
             ("job ends before it can ask", " | self.coming", ""),
-            ("source of another clock", '_late(m, place, self.later, "place")[-1]', "place"),
+            (
+                "source of another clock",
+                '_late(m, place, max(self.later - 1, 0), "place")[-1]',
+                "place",
+            ),
             ("known too early", ".eq(late[-1])", ".eq(late[0])"),
             ("job of a beat ends unasked", "unasked = asks | reciprocal.load", "unasked = asks"),
             (

@@ -234,7 +234,7 @@ class Quantizer(Component):
         starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
-        norms, source = self.i_norms, _late(m, place, self.later, "place")[-1]
+        norms, source = self.i_norms, _late(m, place, max(self.later - 1, 0), "place")[-1]
         m.d.comb += [
             read.first.eq(word == 0),
             read.last.eq(word + 1 == job.source_words),
@@ -269,8 +269,8 @@ class Quantizer(Component):
     def _beats(self, m: Module, read) -> None:
         """Give results or, where there are none, the source to the statistics."""
         results, beat = self.i_results, self.statistics.i
-        reads, gathers = Signal(_READ), results.valid
-        m.d.sync += reads.eq(_late(m, read, self.later, "read")[-1])
+        line, gathers = _late(m, read, self.later + 1, "read"), results.valid
+        reads, banks = _READ(line[-1]), _READ(line[max(self.later, 1)])
         m.d.comb += [
             results.ready.eq(1),
             beat.valid.eq(gathers | reads.measure | reads.quantise),
@@ -283,7 +283,11 @@ class Quantizer(Component):
         ]
         for index in range(self.config.elements):
             residual, scratch = self.residual_read.data[index], self.scratch_read.data[index]
-            source = Mux(reads.scratch, scratch, residual)
+            source = Mux(banks.scratch, scratch, residual).as_signed()
+            if self.later:  # the weights leave it a clock on its way to the multipliers
+                late = Signal.like(source, name=f"source_{index}", reset_less=True)
+                m.d.sync += late.eq(source)
+                source = late
             value = results.payload.values[index]
             m.d.comb += [
                 beat.payload.values[index].eq(Mux(gathers, value, source)),

@@ -40,8 +40,7 @@ class PowerUp(Component):
         end = at + timing.mrd
 
         clock = Signal(range(end + 1))
-        m.d.comb += self.done.eq(clock == end)
-        m.d.sync += clock.eq(clock + ~self.done)
+        m.d.sync += [clock.eq(clock + ~self.done), self.done.eq(self.done | (clock == end - 1))]
         m.d.comb += self.command.eq(Command.NOP)
         with m.Switch(clock):
             for at, (command, address) in steps.items():
