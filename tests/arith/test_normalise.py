@@ -33,6 +33,7 @@ class NormaliseBench(UnitBench):
         name: lambda config, bug=bug: edited(Normalise, *bug)(*config) for name, bug in BUGS.items()
     }
     bug_configs = ("13-to-7",)
+    of_each = 4  # numbers of a size
 
     def dut(self, config):
         return Normalise(*config)
@@ -42,7 +43,7 @@ class NormaliseBench(UnitBench):
         most = (1 << (width - 1).bit_length()) - 1
         requests, results = [], []
         for count in range(width + 1):
-            for _ in range(4):
+            for _ in range(self.of_each):
                 value = int(rng.integers(1 << count)) | 1 << count >> 1
                 even, given, places = rng.integers(2), rng.integers(2), rng.integers(most + 1)
                 # The places of 0 have no meaning unless they are given.
@@ -56,7 +57,17 @@ class NormaliseBench(UnitBench):
         yield Case({"i": requests}, {"o": results}, clocks=len(requests) + 2)
 
 
+class ManyBench(NormaliseBench):
+    """Many more numbers."""
+
+    name = "normalise-many"
+    configs = {"13-to-7": (13, 7)}
+    stalls = (Stalls(),)
+    of_each = 150
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(NormaliseBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 class ShiftUpBench(NormaliseBench):

@@ -27,7 +27,7 @@ from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 
-__all__ = ["EpilogueBench", "LongBench", "chip"]
+__all__ = ["EpilogueBench", "LongBench", "ManyBench", "chip"]
 
 
 def chip(
@@ -468,3 +468,28 @@ class LongBench(EpilogueBench):
             assert clamped[op, "y"], f"no y of {op.name} was clamped"
             result = clamped[op, "result"] or op in (Op.EMBED, Op.LOGITS)
             assert result, f"no result of {op.name} was clamped"
+
+
+class ManyBench(EpilogueBench):
+    """Many short segments on the unit whose mutants are judged."""
+
+    name = "epilogue-many"
+    configs = {"2x6-2-of-2-slots": EpilogueBench.configs["2x6-2-of-2-slots"]}
+    cocotb_configs = tuple(configs)
+    bug_configs = cocotb_configs
+    stalls = (Stalls(), Stalls("random", "random"))
+
+    def cases(self, config, rng):
+        counters, longest = Counters(), config.residual_words * config.elements
+        for number, length in enumerate(rng.integers(1, longest + 1, 60).tolist()):
+            machine = Machine(config, rng, length, counters)
+            if number % 4 == 0:
+                for op in Op:
+                    machine.run(op, length, loud=True)
+            machine.run_at_random(7)
+            yield machine.case(name=f"{length=}")
+        # More logits than fit into the output queue, a beat on every clock.
+        for rows in (0x2FF, 0x32FF):
+            machine = Machine(config, rng, 1, counters)
+            machine.run(Op.LOGITS, rows, slot=1)
+            yield machine.case(name=f"{rows=}", clocks=rows // config.elements + 24)

@@ -24,7 +24,14 @@ from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 
-__all__ = ["QuantizerBench", "WideBench", "chip", "random_constants", "random_vector"]
+__all__ = [
+    "ManyBench",
+    "QuantizerBench",
+    "WideBench",
+    "chip",
+    "random_constants",
+    "random_vector",
+]
 
 PLACES = 8
 """Vectors in each side RAM, for each slot."""
@@ -465,3 +472,22 @@ class WideBench(QuantizerBench):
         "2-2-of-2-slots-deep": chip(2, 2, words=6, slots=2, rows=4, deep=True),
     }
     stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))
+
+
+class ManyBench(QuantizerBench):
+    """Many programs on the unit whose mutants are judged."""
+
+    name = "quantizer-many"
+    configs = {"6-2-of-2-slots": QuantizerBench.configs["6-2-of-2-slots"]}
+    cocotb_configs = tuple(configs)
+    bug_configs = cocotb_configs
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        player = Player(config, rng)
+        longest = config.residual_words * config.elements
+        for length in rng.integers(1, longest + 1, 150).tolist():
+            yield from self._program(player, length)
+            if rng.random() < 0.1:
+                player.keep(int(rng.integers(config.slots)), blocks=int(rng.integers(100)) + 1)
+                yield player.case("many blocks")

@@ -8,7 +8,15 @@ from sterna.golden.best import best
 from sterna_rtl.datapath.best import Best
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from tests.datapath.logits import chip, logits_of
 from tests.datapath.parts import parts
 
@@ -110,7 +118,22 @@ class BestBench(UnitBench):
         return Case({"i": items}, {"o": results}, clocks=clocks, name=kind)
 
 
+class ManyBench(BestBench):
+    """Many more passes."""
+
+    name = "best-many"
+    configs = {"4-lanes": BestBench.configs["4-lanes"]}
+    bug_configs = cocotb_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        longest = min(60, config.max_vocab)
+        for kind in ("random", "close", "ties", "extreme", "falling", "equal") * 4:
+            yield self.one(config, rng, kind, rng.integers(1, longest + 1, 12).tolist())
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(BestBench())
+_, test_many, _ = bench_tests(ManyBench())
 
 
 def test_contract():

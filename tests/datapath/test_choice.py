@@ -61,23 +61,35 @@ class ChoiceBench(UnitBench):
     def cases(self, config, rng):
         k = config.top_k
         for count in sorted({k, 1, (k + 1) // 2}):
-            for spread, temperature in ((30000, 9000), (200, 300), (1, 65535), (3, 0)):
+            for spread, temperature in (
+                (30000, 9000),
+                (32767, 65535),
+                (200, 300),
+                (1, 65535),
+                (3, 0),
+            ):
                 yield self.one(config, rng, count, spread, temperature, [k, k, 1, k, max(k - 1, 1)])
+        # Scores that differ in their lowest bits, or not at all.
+        for bits in (1, 2, 3, 5, 8, 11):
+            noise = rng.integers(1 << bits, size=(6, k)).tolist()
+            passes = [([(9, one) for one in each], rng.permutation(k).tolist()) for each in noise]
+            yield self.given(config, k, 1, passes, 0)
         # Logit and noise that make up for each other: the lower token is the second candidate.
         equal = [(7, 0), (5, 2 << GUMBEL_FRACTION)] + [(-9, 0)] * k
-        yield self.given(config, k, 1, [(equal[:k], list(range(k, 0, -1)))])
-        yield self.given(config, k, 1, [(equal[:k], list(range(k)))])
+        for rank in range(k):
+            yield self.given(config, k, 1, [(equal[:k], list(range(k, 0, -1)))], rank)
+            yield self.given(config, k, 1, [(equal[:k], list(range(k)))], rank)
 
     def one(self, config, rng, count, spread, temperature, lengths):
-        passes = []
+        passes, k = [], config.top_k
         for length in lengths:
             logits = np.sort(rng.integers(-spread, spread + 1, length))[::-1].tolist()
             noise = rng.integers(-7475, 70976, length).tolist()
             tokens = rng.permutation(config.max_vocab)[:length].tolist()
             passes.append((list(zip(logits, noise, strict=True)), tokens))
-        return self.given(config, count, temperature, passes)
+        return self.given(config, count, temperature, passes, int(rng.integers(k)))
 
-    def given(self, config, count, temperature, passes):
+    def given(self, config, count, temperature, passes, rank):
         k, items, drawn = config.top_k, [], []
         for pairs, tokens in passes:
             items += candidates(*map(list, zip(*pairs, strict=True)), tokens, k)
@@ -86,11 +98,11 @@ class ChoiceBench(UnitBench):
                 for (logit, noise), token in zip(pairs[:count], tokens, strict=False)
             ]
             drawn.append(-max(scored)[1])
-        ranked = {name: items[-1][name] for name in ("token", "logit", "exists")}
+        ranked = {name: items[rank - k][name] for name in ("token", "logit", "exists")}
         return Case(
             {"i": items},
             {"o": drawn},
-            {"temperature": temperature, "count": count, "rank": k - 1},
+            {"temperature": temperature, "count": count, "rank": rank},
             {"ranked": ranked},
             name=f"{count}-{temperature}",
         )

@@ -20,6 +20,7 @@ from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import (
     Case,
     Memory,
+    Stalls,
     StreamContract,
     UnitBench,
     bench_tests,
@@ -133,6 +134,8 @@ class EmbeddingBench(UnitBench):
         "i_job": "taken only together with a token",
     }
 
+    drawn = 3  # tokens of a case besides the first and the last one
+
     def dut(self, config):
         return Loaded(config)
 
@@ -148,7 +151,7 @@ class EmbeddingBench(UnitBench):
             scales = side[vector_q:].ravel()
             count = min(len(rows), len(scales), config.max_vocab)
             lowest = -(-first // source_words)
-            tokens = [count - 1, lowest, *rng.integers(lowest, count, 3), count - 1]
+            tokens = [count - 1, lowest, *rng.integers(lowest, count, self.drawn), count - 1]
             values, scale = golden.row(rows, scales, np.array(tokens))
             items = [
                 {
@@ -181,7 +184,19 @@ class EmbeddingBench(UnitBench):
         return Memory(words, ports, latency=config.side_clocks, name="side RAM A")
 
 
+class ManyBench(EmbeddingBench):
+    """Many more tokens."""
+
+    name = "embedding-many"
+    configs = {"8-elements": EmbeddingBench.configs["8-elements"]}
+    bug_configs = tuple(configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+    drawn = 150
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(EmbeddingBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def from_memory(old, new):

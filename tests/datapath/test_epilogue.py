@@ -10,10 +10,11 @@ from sterna_rtl.arith.lane import Lane
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_sim.kit import StreamContract, bench_tests, check_contract, edited
-from tests.datapath.bench_epilogue import EpilogueBench, LongBench, chip
+from tests.datapath.bench_epilogue import EpilogueBench, LongBench, ManyBench, chip
 
 test_pysim, _, test_planted_bugs = bench_tests(EpilogueBench())
 _, test_cocotb, _ = bench_tests(LongBench())
+_, test_many, _ = bench_tests(ManyBench())
 
 LATENCY = {
     Op.EMBED: 7,

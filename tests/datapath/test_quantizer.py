@@ -8,10 +8,11 @@ from amaranth.sim import Simulator
 from sterna.spec.program import Stats
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_sim.kit import StreamContract, bench_tests, check_contract, edited
-from tests.datapath.bench_quantizer import QuantizerBench, WideBench, chip
+from tests.datapath.bench_quantizer import ManyBench, QuantizerBench, WideBench, chip
 
 test_pysim, _, test_planted_bugs = bench_tests(QuantizerBench())
 test_pysim_wide, test_cocotb, _ = bench_tests(WideBench())
+_, test_many, _ = bench_tests(ManyBench())
 
 
 def test_contract():

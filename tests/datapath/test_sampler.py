@@ -17,7 +17,15 @@ from sterna.spec.xorshift import next_draw
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from tests.datapath.logits import LARGEST, chip, logits_of
 
 
@@ -256,7 +264,25 @@ class SamplerBench(UnitBench):
         )
 
 
+class ManyBench(SamplerBench):
+    """Many more tokens, drawn at any temperature."""
+
+    name = "sampler-many"
+    configs = {"2-lanes-of-4-2-slots": SamplerBench.configs["2-lanes-of-4-2-slots"]}
+    cocotb_configs = ()
+    bug_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        slots = [golden.Sampler() for _ in range(config.slots)]
+        for kind in (*["close", "random", "extreme"] * 8, "rising", "equal"):
+            temperature = int(rng.integers(1 << int(rng.integers(1, 17))))
+            lengths = rng.integers(1, 70, 4).tolist()
+            yield self.one(config, rng, slots, kind, temperature, lengths, parts=3)
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(SamplerBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def seeds_during_a_pass(draw, unit=Sampler):

@@ -106,7 +106,23 @@ class ScaleBench(UnitBench):
             yield Case({"i": [request]}, {"o": [result]}, clocks=1 + latency, name=f"{fresh=}")
 
 
+class ManyBench(ScaleBench):
+    """Many more requests."""
+
+    name = "scale-many"
+    configs = {"3-slots": ScaleBench.configs["3-slots"]}
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        requests = Requests(config.slots)
+        pairs = [requests.add(rng, fresh) for fresh in rng.integers(2, size=1000)]
+        inputs, outputs = zip(*pairs, strict=True)
+        yield Case({"i": inputs}, {"o": outputs})
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ScaleBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def test_contract():

@@ -52,9 +52,9 @@ class Queued(Component):
 
 
 class Vectors:
-    """Random vectors: their beats, and what is to be found."""
+    """Random vectors, or of given bits: their beats, and what is to be found."""
 
-    def __init__(self, rng, words, elements, **kind):
+    def __init__(self, rng, words, elements, bits=None, **kind):
         unit = rng.random() < 0.2
         values, second, w1, w12 = (
             random_vector(rng, bits, words * elements).reshape(words, elements)
@@ -62,6 +62,16 @@ class Vectors:
         )
         if rng.random() < 0.3:
             w1[0], w12[0], values[0] = -(1 << 15), -(1 << 15), (1 << 17) - 1
+        if bits == LARGEST_BITS:
+            w1[:], w12[:] = -(1 << 15), -(1 << 15)
+            values[:], second[:] = (1 << 17) - 1, (1 << 15) - 1
+        elif bits is not None:
+            # One product of so many bits.
+            values[:] = 0
+            of = rng.integers(words), rng.integers(elements)
+            split = int(rng.integers(max(bits - 14, 1), min(bits, 17)))
+            w12[of] = int(rng.choice([-1, 1])) << bits - split
+            values[of] = rng.integers(1 << split - 1, 1 << split)
         self.beats = [
             {
                 "values": values[word],
@@ -147,11 +157,13 @@ class StatisticsBench(UnitBench):
             kinds = rng.choice(["results", "both", "measure"], p=[0.4, 0.4, 0.2])
             yield self.one(config, rng, int(words), kinds)
 
-    def one(self, config, rng, words, kinds):
+    def one(self, config, rng, words, kinds, bits=None):
         """Results of all slots or of none, part by part, with what is measured among them."""
         elements = config.elements
         order = rng.permutation(config.slots) if kinds != "measure" else []
-        results = [Vectors(rng, words, elements, slot=slot, results=1, measure=0) for slot in order]
+        results = [
+            Vectors(rng, words, elements, bits, slot=slot, results=1, measure=0) for slot in order
+        ]
         cuts = np.sort(rng.integers(words + 1, size=int(rng.integers(3)))).tolist()
         beats = [
             beat
@@ -166,7 +178,7 @@ class StatisticsBench(UnitBench):
         if kinds != "results":
             slot = rng.integers(config.slots)
             count = int(rng.integers(1, 9))
-            measured = Vectors(rng, count, elements, slot=slot, results=0, measure=1)
+            measured = Vectors(rng, count, elements, bits, slot=slot, results=0, measure=1)
             outputs["o_measured"] = [measured.found()]
             places = np.sort(rng.integers(len(beats) + 1, size=count))
             for index, (place, beat) in enumerate(zip(places, measured.beats, strict=True)):
@@ -187,7 +199,27 @@ class StatisticsBench(UnitBench):
         return Case({"i": beats}, outputs, clocks=clocks, name=f"{words}-words-{kinds}")
 
 
+class ManyBench(StatisticsBench):
+    """Many vectors, and one so long that the sums' upper bits are used."""
+
+    name = "statistics-many"
+    configs = {name: StatisticsBench.configs[name] for name in ("4-of-2-slots", "1")}
+    bug_configs = ("4-of-2-slots",)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        for words in rng.integers(1, 13, 80).tolist():
+            yield self.one(config, rng, words, rng.choice(["results", "both", "measure"]))
+        for bits in (*range(2, 31), *range(2, 31)):
+            yield self.one(config, rng, 1, "both", bits)
+        of = {"slot": 0, "results": 1, "measure": 0}
+        longest = Vectors(rng, 3000, config.elements, LARGEST_BITS, **of)
+        outputs = {"o_largest": [longest.found()], "o_sums": [longest.sums]}
+        yield Case({"i": longest.beats}, outputs, name="longest")
+
+
 test_pysim, _, test_planted_bugs = bench_tests(StatisticsBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def test_widest_sums():

@@ -11,7 +11,7 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.executor import BYTE, Executor
 from sterna_rtl.link.frames import REQUEST_RAM_BYTES
 from sterna_rtl.link.window import NOTICE, REQUEST_FRAME
-from sterna_sim.kit import Case, Memory, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, Memory, Stalls, UnitBench, bench_tests, edited
 
 FULL = 0xEE  # a register that never has room
 
@@ -216,4 +216,45 @@ class ExecutorBench(UnitBench):
         yield host.case("long replies")
 
 
+class DrawnBench(ExecutorBench):
+    """Drawn frames: any operations, heads that are none, missing bytes, resumed or not."""
+
+    name = "executor-drawn"
+    reset_between = True
+    stalls = (Stalls(), Stalls("random", "random"))
+    cocotb_configs = ()
+
+    def cases(self, config, rng):
+        for _ in range(16):
+            host = Host(rng, int(rng.integers(256)))
+            for _ in range(WINDOW):
+                self.draw(host, rng)
+            yield host.case("drawn")
+
+    def draw(self, host, rng):
+        """Add a request that fits into a frame; most are right, so that what follows counts."""
+        operations, left = [], REQUEST_BYTES - 4
+        for _ in range(int(rng.integers(5))):
+            code = Code(int(rng.integers(4)))
+            count = int(rng.integers(1 << int(rng.integers(7))))
+            address = int(rng.choice([FULL, *rng.integers(256, size=20)]))
+            what = count
+            if not code & 1:
+                count = min(count, left // 4 - 1)
+                left -= 4 * count
+                what = rng.integers(1 << 32, size=count).tolist() or 0
+            operations.append((code, address, what))
+            left -= 4
+            if left < 8:
+                break
+        head = None
+        if rng.random() < 0.2:
+            head = bytes([1 << int(rng.integers(2, 8)), 0, 0, 0])
+        elif rng.random() < 0.2:
+            head = bytes([0, 0, 0, 1 << int(rng.integers(8))])
+        cut = int(rng.integers(1, 9)) if operations and rng.random() < 0.3 else None
+        host.request(*operations, resume=bool(rng.random() < 0.8), cut=cut, head=head)
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ExecutorBench())
+test_drawn, _, _ = bench_tests(DrawnBench())

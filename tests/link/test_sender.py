@@ -9,7 +9,7 @@ from sterna.spec.link import WINDOW
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.sender import NOTICE_ADDRESS, REPLY_BYTES, REPLY_RAM_BYTES, Sender
-from sterna_sim.kit import Case, Memory, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, Memory, Stalls, UnitBench, bench_tests, edited
 
 COMMAND = StructLayout(
     {
@@ -118,4 +118,38 @@ class SenderBench(UnitBench):
         yield Case({"i": commands}, {"o": sent}, memories=[memory])
 
 
+class DrawnBench(SenderBench):
+    """Replies of any length in any slot, asked for again or not, among notices."""
+
+    name = "sender-drawn"
+    stalls = (Stalls(), Stalls("random", "random"))
+    cocotb_configs = ()
+
+    def cases(self, config, rng):
+        ram = list(rng.bytes(REPLY_RAM_BYTES))
+        commands, sent, lengths = [], [], {}
+        for _ in range(60):
+            kind = rng.choice(["stored", "notice", "resend"])
+            slot, length = int(rng.integers(8)), int(rng.integers(1, 1 << int(rng.integers(1, 9))))
+            zeros = dict.fromkeys(("stored", "notice", "resend", "forget"), 0)
+            command = {**zeros, "slot": slot, "length": length, "waits": 1}
+            first = 256 * slot
+            if kind == "stored":
+                lengths[slot] = length
+                command["stored"] = 1
+            elif kind == "notice":
+                length = command["length"] = min(length, 12)
+                command |= {"stored": 1, "notice": 1}
+                first = NOTICE_ADDRESS
+            elif slot in lengths:
+                command["resend"], length = 1, lengths[slot]
+            else:
+                continue
+            commands.append(command)
+            sent += [0, *ram[first : first + length]]
+        memory = Memory(ram, reads=[("read__address", "read__data")], name="replies")
+        yield Case({"i": commands}, {"o": sent}, memories=[memory])
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(SenderBench())
+test_drawn, _, _ = bench_tests(DrawnBench())

@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.link.uart import BREAK_BITS, RECEIVED, UartReceiver, UartTransmitter
-from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
 from sterna_sim.kit.player import CheckError
 
 
@@ -126,22 +126,39 @@ def levels(data, bit, stop=1):
 
 
 class Line:
-    """Levels at a receiver's pin, a pair of length in clocks and level; counts breaks."""
+    """Levels at a receiver's pin, a pair of length in clocks and level; and what comes when.
 
-    def __init__(self, line, breaks):
+    `starts` are the clocks on which the start bits of what is heard begin.
+    """
+
+    def __init__(self, line, divisor, starts):
         self.levels = [level for length, level in line for _ in range(length)]
-        self.breaks, self.at = breaks, 0
+        self.at = 0
+        # In the middle of the stop bit, behind the synchronizer; a break a clock more for each bit.
+        self.bytes = [start + divisor // 2 + 9 * divisor + 3 for start in starts]
+        self.breaks, at = [], 0
+        for length, level in line:
+            if not level and length > BREAK_BITS * (divisor + 1):
+                self.breaks.append(at + BREAK_BITS * (divisor + 1) + 2)
+            at += length
+        self.seen = [], []
 
     def drive(self, engine):
         engine.write("rx", self.levels[self.at] if self.at < len(self.levels) else 1)
         self.at += 1
 
     def sample(self, engine):
-        self.breaks -= engine.read("line_break")
+        for name, clocks in zip(("comes", "line_break"), self.seen, strict=True):
+            if engine.read(name):
+                clocks.append(self.at - 1)
 
     def check(self):
-        if self.breaks:
-            raise CheckError("breaks that were not told, or told too often", got=self.breaks)
+        if self.seen != (self.bytes, self.breaks):
+            raise CheckError(
+                "bytes or breaks at other times",
+                expected=str((self.bytes, self.breaks)),
+                got=str(self.seen),
+            )
 
 
 class Hears(Component):
@@ -149,7 +166,7 @@ class Hears(Component):
 
     def __init__(self, receiver) -> None:
         self.receiver = receiver
-        pins = {"rx": In(1), "divisor": In(16), "line_break": Out(1)}
+        pins = {"rx": In(1), "divisor": In(16), "line_break": Out(1), "comes": Out(1)}
         super().__init__({**pins, "o": Out(stream.Signature(RECEIVED))})
 
     def elaborate(self, platform) -> Module:
@@ -162,6 +179,7 @@ class Hears(Component):
             receiver.rx.eq(self.rx),
             receiver.divisor.eq(self.divisor),
             self.line_break.eq(receiver.line_break),
+            self.comes.eq(receiver.o.valid),
         ]
         return m
 
@@ -200,31 +218,61 @@ class ReceiverBench(UnitBench):
         def pause():
             return (int(rng.integers(config, 4 * config)), 1)
 
-        line, heard, breaks = [(20, 1)], [], 0
+        line, heard, breaks, starts = [(20, 1)], [], 0, []
+
+        def begin():
+            starts.append(sum(length for length, _ in line))
+
         for byte in (0, 255, 0x55, *rng.integers(0, 256, 12).tolist()):
             match rng.integers(4):
                 case 0:
                     line += [(config // 2 - 1, 0), pause()]
                 case 1:
                     low = int(rng.integers(1, 5 * config))
+                    begin()
                     line += [*levels(byte, config, stop=0), (low, 0), pause()]
                     heard.append({"data": byte, "error": 1})
                 case 2:
+                    begin()
                     # A bit of it counts once it is over: a clock more. The first is a long one.
                     more = int(rng.integers(3, 99)) if breaks else 60 * config
                     line += [(BREAK_BITS * (config + 1) + more, 0), pause()]
                     heard.append({"data": 0, "error": 1})
                     breaks += 1
                 case _:
+                    begin()
                     line += [((BREAK_BITS - 2) * config, 0), pause()]
                     heard.append({"data": 0, "error": 1})
+            begin()
             line += [*levels(byte, config), (int(rng.integers(0, 3)), 1)]
             heard.append({"data": byte, "error": 0})
-        beside = [partial(Line, line, breaks)]
+        beside = [partial(Line, line, config, starts)]
         yield Case({}, {"o": heard}, {"divisor": config}, beside=beside)
 
 
+class LongBitsBench(ReceiverBench):
+    """A break and a byte of bits that are so long that the counts of clocks fill."""
+
+    name = "uart-receiver-long"
+    stalls = (Stalls(),)
+    patience = 400_000
+    slow_configs = ("divisor-7",)
+    reset_test = False
+    cocotb_configs = ()
+
+    def cases(self, config, rng):
+        divisor = 0x3A5B + config
+        byte = int(rng.integers(256))
+        low = (BREAK_BITS * (divisor + 1) + 3, 0)
+        line = [(divisor, 1), low, (divisor, 1), *levels(byte, divisor)]
+        heard = [{"data": 0, "error": 1}, {"data": byte, "error": 0}]
+        starts = [divisor, sum(length for length, _ in line[:3])]
+        beside = [partial(Line, line, divisor, starts)]
+        yield Case({}, {"o": heard}, {"divisor": divisor}, beside=beside)
+
+
 test_receiver, test_receiver_cocotb, test_receiver_bugs = bench_tests(ReceiverBench())
+test_long_bits, _, _ = bench_tests(LongBitsBench())
 
 
 @pytest.mark.parametrize("divisor", [4, 5, 16])

@@ -10,7 +10,15 @@ from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.frames import FRAME
 from sterna_rtl.link.window import NOTICE, REQUEST_FRAME, Window
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from tests.control.wrap import join
 
 EVENT = StructLayout({"frame": 1, "bad": 1, "take": 1, "done": 1, "item": FRAME})
@@ -79,12 +87,14 @@ class Model:
         self.rng = rng
         self.session, self.first, self.expected, self.executed = None, None, 0, 0
         self.requests, self.taken, self.rejected, self.sync = {}, False, False, None
+        self.offered = False  # the oldest request is at the executor's door
         self.events = []
         self.out = {"o": [], "notices": [], "resends": [], "shown": []}
 
     def _event(self, item=None, **event):
         nothing = {"kind": 0, "session": 0, "sequence": 0, "length": 0, "stored": 0}
         zeros = dict.fromkeys(("frame", "bad", "take", "done"), 0)
+        self.offered |= bool(self._waiting() and not self.taken and self.sync is None)
         self.events.append({**zeros, **event, "item": item or nothing})
         self.out["shown"].append({"slot": self.expected % 8, "store": self._waiting() < WINDOW})
 
@@ -101,7 +111,7 @@ class Model:
         self.rejected = True
 
     def _begin(self):
-        if self.sync and not self.taken:
+        if self.sync and not self.taken and not self.offered:
             self.session, self.first = self.sync
             self.expected = self.executed = self.first
             self.sync, self.rejected, self.requests = None, False, {}
@@ -141,9 +151,8 @@ class Model:
 
     def take(self):
         """The executor is ready for one clock; a new session waits for what it takes."""
-        waits = self.sync is not None
-        if self._waiting() and not self.taken and not waits:
-            self.taken = True
+        if self.offered:
+            self.taken, self.offered = True, False
             length, resume = self.requests[self.executed]
             self.out["o"].append(
                 {
@@ -226,22 +235,53 @@ class WindowBench(UnitBench):
         model = Model(rng)
         model.frame(Kind.SYNC, 1, 7)
         for _ in range(60):
-            what = rng.integers(10)
-            near = int(model.expected + rng.integers(-10, 4)) % 256
-            if what < 3:
-                model.frame(Kind.EXECUTE, 1, model.expected, int(rng.integers(257)))
-            elif what < 5:
-                model.frame(Kind.RESUME, int(rng.integers(1, 3)), near)
-            elif what == 5:
-                model.bad()
-            elif what < 8:
-                model.take()
-            else:
-                model.done()
+            self.chance(model, rng, 1, 2)
         yield model.case("chance")
+
+    def chance(self, model, rng, session, other):
+        what = rng.integers(10)
+        near = int(model.expected + rng.integers(-10, 4)) % 256
+        if what < 3:
+            model.frame(Kind.EXECUTE, session, model.expected, int(rng.integers(257)))
+        elif what < 5:
+            model.frame(Kind.RESUME, int(rng.choice([session, other])), near)
+        elif what == 5:
+            model.bad()
+        elif what < 8:
+            model.take()
+        else:
+            model.done()
+
+
+class ChanceBench(WindowBench):
+    """Many sessions of any number, among frames of every kind."""
+
+    name = "window-chance"
+    stalls = (Stalls(), Stalls("random", "random"))
+    cocotb_configs = ()
+
+    def cases(self, config, rng):
+        for _ in range(10):
+            model, session = Model(rng), int(rng.integers(16))
+            for _ in range(150):
+                what = rng.random()
+                if what < 0.03:
+                    if rng.random() < 0.7:
+                        session = int(rng.integers(16))
+                    model.frame(Kind.SYNC, session, int(rng.integers(256)))
+                elif what < 0.06 and model.first is not None:
+                    model.frame(Kind.SYNC, model.session, model.first)
+                elif what < 0.1:
+                    model.frame(Kind(int(rng.choice(list(Kind)))), session, model.expected)
+                elif what < 0.2:
+                    model.frame(Kind.EXECUTE, session, int(rng.integers(256)))
+                else:
+                    self.chance(model, rng, session, session ^ 1 << int(rng.integers(4)))
+            yield model.case("sessions")
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WindowBench())
+test_chance, _, _ = bench_tests(ChanceBench())
 
 
 class Lawful(Component):

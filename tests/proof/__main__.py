@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 from sterna_sim.kit import UnitBench, check_planted_bug
 from sterna_sim.kit.bench import default_seed
-from sterna_sim.proof.score import Score, score
+from sterna_sim.proof.score import Score
 from tests.proof import suites
 from tests.proof.semantic import SEMANTIC
-from tests.proof.units import UNITS, config_of
+from tests.proof.units import UNITS
 
 WANTED = 0.95
 """Share of the relevant mutants that must be killed."""
 
 COLUMNS = {
-    "unit": 22,
+    "unit": 30,
     "mutants": 7,
     "killed": 6,
     "equivalent": 10,
@@ -82,14 +82,13 @@ def mistakes() -> Iterator[tuple[str, str, bool]]:
 
 def mutate(units: list[str], count: int, seed: int) -> Iterator[Score]:
     """Mutate units, print how their benches did."""
-    known = {bench.name: bench for bench in UNITS}
+    known = {unit.name: unit for unit in UNITS}
     print(f"mutants of the gateware, seed {seed}\n{row(*COLUMNS)}", flush=True)
     for name in units or known:
-        bench = known[name]()
-        result = score(bench, config_of(bench), count, seed, UNITS[known[name]])
+        result = known[name].score(count, seed)
         counts = (result.mutants, result.killed, len(result.equivalent), len(result.survivors))
         unit = f"{result.bench} {result.config}"
-        last = bugs(bench), machines(result), f"{result.seconds:.0f}"
+        last = bugs(known[name].bench()), machines(result), f"{result.seconds:.0f}"
         print(row(unit, *counts, f"{result.share:.1%}", *last), flush=True)
         yield result
 
@@ -122,7 +121,7 @@ def main() -> int:
     parser.add_argument("--only-mutants", action="store_true", help="nothing else")
     given = parser.parse_args()
     warnings.filterwarnings("ignore", message=".* created but never used")
-    known = [bench.name for bench in UNITS]
+    known = [unit.name for unit in UNITS]
     for name in given.units:
         if name not in known:
             parser.error(f"no unit {name!r}; there are {', '.join(known)}")

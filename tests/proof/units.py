@@ -1,39 +1,174 @@
-"""The benches whose units are mutated, each on its first configuration for planted bugs."""
+"""The units that are mutated: which benches are played on each, and where its mutants are drawn."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sterna_sim.kit import UnitBench
-from tests.arith.test_curve import CurveBench
-from tests.arith.test_gumbel import GumbelBench
-from tests.arith.test_largest import LargestBench
-from tests.arith.test_rounding import RoundShiftBench
-from tests.arith.test_sigmoid import SigmoidBench
-from tests.lib.test_queue import QueueBench
-from tests.lib.test_regroup import RegroupBench
-from tests.link.test_check import CrcAppenderBench
-from tests.link.test_cobs import DecoderBench, WriterBench
-from tests.link.test_uart import ReceiverBench
-from tests.tape.test_unpack import UnpackerBench
+from sterna_sim.proof.score import Score, score
+from tests.arith import test_curve as curve
+from tests.arith import test_gumbel as gumbel
+from tests.arith import test_largest as largest
+from tests.arith import test_normalise as normalise
+from tests.arith import test_rounding as rounding
+from tests.arith import test_sigmoid as sigmoid
+from tests.control import test_checker as checker
+from tests.control import test_counters as counters
+from tests.control import test_loader as loader
+from tests.control import test_logit_tap as logit_tap
+from tests.control import test_sequencer as sequencer
+from tests.control import test_sequencer_drawn as sequencer_drawn
+from tests.datapath import bench_epilogue as epilogue
+from tests.datapath import bench_quantizer as quantizer
+from tests.datapath import test_best as best
+from tests.datapath import test_choice as choice
+from tests.datapath import test_embedding as embedding
+from tests.datapath import test_engine as engine
+from tests.datapath import test_sampler as sampler
+from tests.datapath import test_scale as scale
+from tests.datapath import test_statistics as statistics
+from tests.lib import test_long_queue as long_queue
+from tests.lib import test_queue as queue
+from tests.lib import test_regroup as regroup
+from tests.lib import test_skid as skid
+from tests.link import test_axi_lite as axi_lite
+from tests.link import test_check as check
+from tests.link import test_cobs as cobs
+from tests.link import test_executor as executor
+from tests.link import test_frames as frames
+from tests.link import test_sender as sender
+from tests.link import test_uart as uart
+from tests.link import test_window as window
+from tests.memory import test_axi4_writer as axi4_writer
+from tests.memory import test_bursts as bursts
+from tests.memory import test_visits as visits
+from tests.pcie import test_packets as packets
+from tests.pcie import test_results as results
+from tests.tape import test_fetch as fetch
+from tests.tape import test_reader as reader
+from tests.tape import test_ring as ring
+from tests.tape import test_unpack as unpack
+from tests.tape import test_walk as walk
 
-__all__ = ["UNITS", "config_of"]
-
-UNITS: dict[type[UnitBench], str] = {
-    DecoderBench: "",
-    WriterBench: "",
-    CrcAppenderBench: "",
-    ReceiverBench: "receiver",
-    UnpackerBench: "",
-    RegroupBench: "",
-    QueueBench: "",
-    CurveBench: "unit",
-    RoundShiftBench: "unit",
-    LargestBench: "unit",
-    GumbelBench: "unit",
-    SigmoidBench: "unit",
-}
-"""Benches, and the submodule that is the unit where it stands in a wrapper."""
+__all__ = ["UNITS", "Unit"]
 
 
-def config_of(bench: UnitBench) -> str:
-    """Return the configuration that is mutated."""
-    return next(iter(bench.bug_configs or bench.configs))
+@dataclass(frozen=True)
+class Unit:
+    """What is mutated.
+
+    Attributes
+    ----------
+    bench : type
+        Its bench, played on its first configuration for planted bugs.
+    inside : str
+        The submodule that is the unit where it stands in a bench's wrapper.
+    without : tuple of str
+        Submodules that are units of this list themselves, and judged there.
+    others : tuple of type
+        Further benches of it.
+    only : str
+        A configuration that shows more than the first.
+    large : bool
+        `make test-all` draws more of its mutants.
+    """
+
+    bench: type[UnitBench]
+    inside: str = ""
+    without: tuple[str, ...] = ()
+    others: tuple[type[UnitBench], ...] = ()
+    only: str = ""
+    large: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.bench.name
+
+    @property
+    def config(self) -> str:
+        """The configuration that is mutated."""
+        return self.only or next(iter(self.bench.bug_configs or self.bench.configs))
+
+    def score(self, count: int, seed: int) -> Score:
+        """Draw so many mutants and play the benches on each."""
+        others = [bench() for bench in self.others]
+        return score(self.bench(), self.config, count, seed, self.inside, self.without, others)
+
+
+UNITS = (
+    # Link and library.
+    Unit(cobs.DecoderBench),
+    Unit(cobs.WriterBench, "writer"),
+    Unit(check.CrcAppenderBench),
+    Unit(uart.ReceiverBench, "receiver", others=(uart.LongBitsBench,)),
+    Unit(frames.FramesBench, "receiver"),
+    Unit(window.WindowBench, "window", others=(window.ChanceBench,)),
+    Unit(executor.ExecutorBench, "executor", others=(executor.DrawnBench,)),
+    Unit(sender.SenderBench, "sender", others=(sender.DrawnBench,)),
+    Unit(axi_lite.AxiLiteBench),
+    Unit(queue.QueueBench),
+    Unit(long_queue.LongQueueBench),
+    Unit(skid.SkidBench),
+    Unit(regroup.RegroupBench),
+    # Arithmetic.
+    Unit(curve.CurveBench, "unit"),
+    Unit(normalise.NormaliseBench, others=(normalise.ManyBench,)),
+    Unit(rounding.RoundShiftBench, "unit"),
+    Unit(largest.LargestBench, "unit"),
+    Unit(gumbel.GumbelBench, "unit"),
+    Unit(sigmoid.SigmoidBench, "unit"),
+    # From the tape to the lanes.
+    Unit(unpack.UnpackerBench),
+    Unit(walk.WalkBench, others=(walk.LongBench,)),
+    Unit(reader.ReaderBench, "reader", ("walk",)),
+    Unit(ring.RingBench, "ring", ("walk",)),
+    Unit(fetch.FetchBench, "fetch", others=(fetch.LongBench,), only="80 bits"),
+    Unit(
+        sequencer.SequencerBench,
+        "unit",
+        others=(sequencer_drawn.DrawnBench,),
+        large=True,
+    ),
+    Unit(engine.EngineBench, large=True),
+    # Vectors.
+    Unit(
+        epilogue.EpilogueBench,
+        "unit",
+        ("rounding", "residual", "sigmoid"),
+        (epilogue.ManyBench,),
+        large=True,
+    ),
+    Unit(
+        quantizer.QuantizerBench,
+        "unit",
+        ("statistics", "scale", "reciprocal", "normalise"),
+        (quantizer.ManyBench,),
+        large=True,
+    ),
+    Unit(statistics.StatisticsBench, "unit", others=(statistics.ManyBench,), large=True),
+    Unit(scale.ScaleBench, "", ("shifter", "inverse_root"), (scale.ManyBench,), large=True),
+    Unit(embedding.EmbeddingBench, "unit", others=(embedding.ManyBench,)),
+    # Logits.
+    Unit(
+        sampler.SamplerBench,
+        "unit",
+        ("gumbel_[0-9]", "best", "choice", "largest"),
+        (sampler.ManyBench,),
+        large=True,
+    ),
+    Unit(best.BestBench, "unit", ("largest",), (best.ManyBench,)),
+    Unit(choice.ChoiceBench),
+    Unit(logit_tap.LogitTapBench),
+    # Control.
+    Unit(loader.LoaderBench, "loader"),
+    Unit(checker.CheckerBench, "checker"),
+    Unit(counters.CountersBench),
+    # Memories beside the chip.
+    Unit(visits.VisitsBench),
+    Unit(axi4_writer.WriterBench),
+    Unit(bursts.BurstsBench),
+    # PCIe.
+    Unit(packets.PacketsBench, "unit"),
+    Unit(results.ResultBench, "unit"),
+)
+"""All units."""

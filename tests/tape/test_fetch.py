@@ -17,7 +17,15 @@ from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_rtl.tape.fetch import TapeFetch
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from sterna_sim.sdram_model import Inputs, SdramBeside
 from tests.memory.restarts import restarts_after
 from tests.memory.stalls import FEW_STALLS
@@ -124,7 +132,6 @@ class FetchBench(UnitBench):
         return Fetched(config)
 
     def cases(self, config, rng):
-        pieces = -(-config.word_bits // WORD_BITS)
         row = (1 << PART.column_bits) // BURST
         for length, given, count in (
             (1, 30, 0),
@@ -136,32 +143,51 @@ class FetchBench(UnitBench):
             (23, 70, 24),
             (40, 90, 1),
         ):
-            tape = [
-                int.from_bytes(rng.bytes(pieces * 2), "little") & (1 << config.word_bits) - 1
-                for _ in range(length)
-            ]
-            # What no word fills is anything.
-            blocks = -(-length * pieces // BURST)
-            words = {n: int(rng.integers(1 << WORD_BITS)) for n in range(blocks * BURST + 64)}
-            for n, word in enumerate(tape):
-                word |= int(rng.integers(1 << WORD_BITS)) << config.word_bits
-                for piece in range(pieces):
-                    part = word >> WORD_BITS * piece & (1 << WORD_BITS) - 1
-                    words[n * pieces + piece] = part
-            first = count or given
-            outputs = [tape[n % length] for n in range(first)]
-            outputs += [tape[n % length] for n in range(given - first)]
-            yield Case(
-                {},
-                {"o": outputs},
-                {"length": length, "blocks": blocks, "count": count},
-                {"waited": 0},
-                beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)],
-                name=f"{length} words, restart after {count}",
-            )
+            yield self.one(config, rng, length, given, count)
+
+    def one(self, config, rng, length, given, count):
+        """A tape of so many words; so many of them are given, with a restart after `count`."""
+        pieces = -(-config.word_bits // WORD_BITS)
+        tape = [
+            int.from_bytes(rng.bytes(pieces * 2), "little") & (1 << config.word_bits) - 1
+            for _ in range(length)
+        ]
+        # What no word fills is anything.
+        blocks = -(-length * pieces // BURST)
+        words = {n: int(rng.integers(1 << WORD_BITS)) for n in range(blocks * BURST + 64)}
+        for n, word in enumerate(tape):
+            word |= int(rng.integers(1 << WORD_BITS)) << config.word_bits
+            for piece in range(pieces):
+                part = word >> WORD_BITS * piece & (1 << WORD_BITS) - 1
+                words[n * pieces + piece] = part
+        first = count or given
+        outputs = [tape[n % length] for n in range(first)]
+        outputs += [tape[n % length] for n in range(given - first)]
+        return Case(
+            {},
+            {"o": outputs},
+            {"length": length, "blocks": blocks, "count": count},
+            {"waited": 0},
+            beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)],
+            name=f"{length} words, restart after {count}",
+        )
+
+
+class LongBench(FetchBench):
+    """A tape that needs most bits of the addresses."""
+
+    name = "fetch-long"
+    configs = {"80 bits": FetchBench.configs["80 bits"]}
+    cocotb_configs = ()
+    bug_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        yield self.one(config, rng, 1400, 1500, 0)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(FetchBench())
+test_long, _, _ = bench_tests(LongBench())
 
 
 def test_a_piece_on_every_clock():

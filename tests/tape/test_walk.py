@@ -5,7 +5,15 @@ from dataclasses import replace
 from sterna.spec.chip import REFERENCE
 from sterna.spec.trits import Packing
 from sterna_rtl.tape.walk import Walk
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 
 LATENCY = 2
 DEPTH = 12
@@ -75,7 +83,22 @@ class WalkBench(UnitBench):
         yield Case({"i": plays}, {"o": given}, {"last": words - 1}, clocks=len(given) + LATENCY)
 
 
+class LongBench(WalkBench):
+    """Plays of thousands of words, on all of the tape."""
+
+    name = "walk-long"
+    stalls = (Stalls(),)
+    cocotb_configs = ("3-slots",)
+
+    def cases(self, config, rng):
+        kinds = [(1, 1), (DEPTH, config.slots), (2800, 1), (1900, min(config.slots, 2)), (600, 1)]
+        kinds += rng.integers(1, (60, config.slots + 1), (20, 2)).tolist()
+        plays = [{"words": n, "times": times, "header": int(rng.integers(2))} for n, times in kinds]
+        yield Case({"i": plays}, {"o": places(plays, DEPTH)}, {"last": DEPTH - 1})
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WalkBench())
+test_long, test_long_cocotb, _ = bench_tests(LongBench())
 
 
 def test_contract():

@@ -7,7 +7,7 @@ declared; enum members and NumPy values are taken too.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,19 @@ from amaranth import Shape, Value
 from amaranth.hdl import ShapeCastable
 from amaranth.lib import data, stream, wiring
 
-__all__ = ["Codec", "Ports", "StreamPort"]
+__all__ = ["Codec", "Ports", "StreamPort", "counts_while"]
+
+
+def counts_while(output: str, outputs: Container[str]) -> str | None:
+    """Return the output that says when another one counts, or None if it always does.
+
+    A payload counts while it is valid, a write's address and data while it is enabled.
+    """
+    for part, says in (("payload", "valid"), ("address", "enable"), ("data", "enable")):
+        name = f"{output.removesuffix(part)}{says}"
+        if output.endswith(f"__{part}") and name in outputs:
+            return name
+    return None
 
 
 class Codec:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..kit.player import Engine
-from ..kit.ports import Ports
+from ..kit.ports import Ports, counts_while
 from ..tools import VERILATOR_MAKEFLAGS, tool_environment
 from .mutants import CHOICE, Netlist
 
@@ -66,11 +66,11 @@ class Model:
         return "".join(f"#define {key} {', '.join(row)}\n" for key, row in rows.items())
 
     def _compared(self, name: str, order: list[str]) -> int:
-        """A payload counts while it is valid; the registers of state machines are no outputs."""
+        """Return the output under which one counts; registers of state machines are no outputs."""
         if name in self.machines:
             return -2
-        valid = f"{name.removesuffix('__payload')}__valid"
-        return order.index(valid) if name.endswith("__payload") and valid in order else -1
+        under = counts_while(name, order)
+        return -1 if under is None else order.index(under)
 
 
 def _bytes(width: int) -> int:

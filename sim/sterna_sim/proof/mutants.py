@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ proc -noopt
 pmuxtree
 flatten
 memory_collect
-opt_clean
+opt_clean -purge
 write_rtlil flat.il
 """
 
@@ -83,14 +84,19 @@ class Netlist:
         Mutant n changes ``sites[n - 1]``.
     machines : dict
         State machines by the output that shows their register.
+    inside : str
+        As `make_netlist` was given it.
     """
 
     folder: Path
     sites: tuple[Site, ...]
     machines: dict[str, Machine]
+    inside: str
 
 
-def make_netlist(unit: wiring.Component, count: int, seed: int, inside: str = "") -> Netlist:
+def make_netlist(
+    unit: wiring.Component, count: int, seed: int, inside: str = "", without: Sequence[str] = ()
+) -> Netlist:
     """Draw mutants of a unit.
 
     Parameters
@@ -104,6 +110,8 @@ def make_netlist(unit: wiring.Component, count: int, seed: int, inside: str = ""
         What they are drawn by.
     inside : str
         Submodule in which they are drawn, where the unit stands in a bench's wrapper.
+    without : sequence of str
+        Submodules in which none is drawn, as they are judged by benches of their own.
 
     Returns
     -------
@@ -111,17 +119,19 @@ def make_netlist(unit: wiring.Component, count: int, seed: int, inside: str = ""
     """
     with recorded() as machines:
         text = rtlil.convert(unit, name="top")
-    key = f"{_PREPARE}{_LIST}{_FINISH}{count}{seed}{inside}{text}"
+    key = f"{_PREPARE}{_LIST}{_FINISH}{count}{seed}{inside}{without}{text}"
     folder = BUILD / "mutants" / hashlib.sha256(key.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     listed = folder / "mutants.txt"
     if not (folder / "unit.v").exists():
         (folder / "gateware.il").write_text(text)
         yosys(_PREPARE, folder)
-        _list(folder, (6 if inside else 3) * count, seed)
+        _list(folder, (6 if inside else 3) * (4 if without else 1) * count, seed)
         here = re.compile(rf"-cell \S*\\{inside}\." if inside else "")
+        there = re.compile(rf"[.\\]({'|'.join(without) or '$'})(\$\d+)?\.")
         lines = (folder / "list.txt").read_text().splitlines()
         lines = [each for each in lines if here.search(each) and not _LEFT_OUT.search(each)]
+        lines = [each for each in lines if not there.search(each.split(" -cell ")[1])]
         if not lines:
             raise ValueError(f"{type(unit).__name__} has nothing to mutate in {inside!r}")
         lines = lines[:count]
@@ -137,7 +147,7 @@ def make_netlist(unit: wiring.Component, count: int, seed: int, inside: str = ""
             if wire
         ]
         yosys(_FINISH.format(shown="\n".join(shown)), folder)
-    return Netlist(folder, tuple(map(_site, listed.read_text().splitlines())), machines)
+    return Netlist(folder, tuple(map(_site, listed.read_text().splitlines())), machines, inside)
 
 
 def _list(folder: Path, count: int, seed: int) -> None:

@@ -2,14 +2,14 @@
 
 Each mutant first gets again, in C++, what went into the unmutated unit. If nothing that the bench
 looks at differs on any clock, the bench passes: what it drives depends on nothing else. Otherwise
-the bench is played from the stall pattern on in which the first difference came, and stops at its
-first complaint.
+the bench is played from the game on (its cases under one stall pattern) in which the first
+difference came, and stops at its first complaint.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from ..kit.bench import UnitBench, default_seed, make_plan
 from ..kit.player import Plan, play
 from ..kit.ports import Ports
-from .equivalent import is_equivalent
+from ..kit.stalls import Stalls
+from .equivalent import LIMIT, is_equivalent
 from .machines import Machine
 from .model import Model, Player, Run
 from .mutants import Site, make_netlist
@@ -86,7 +87,14 @@ class Score:
 
 
 def score(
-    bench: UnitBench, config: str, count: int, seed: int | None = None, inside: str = ""
+    bench: UnitBench,
+    config: str,
+    count: int,
+    seed: int | None = None,
+    inside: str = "",
+    without: Sequence[str] = (),
+    others: Sequence[UnitBench] = (),
+    limit: int = LIMIT,
 ) -> Score:
     """Draw mutants of a bench's unit and play the bench on each.
 
@@ -100,8 +108,12 @@ def score(
         Mutants.
     seed : int, optional
         What they, and the bench's cases, are drawn by; see `default_seed`.
-    inside : str
+    inside, without : str, sequence of str
         See `make_netlist`.
+    others : sequence of UnitBench
+        Further benches of the same unit, played after it; each has the configuration too.
+    limit : int
+        Seconds of processor time for one proof of equivalence.
 
     Raises
     ------
@@ -112,16 +124,21 @@ def score(
     seed = default_seed() if seed is None else seed
     unit = bench.dut(bench.configs[config])
     ports = Ports.of(unit)
-    plan = make_plan(bench, config, ports, seed)
-    netlist = make_netlist(unit, count, seed, inside)
+    games = []
+    for each in (bench, *others):
+        if each.configs[config] != bench.configs[config]:
+            raise ValueError(f"{each.name} and {bench.name} have not the same unit in {config}")
+        plan = make_plan(each, config, ports, seed)
+        games += [(plan, stalls) for stalls in plan.stalls]
+    netlist = make_netlist(unit, count, seed, inside, without)
     model = Model(netlist, ports)
-    run, ends = _record(model, plan)
+    run, ends = _record(model, games)
     killed, equivalent, survivors = 0, [], []
     for number, site in enumerate(netlist.sites, 1):
         clock = run.first_difference(number)
-        if clock is not None and _is_seen(model, plan, number, ends, clock):
+        if clock is not None and _is_seen(model, games, number, ends, clock):
             killed += 1
-        elif clock is None and is_equivalent(netlist, ports, number):
+        elif clock is None and is_equivalent(netlist, number, limit):
             equivalent.append(site)
         else:
             survivors.append(site)
@@ -138,23 +155,27 @@ def score(
     )
 
 
-def _record(model: Model, plan: Plan) -> tuple[Run, list[int]]:
-    """Play the unmutated unit; return the run and the clock on which each stall pattern ends."""
+Game = tuple[Plan, Stalls]
+"""A bench's cases, and a stall pattern under which they are played."""
+
+
+def _record(model: Model, games: list[Game]) -> tuple[Run, list[int]]:
+    """Play the unmutated unit; return the run and the clock on which each game ends."""
     run = Run(model)
     player = Player(model, run=run)
     ends = []
-    for stalls in plan.stalls:
-        _finish(play(player, plan, stalls))
+    for game in games:
+        _finish(play(player, *game))
         ends.append(run.clocks)
     return run, ends
 
 
-def _is_seen(model: Model, plan: Plan, mutant: int, ends: list[int], clock: int) -> bool:
+def _is_seen(model: Model, games: list[Game], mutant: int, ends: list[int], clock: int) -> bool:
     player = Player(model, mutant)
     first = next(index for index, end in enumerate(ends) if clock < end)
     try:
-        for stalls in plan.stalls[first:]:
-            _finish(play(player, plan, stalls))
+        for game in games[first:]:
+            _finish(play(player, *game))
     except (AssertionError, LookupError, ValueError):
         # A model beside the unit may also break on what no unit should say.
         return True
