@@ -72,6 +72,8 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
     bits = [bit for net in netlist.nets.values() for bit in net["bits"]]
     fresh = count(1 + max(bit for bit in [*bits, *netlist.driver, *loads] if isinstance(bit, int)))
     copies = 0
+    # Of each net that was parted the nets of all its drivers.
+    families: dict[Any, dict[Any, str]] = {}
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
         output = _OUTPUTS.get(cells[name]["type"]) if name else None
@@ -83,9 +85,11 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
             if load[0] in place
             for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
         ]
+        family = {bit: name}
         for group in _parts(placed, place, most)[1:]:
             copies += 1
             twin, net = f"{name}_copy_{copies}", next(fresh)
+            family[net] = twin
             cells[twin] = copy.deepcopy(cells[name])
             cells[twin]["attributes"].pop("BEL", None)
             cells[twin]["connections"][output] = [net]
@@ -98,7 +102,20 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
                 if port != output:
                     for source in sources:
                         loads[source].append((twin, port))
+        if len(family) > 1:
+            families |= dict.fromkeys(family, family)
+    # What a copy hears comes from the nearest: its driver may have been parted before.
+    for twin in {twin for family in families.values() for twin in list(family.values())[1:]}:
+        for port, sources in cells[twin]["connections"].items():
+            if sources and sources[0] in families and port != _OUTPUTS[cells[twin]["type"]]:
+                drivers = families[sources[0]]
+                sources[:] = [min(drivers, key=lambda net: _way(place, twin, drivers[net]))]
     return copies
+
+
+def _way(place: Mapping[str, Place], one: str, other: str) -> int:
+    """Return the tiles between two cells."""
+    return sum(abs(a - b) for a, b in zip(place[one], place[other], strict=True))
 
 
 def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
