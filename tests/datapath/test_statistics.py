@@ -111,7 +111,7 @@ class StatisticsBench(UnitBench):
         name: lambda config, old=old, new=new: Queued(config, edited(Statistics, old, new))
         for name, old, new in (
             ("last of the four forgotten", "for key in candidates)", "for key in candidates[:-1])"),
-            ("another of the four", "Mux(less[\"01\"], late[1], late[0])", "late[0]"),
+            ("another of the four", 'Mux(less["01"], late[1], late[0])', "late[0]"),
             ("largest never cleared", "valid & (first | below)", "valid & below"),
             ("sums never cleared", "Mux(first, 0, accumulator)", "accumulator"),
             ("signed comparison", "^ sign.replicate(LARGEST_BITS)", ""),

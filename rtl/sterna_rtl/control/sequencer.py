@@ -109,7 +109,11 @@ class Sequencer(Component):
             self.o.payload.eq(self.i.payload.word),
         ]
         with m.If(takes):
-            m.d.sync += [raw.eq(Cat(raw, self.i.payload.word)[width:]), full.eq(tag.end)]
+            m.d.sync += full.eq(tag.end)
+        # A header of one word is what came last while there was room: so wide an enable hears
+        # nothing of what comes.
+        with m.If(free if count == 1 else takes):
+            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[width:])
 
         came = self._check(m, header, good, new)
         self._ask(m, header, new, active)
