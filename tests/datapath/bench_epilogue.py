@@ -372,7 +372,9 @@ class EpilogueBench(UnitBench):
             SegmentControl,
         ),
         "stages not cleared": planted("[valid.eq(0), ended.eq(0)]", "[]", SegmentControl),
-        "keeps a beat too many": planted("0), self.drops.eq(~ends[0])]", "0)]", SegmentControl),
+        "keeps a beat too many": planted(
+            "m.d.sync += self.drops.eq(~ends[0])", "m.d.sync += self.drops.eq(0)", SegmentControl
+        ),
         "drops the next segment's too": planted(
             "m.d.sync += self.drops.eq(~ends[0])", "pass", SegmentControl
         ),
