@@ -86,15 +86,17 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
             for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
         ]
         family = {bit: name}
-        for group in _parts(placed, place, most)[1:]:
+        first, *others = _parts(placed, place, most)
+        if others and "BEL" not in cells[name]["attributes"]:
+            place[name] = _middle(first, place)
+        for group in others:
             copies += 1
             twin, net = f"{name}_copy_{copies}", next(fresh)
             family[net] = twin
             cells[twin] = copy.deepcopy(cells[name])
             cells[twin]["attributes"].pop("BEL", None)
             cells[twin]["connections"][output] = [net]
-            columns, rows = zip(*(place[load[0]] for load in group), strict=True)
-            place[twin] = sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
+            place[twin] = _middle(group, place)
             for cell, port in group:
                 pins = cells[cell]["connections"]
                 pins[port] = [net if pin == bit else pin for pin in pins[port]]
@@ -104,13 +106,19 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
                         loads[source].append((twin, port))
         if len(family) > 1:
             families |= dict.fromkeys(family, family)
-    # What a copy hears comes from the nearest: its driver may have been parted before.
-    for twin in {twin for family in families.values() for twin in list(family.values())[1:]}:
-        for port, sources in cells[twin]["connections"].items():
-            if sources and sources[0] in families and port != _OUTPUTS[cells[twin]["type"]]:
+    # What those hear comes from the nearest: its driver may have been parted before.
+    for name in {name for family in families.values() for name in family.values()}:
+        for port, sources in cells[name]["connections"].items():
+            if sources and sources[0] in families and port != _OUTPUTS[cells[name]["type"]]:
                 drivers = families[sources[0]]
-                sources[:] = [min(drivers, key=lambda net: _way(place, twin, drivers[net]))]
+                sources[:] = [min(drivers, key=lambda net: _way(place, name, drivers[net]))]
     return copies
+
+
+def _middle(group: list[Load], place: Mapping[str, Place]) -> Place:
+    """Return the column and the row that have as many loads on one side as on the other."""
+    columns, rows = zip(*(place[load[0]] for load in group), strict=True)
+    return sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
 
 
 def _way(place: Mapping[str, Place], one: str, other: str) -> int:
