@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from sterna_sim.netlist import Load, Netlist
+from sterna_sim.netlist import Bit, Load, Netlist
 
 __all__ = ["MOST_LOADS", "copy_drivers", "places"]
 
@@ -73,11 +73,11 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
     fresh = count(1 + max(bit for bit in [*bits, *netlist.driver, *loads] if isinstance(bit, int)))
     copies = 0
     # Of each net that was parted the nets of all its drivers.
-    families: dict[Any, dict[Any, str]] = {}
+    families: dict[Bit, dict[Bit, str]] = {}
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
         output = _OUTPUTS.get(cells[name]["type"]) if name else None
-        if not output or _is_global(cells, loads[bit]):
+        if not name or not output or _is_global(cells, loads[bit]):
             continue
         placed = [
             load
@@ -85,7 +85,7 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
             if load[0] in place
             for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
         ]
-        family = {bit: name}
+        family: dict[Bit, str] = {bit: name}
         first, *others = _parts(placed, place, most)
         if others and "BEL" not in cells[name]["attributes"]:
             place[name] = _middle(first, place)
@@ -105,7 +105,7 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
                     for source in sources:
                         loads[source].append((twin, port))
         if len(family) > 1:
-            families |= dict.fromkeys(family, family)
+            families.update(dict.fromkeys(family, family))
     # What those hear comes from the nearest: its driver may have been parted before.
     for name in {name for family in families.values() for name in family.values()}:
         for port, sources in cells[name]["connections"].items():

@@ -18,7 +18,6 @@ class TurnsBench(UnitBench):
 
     name = "turns"
     configs = {"pair": PAIR}
-    cocotb_configs = ("pair",)
     bugs = {
         "item lost where both are full": broken("~full[number]", "1"),
         "one register only": broken("self.next_out.eq(~self.next_out)", "self.next_out.eq(0)"),
