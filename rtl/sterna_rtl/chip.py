@@ -31,6 +31,7 @@ from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.regroup import Regroup
 from sterna_rtl.lib.skid import Skid
 from sterna_rtl.lib.stream import connect_stream, waits
+from sterna_rtl.lib.turns import Turns
 from sterna_rtl.memory.arbiter import Arbiter
 from sterna_rtl.memory.axi4 import Axi4Channels
 from sterna_rtl.memory.axi4_memory import Axi4Memory
@@ -98,15 +99,15 @@ class Chip(Component):
         # Token side, in the order of the data path.
         self.source = TapeRing(config) if config.ring_words else TapeReader(config)
         self.sequencer = Sequencer(config)
-        # Between the engine's `ready` and the reader's queue.
-        self.words = Skid(Layouts(config).word)
+        # Between the reader's queue and the `ready` of sequencer and engine.
+        self.words = Skid(Layouts(config).tape_word)
         self.unpacker = Unpacker(config)
         self.engine = TernaryEngine(config)
         self.regroup = Regroup(config)
         self.epilogue = Epilogue(config)
         self.quantizer = Quantizer(config)
         # Registers on long ways: sequencer to quantizer, quantizer to epilogue.
-        self.jobs = Queue(Layouts(config).quantizer_job, 2)
+        self.jobs = Turns(Layouts(config).quantizer_job)
         self.scales = Queue(Layouts(config).scale, 2)
         self.logit_tap = LogitTap(config)
         self.sampler = Sampler(config)
@@ -150,7 +151,7 @@ class Chip(Component):
         for name in ("registers", "checker", "loader", "counters"):
             m.submodules[name] = ResetInserter(clear)(getattr(self, name))
         for name in (
-            "sequencer", "words", "unpacker", "engine", "regroup", "epilogue", "jobs", "quantizer",
+            "words", "sequencer", "unpacker", "engine", "regroup", "epilogue", "jobs", "quantizer",
             "scales", "logit_tap", "sampler", "generator", "embedding",
         ):  # fmt: skip
             m.submodules[name] = ResetInserter(reset)(getattr(self, name))
@@ -227,12 +228,12 @@ class Chip(Component):
             connect(m, self.loader.tape_read, source.read)
             connect_stream(m, self.loader.o_word, source.i)
             m.d.comb += [source.length.eq(length), source.idle.eq(~on_chip)]
-        connect_stream(m, source.o, sequencer.i)
+        connect_stream(m, source.o, self.words.i)
+        connect_stream(m, self.words.o, sequencer.i)
         connect_stream(m, sequencer.o_play, source.i_play)
         connect_stream(m, self.generator.o_pass, sequencer.i_pass)
         connect_stream(m, self.sequencer.o_sampler, self.sampler.i_job)
-        connect_stream(m, self.sequencer.o, self.words.i)
-        connect_stream(m, self.words.o, self.unpacker.i)
+        connect_stream(m, self.sequencer.o, self.unpacker.i)
         connect_stream(m, self.sequencer.o_embedding, self.embedding.i_job)
         connect_stream(m, self.sequencer.o_quantizer, self.jobs.i)
         connect_stream(m, self.jobs.o, self.quantizer.i_job)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from itertools import count
 from typing import Any
 
-from sterna_sim.netlist import Load, Netlist
+from sterna_sim.netlist import Bit, Load, Netlist
 
 __all__ = ["MOST_LOADS", "copy_drivers", "places"]
 
@@ -72,10 +72,12 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
     bits = [bit for net in netlist.nets.values() for bit in net["bits"]]
     fresh = count(1 + max(bit for bit in [*bits, *netlist.driver, *loads] if isinstance(bit, int)))
     copies = 0
+    # Of each net that was parted the nets of all its drivers.
+    families: dict[Bit, dict[Bit, str]] = {}
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
         output = _OUTPUTS.get(cells[name]["type"]) if name else None
-        if not output or _is_global(cells, loads[bit]):
+        if not name or not output or _is_global(cells, loads[bit]):
             continue
         placed = [
             load
@@ -83,14 +85,18 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
             if load[0] in place
             for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
         ]
-        for group in _parts(placed, place, most)[1:]:
+        family: dict[Bit, str] = {bit: name}
+        first, *others = _parts(placed, place, most)
+        if others and "BEL" not in cells[name]["attributes"]:
+            place[name] = _middle(first, place)
+        for group in others:
             copies += 1
             twin, net = f"{name}_copy_{copies}", next(fresh)
+            family[net] = twin
             cells[twin] = copy.deepcopy(cells[name])
             cells[twin]["attributes"].pop("BEL", None)
             cells[twin]["connections"][output] = [net]
-            columns, rows = zip(*(place[load[0]] for load in group), strict=True)
-            place[twin] = sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
+            place[twin] = _middle(group, place)
             for cell, port in group:
                 pins = cells[cell]["connections"]
                 pins[port] = [net if pin == bit else pin for pin in pins[port]]
@@ -98,7 +104,26 @@ def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_
                 if port != output:
                     for source in sources:
                         loads[source].append((twin, port))
+        if len(family) > 1:
+            families.update(dict.fromkeys(family, family))
+    # What those hear comes from the nearest: its driver may have been parted before.
+    for name in {name for family in families.values() for name in family.values()}:
+        for port, sources in cells[name]["connections"].items():
+            if sources and sources[0] in families and port != _OUTPUTS[cells[name]["type"]]:
+                drivers = families[sources[0]]
+                sources[:] = [min(drivers, key=lambda net: _way(place, name, drivers[net]))]
     return copies
+
+
+def _middle(group: list[Load], place: Mapping[str, Place]) -> Place:
+    """Return the column and the row that have as many loads on one side as on the other."""
+    columns, rows = zip(*(place[load[0]] for load in group), strict=True)
+    return sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
+
+
+def _way(place: Mapping[str, Place], one: str, other: str) -> int:
+    """Return the tiles between two cells."""
+    return sum(abs(a - b) for a, b in zip(place[one], place[other], strict=True))
 
 
 def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:

@@ -119,6 +119,10 @@ NEXTPNR = [
     "--report", "report.json", "--detailed-timing-report", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
 
+REROUTED = "--tmg-ripup"
+"""Lets the router take up again what misses the clock asked for, until nothing does. By itself it
+is content with any ways of which no two share a wire."""
+
 FREE_ROWS_FROM = 30_000
 """Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
 
@@ -165,7 +169,8 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
 
 def implement(folder: Path, fpga: str, seed: int) -> Implementation:
     """Place, route and pack what was prepared."""
-    _place_and_route(folder, [PARTS[fpga].option, "--lpf", "top.lpf", "--seed", str(seed)])
+    options = [PARTS[fpga].option, "--lpf", "top.lpf", "--seed", str(seed), REROUTED]
+    _place_and_route(folder, options)
     run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
     return _result(folder)
 

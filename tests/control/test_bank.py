@@ -52,8 +52,8 @@ def test_words_are_those_written(depth):
         ("late.enable.eq(self.write.enable)", "late.enable.eq(1)", DEPTHS[-1]),
         ("late.address.eq(self.write.address)", "late.address.eq(self.read.address)", 40),
         (" & written)", ")", 40),
-        ("Array(words)[row]", "words[0]", 40),
-        ("m.d.sync += row.eq", "m.d.comb += row.eq", 40),
+        ("reduce(or_, shown)", "words[0]", 40),
+        ("m.d.sync += here.eq", "m.d.comb += here.eq", 40),
     ],
 )
 def test_planted_bugs(old, new, depth):

@@ -244,7 +244,7 @@ class LoaderBench(UnitBench):
             "port.enable.eq(Cat(writes.values()).any() & "
             "(Mux(self.set_position, self.memory, memory) == option))",
         ),
-        "reads the piece after": broken("select(piece % _QUAD", "select((piece + 1) % _QUAD"),
+        "reads the piece after": broken("1 << piece % _QUAD", "1 << (piece + 1) % _QUAD"),
         "answer not held": broken("with m.If(transfers(self.o)):", "with m.If(self.o.valid):"),
         "reads before the answer has gone": broken("& ~ask & ~answering", "& ~ask"),
         "a piece of another RAM too": broken("chosen[option] & (piece //", "(piece //"),

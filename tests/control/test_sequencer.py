@@ -243,6 +243,9 @@ class SequencerBench(UnitBench):
             "; m.d.sync += [before.eq(self.i_pass.payload.sources), sources.eq(before)]",
         ),
         "goes on from its own state": broken("of_slot(sources, slot)", "slot"),
+        "a job for which there is no room": broken(
+            "queue.i.ready & ~(queue.i.valid", "queue.i.ready & ~(0"
+        ),
         "a pass for each segment": broken("eq(give & embeds & ~begun)", "eq(give & ~begun)"),
         "words once more": broken("times.eq(_ones(active))", "times.eq(_ones(active) + 1)"),
         "words for every slot": broken("times.eq(_ones(active))", "times.eq(self.config.slots)"),
@@ -425,7 +428,10 @@ def test_each_bit_of_a_header_is_checked(name):
         ("is_one = ~differs & ", "is_one = "),
         ("tags.word.eq(transfers(self.i))", "tags.word.eq(transfers(self.i) & tag.end)"),
         ("sum_turn(len(word))", "1"),
-        ("self._hand_out(m, header, good, active)", "self._hand_out(m, header, full, active)"),
+        (
+            "self._hand_out(m, platform, header, good, active)",
+            "self._hand_out(m, platform, header, full, active)",
+        ),
     ],
     ids=["no sum", "sum of the last word alone", "turned by one", "handed out before"],
 )

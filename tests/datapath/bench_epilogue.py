@@ -391,7 +391,10 @@ class EpilogueBench(UnitBench):
         ),
         "stages not cleared": planted("[valid.eq(0), ended.eq(0)]", "[]", SegmentControl),
         "keeps a beat too many": planted(
-            "self.drops.eq(~ends_seen[0])", "self.drops.eq(0)", SegmentControl
+            "m.d.sync += self.drops.eq(~ends[0])", "m.d.sync += self.drops.eq(0)", SegmentControl
+        ),
+        "drops the next segment's too": planted(
+            "m.d.sync += self.drops.eq(~ends[0])", "pass", SegmentControl
         ),
         "last of a part of a matrix": planted("(ended & ~control.job.more)", "(ended)"),
         "cut matrix written from the top": planted(

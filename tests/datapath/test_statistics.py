@@ -120,8 +120,9 @@ class StatisticsBench(UnitBench):
     bugs = {
         name: lambda config, old=old, new=new: Queued(config, edited(Statistics, old, new))
         for name, old, new in (
-            ("second half of the pair", "| _less(largest, pair[-1])", ""),
-            ("largest never cleared", "valid & (first | _less", "valid & (_less"),
+            ("last of the four forgotten", "for key in candidates)", "for key in candidates[:-1])"),
+            ("another of the four", 'Mux(less["01"], late[1], late[0])', "late[0]"),
+            ("largest never cleared", "valid & (first | below)", "valid & below"),
             ("sums never cleared", "Mux(first, 0, accumulator)", "accumulator"),
             ("signed comparison", "^ sign.replicate(LARGEST_BITS)", ""),
             ("sign ignored in comparison", "Cat(sign, product[:-1]", "Cat(0, product[:-1]"),

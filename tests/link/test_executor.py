@@ -173,7 +173,7 @@ class ExecutorBench(UnitBench):
             "end(Outcome.DONE)\n                    with m.If(0)",
         ),
         "bad head taken": broken("word[2:8].any() | word[24:].any()", "word[24:].any()"),
-        "bytes shifted": broken("with m.If(byte == _WORD):", "with m.If(byte == _WORD - 1):"),
+        "bytes shifted": broken("with m.If(byte == _WORD + 1):", "with m.If(byte == _WORD):"),
         "words not counted": broken("words_done.eq(words_done + 1)\n", "words_done.eq(0)\n"),
         "place of the next": broken("slot.eq(head.sequence)", "slot.eq(head.sequence + 1)"),
     }  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.hdl import ShapeLike
 from amaranth.lib.memory import Memory
@@ -84,7 +87,11 @@ class Bank(Component):
             word = Signal(len(Value.cast(read.data)), name=f"word_{number}", reset_less=True)
             m.d.sync += word.eq(read.data)
             words.append(word)
-        row = Signal.like(self.read.address[row_bits:], reset_less=True)
-        m.d.sync += row.eq(self.read.address[row_bits:])
-        m.d.comb += Value.cast(self.read.data).eq(Array(words)[row])
+        # Decoded before the register: each bit of a word is a gate behind its rows.
+        shown = []
+        for number, word in enumerate(words):
+            here = Signal(name=f"here_{number}", reset_less=True)
+            m.d.sync += here.eq(self.read.address[row_bits:] == number)
+            shown.append(word & here.replicate(len(word)))
+        m.d.comb += Value.cast(self.read.data).eq(reduce(or_, shown))
         return m

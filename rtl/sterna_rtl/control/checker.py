@@ -68,6 +68,7 @@ class Checker(Component):
         m.d.comb += [
             self.busy.eq(more | waiting | (bytes_left != 0)),
             self.checksum.eq(~crc),
+            self.o.payload.eq(self.i_loader.payload),
         ]
         with m.If(self.busy):
             m.d.comb += [
@@ -77,7 +78,10 @@ class Checker(Component):
             ]
         with m.Else():
             connect_stream(m, self.i, self.o_loader)
-            connect_stream(m, self.i_loader, self.o)
+            m.d.comb += [
+                self.o.valid.eq(self.i_loader.valid),
+                self.i_loader.ready.eq(self.o.ready),
+            ]
 
         with m.If(asks):
             m.d.sync += [waiting.eq(1), left.eq(left - 1), more.eq(left != 1)]

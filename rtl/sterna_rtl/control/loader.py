@@ -226,13 +226,17 @@ class Loader(Component):
                 word = Signal(widths[option], name=f"{name}_word", reset_less=True)
                 m.d.sync += word.eq(there)
             for quad in range(-(-pieces[option] // _QUAD)):
-                here = Signal(name=f"{name}_here_{quad}")
+                # One of them is up, or none: beside the word, for `piece` is far from most of them.
+                here = Signal(_QUAD, name=f"{name}_here_{quad}")
                 part = Signal(PIECE, name=f"{name}_piece_{quad}", reset_less=True)
-                m.d.sync += here.eq(chosen[option] & (piece // _QUAD == quad))
-                m.d.sync += part.eq(0)
-                with m.If(here):
-                    rest = word[quad * _QUAD * PIECE :]
-                    m.d.sync += part.eq(rest.word_select(piece % _QUAD, PIECE))
+                mine = chosen[option] & (piece // _QUAD == quad)
+                m.d.sync += here.eq(Mux(mine, 1 << piece % _QUAD, 0))
+                rest = word[quad * _QUAD * PIECE :]
+                shown = [
+                    rest.word_select(number, PIECE) & here[number].replicate(PIECE)
+                    for number in range(_QUAD)
+                ]
+                m.d.sync += part.eq(reduce(or_, shown))
                 found.append(part)
         with m.If(transfers(self.o)):
             m.d.sync += [self.o.valid.eq(0), answering.eq(0)]

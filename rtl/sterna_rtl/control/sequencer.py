@@ -109,11 +109,15 @@ class Sequencer(Component):
             self.o.payload.eq(self.i.payload.word),
         ]
         with m.If(takes):
-            m.d.sync += [raw.eq(Cat(raw, self.i.payload.word)[width:]), full.eq(tag.end)]
+            m.d.sync += full.eq(tag.end)
+        # A header of one word is what came last while there was room: so wide an enable hears
+        # nothing of what comes.
+        with m.If(free if count == 1 else takes):
+            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[width:])
 
         came = self._check(m, header, good, new)
         self._ask(m, header, new, active)
-        done = self._hand_out(m, header, good, active)
+        done = self._hand_out(m, platform, header, good, active)
         with m.If(done):
             m.d.sync += [full.eq(0), good.eq(0)]
         if platform == "formal":
@@ -152,7 +156,7 @@ class Sequencer(Component):
             m.d.sync += for_words.eq(for_words & ~words_now)
             m.d.sync += for_header.eq(for_header & words_now)
 
-    def _hand_out(self, m: Module, header, good: Signal, active: Signal) -> Value:
+    def _hand_out(self, m: Module, platform, header, good: Signal, active: Signal) -> Value:
         """Give the header's fields to every unit that takes part, for one slot after the other.
 
         Returns whether the last slot's jobs are given on this clock. A job waits until all units
@@ -171,7 +175,13 @@ class Sequencer(Component):
         for name, (port, layout, _) in ports.items():
             m.submodules[f"{name}_jobs"] = queues[name] = Queue(layout, self.config.slots + 1)
             connect_stream(m, queues[name].o, port)
-        room = Cat(queue.i.ready for queue in queues.values()).all()
+        # Known a clock before, from far queues. What came on that clock may have been the last.
+        room = Signal()
+        left = Cat(
+            queue.i.ready & ~(queue.i.valid & (queue.level == queue.depth - 1))
+            for queue in queues.values()
+        )
+        m.d.sync += room.eq(left.all())
 
         begun, rest = Signal(), Signal.like(active)  # slots after the one whose job is given out
         sources = Signal.like(self.i_pass.payload.sources)
@@ -197,6 +207,9 @@ class Sequencer(Component):
         done = give & ~(todo & (todo - 1)).any()
         with m.If(done):
             m.d.sync += begun.eq(0)
+        if platform == "formal":
+            ready = Cat(queue.i.ready for queue in queues.values()).all()
+            m.d.comb += Assert(~room | ready, "no room for a job")
         return done
 
     def _check(self, m: Module, header, good: Signal, new: Signal) -> Value:

@@ -230,10 +230,10 @@ class Epilogue(Component):
         depth = clock + 2
         m.submodules.logits = queue = Queue(self.layouts.logits, depth)
         connect_stream(m, queue.o, self.o_logits)
-        room = Signal(range(depth + 1), init=depth)
-        m.d.sync += room.eq(
-            room - (control.beat & control.operation.logits) + transfers(self.o_logits)
-        )
+        room, some = Signal(range(depth + 1), init=depth), Signal(init=1)
+        takes, gives = control.beat & control.operation.logits, transfers(self.o_logits)
+        m.d.sync += room.eq(room - takes + gives)
+        m.d.sync += some.eq(gives | Mux(takes, room != 1, room != 0))
 
         rest = control.job.rows[: exact_log2(self.config.elements)]
         ended, payload = control.ended[clock], queue.i.payload
@@ -246,7 +246,7 @@ class Epilogue(Component):
         for index, lane in enumerate(self.lanes):
             m.d.comb += payload.values[index].eq(lane.y)
             m.d.comb += payload.mask[index].eq(~ended | (rest == 0) | (index < rest))
-        return room != 0
+        return some
 
     def _count(self, m: Module) -> None:
         """Events for the counters, and who reads side RAM A."""

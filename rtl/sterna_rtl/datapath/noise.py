@@ -79,15 +79,18 @@ class Noise(Component):
             used.eq(used + begin - gone),
             empty.eq(used == -self.depth),
         ]
-        with m.If(begin):
-            m.d.sync += base.eq(leap(base, self.lanes))
         # The state comes from far away, and follows `restart` by a clock.
         state, restarts = Signal.like(self.state), Signal(init=1)
         m.d.sync += [state.eq(self.state), restarts.eq(self.restart)]
+        # Nothing that is decided on this clock chooses between so many bits.
+        with m.If(~running):
+            m.d.sync += base.eq(state)
+        with m.Elif(used[-1]):
+            m.d.sync += base.eq(leap(base, self.lanes))
         with m.If(self.restart):
             m.d.sync += running.eq(0)
         with m.Elif(~running & empty & ~restarts):
-            m.d.sync += [running.eq(1), base.eq(state)]
+            m.d.sync += running.eq(1)
 
         in_flight = Signal(self.latency)
         m.d.sync += in_flight.eq(Cat(begin, in_flight))

@@ -43,11 +43,11 @@ class SegmentControl(Component):
     begin : Signal, out
         Up on the clock before the segment's first beat may come.
     accepts : Signal, out
-        Beats may come.
+        Beats may come. From a register.
     beat : Signal, in
         A beat goes into the pipeline; only while `accepts` is up.
     drops : Signal, out
-        The segment has its beats; what follows up to `last` is to be dropped.
+        The segment has its beats; what follows up to `last` is to be dropped. From a register.
     sums_end : Signal, in
         The beat with `last` passes.
     valid, ended : Signal, out
@@ -126,14 +126,14 @@ class SegmentControl(Component):
                 )
                 m.d.sync += ends_seen.eq(Cat(embed, C(0)))
                 with m.If(self.begin):
-                    m.d.sync += self.prepares.eq(0)
+                    m.d.sync += [self.prepares.eq(0), self.accepts.eq(1)]
                     m.next = "BEATS"
             with m.State("BEATS"):
-                m.d.comb += self.accepts.eq(1)
                 with m.If(last_beat):
+                    m.d.sync += [self.accepts.eq(0), self.drops.eq(~ends[0])]
                     m.next = "END"
             with m.State("END"):
-                m.d.comb += self.drops.eq(~ends_seen[0])
+                m.d.sync += self.drops.eq(~ends[0])
                 with m.If(ends.all()):
                     m.d.sync += takes.eq(1)
                     m.next = "JOB"

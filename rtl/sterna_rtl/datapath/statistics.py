@@ -129,12 +129,9 @@ class Statistics(Component):
             # Not compared at once, as products leave their multipliers late in the clock.
             keys.append(_register(m, key, f"key_{index}"))
 
-        # The last two meet the largest of the beats before in one clock. Which of them is larger is
-        # found a clock before, among the four that they come from.
-        four = _halve(m, keys, _larger, "larger", until=4)
-        pair = _halve(m, four, _larger, "larger", until=2)
-        above = _second_is_larger(m, four) if len(four) == 4 else _less(pair[0], pair[-1])
-        larger = Mux(above, pair[-1], pair[0])
+        # The last four meet the largest of the beats before in one clock, and lie beside it then,
+        # for they come from all over the chip. Which of them is largest is found on that way.
+        candidates, larger = _largest_of_last(m, _halve(m, keys, _larger, "larger", until=4))
         for name, output, count in (
             ("results", self.o_largest, self.slots),
             ("measure", self.o_measured, 1),
@@ -145,7 +142,8 @@ class Statistics(Component):
             counts = self.i.payload[name]
             valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
             largest = of_slot(every, slot)
-            with m.If(valid & (first | _less(largest, pair[0]) | _less(largest, pair[-1]))):
+            below = Cat(_less(largest, key) for key in candidates).any()
+            with m.If(valid & (first | below)):
                 m.d.sync += largest.eq(larger)
             found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
             m.d.sync += output.payload.value.eq(found[1:] + found[0])
@@ -207,15 +205,19 @@ def _larger(a: Value, b: Value) -> Value:
     return Mux(_less(a, b), b, a)
 
 
-def _second_is_larger(m: Module, four: list[Value]) -> Value:
-    """Return whether of four values of the clock before one of the last two was the largest."""
+def _largest_of_last(m: Module, keys: list[Value]) -> tuple[list[Value], Value]:
+    """Return what the largest of the beats before is to be compared with, and the largest of it."""
+    if len(keys) < 4:
+        return keys, _larger(keys[0], keys[-1])
+    late = [_register(m, key, f"late_{index}") for index, key in enumerate(keys)]
     less = {
-        f"{low}{high}": _register(m, _less(four[low], four[high]), f"less_{low}{high}")
+        f"{low}{high}": _register(m, _less(keys[low], keys[high]), f"less_{low}{high}")
         for low, high in combinations(range(4), 2)
     }
     of_2 = Mux(less["01"], less["12"], less["02"])
     of_3 = Mux(less["01"], less["13"], less["03"])
-    return Mux(less["23"], of_3, of_2)
+    first, second = Mux(less["01"], late[1], late[0]), Mux(less["23"], late[3], late[2])
+    return late, Mux(Mux(less["23"], of_3, of_2), second, first)
 
 
 def _square(m: Module, value: Value, name: str) -> Value:

@@ -49,7 +49,7 @@ class Executor(Component):
         Strobe with `written`, after a request.
 
     Throughput
-        A word of data in 8 clocks or more.
+        A word of data in 9 clocks or more.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,9 @@ class Executor(Component):
         left = Signal(8)  # words of the operation to go
         read_room = Signal(range(REPLY_WORDS + 1))  # words that the reply can still take
         malformed = Signal()
-        word, byte = Signal(32), Signal(range(_WORD + 1))
+        word, byte = Signal(32), Signal(range(_WORD + 2))
+        fetched = Signal(8, reset_less=True)  # can be the RAM's own register
+        m.d.sync += fetched.eq(self.read.data)
         reads = (code == Code.READ) | (code == Code.READ_NEXT)
         steps = (code == Code.WRITE_NEXT) | (code == Code.READ_NEXT)
         request = self.o_request.payload
@@ -158,11 +160,11 @@ class Executor(Component):
                 with m.Elif(short):
                     end(Outcome.MALFORMED)
             with m.State("FETCH"):
-                # The RAM gives a byte a clock after its address: the first one is none.
-                m.d.sync += [byte.eq(byte + 1), word.eq(Cat(word[8:], self.read.data))]
-                m.d.sync += position.eq(position + 1)
-                with m.If(byte == _WORD):
-                    m.d.sync += position.eq(position)
+                # A byte comes two clocks after its address: the first two are none.
+                m.d.sync += [byte.eq(byte + 1), word.eq(Cat(word[8:], fetched))]
+                with m.If(byte < _WORD):
+                    m.d.sync += position.eq(position + 1)
+                with m.If(byte == _WORD + 1):
                     m.next = "REQUEST"
                     with m.If(left == 0):
                         m.next = "OPERATION"
