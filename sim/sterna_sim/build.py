@@ -27,6 +27,7 @@ from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
 from sterna_sim.pnr import (
     PARTS,
+    PATIENCE,
     Implementation,
     count_block_rams,
     count_tables,
@@ -93,12 +94,19 @@ def build_board(
     tried: dict[int, float] = {}
     for seed in seeds:
         tell(f"place and route, seed {seed}", 1 + len(tried), 1 + len(seeds))
-        result = implement(work, target.fpga, seed)
+        try:
+            result = implement(work, target.fpga, seed)
+        except TimeoutError:
+            tried[seed] = 0.0
+            continue
         tried[seed] = round(min(result.fmax_mhz.values()), 2)
         if tried[seed] * 1e6 >= clock_hz:
             break
     else:
-        found = ", ".join(f"{mhz:g} MHz (seed {seed})" for seed, mhz in tried.items())
+        found = ", ".join(
+            f"{f'{mhz:g} MHz' if mhz else f'not routed in {PATIENCE} s'} (seed {seed})"
+            for seed, mhz in tried.items()
+        )
         raise InputError(
             f"too slow for {clock_hz / 1e6:g} MHz: {found}; ask for a lower --clock or more --seeds"
         )

@@ -123,6 +123,10 @@ REROUTED = "--tmg-ripup"
 """Lets the router take up again what misses the clock asked for, until nothing does. By itself it
 is content with any ways of which no two share a wire."""
 
+PATIENCE = 2 * 3600
+"""Seconds for the second placement and the router, which has no end where the clock asked for can't
+be met."""
+
 FREE_ROWS_FROM = 30_000
 """Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
 
@@ -168,7 +172,13 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
 
 
 def implement(folder: Path, fpga: str, seed: int) -> Implementation:
-    """Place, route and pack what was prepared."""
+    """Place, route and pack what was prepared.
+
+    Raises
+    ------
+    TimeoutError
+        If the router does not find ways that are fast enough within `PATIENCE`.
+    """
     options = [PARTS[fpga].option, "--lpf", "top.lpf", "--seed", str(seed), REROUTED]
     _place_and_route(folder, options)
     run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
@@ -244,7 +254,8 @@ def _place_and_route(folder: Path, options: list[str]) -> None:
     )
     copy_drivers(Netlist(design["modules"]["top"]), places(placed["modules"]["top"]["cells"]))
     (folder / "copied.json").write_text(json.dumps(design))
-    run_tool([*NEXTPNR, *options, "--json", "copied.json", "--textcfg", "chip.config"], folder)
+    command = [*NEXTPNR, *options, "--json", "copied.json", "--textcfg", "chip.config"]
+    run_tool(command, folder, PATIENCE)
 
 
 def _result(folder: Path) -> Implementation:
@@ -275,11 +286,20 @@ def unit_of(cell: str) -> str:
     return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
 
 
-def run_tool(command: list[str], folder: Path) -> None:
-    """Run a tool in a folder; what it said of a failure is kept there."""
-    run = subprocess.run(
-        command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
-    )
+def run_tool(command: list[str], folder: Path, seconds: float | None = None) -> None:
+    """Run a tool in a folder, for some time at most; what it said of a failure is kept there."""
+    try:
+        run = subprocess.run(
+            command,
+            cwd=folder,
+            env=tool_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{command[0]} has not ended within {seconds:g} s") from error
     if run.returncode:
         log = folder / f"{command[0]}.txt"
         log.write_text(run.stdout + run.stderr)
