@@ -102,7 +102,8 @@ class DrawnBench(SequencerBench):
     """Drawn tapes, each from a reset on; on most of them something is wrong."""
 
     name = "sequencer-drawn"
-    cocotb_configs = ("cut-3-slots", "narrow")
+    cocotb_configs = ("narrow",)
+    slow_configs = tuple(name for name in SequencerBench.configs if name != "cut-3-slots")
     bug_configs = ("cut-3-slots",)
     stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="long"))
     reset_between = True

@@ -8,11 +8,12 @@ from amaranth.sim import Simulator
 from sterna.spec.program import Stats
 from sterna_rtl.datapath.quantizer import Quantizer
 from sterna_sim.kit import StreamContract, bench_tests, check_contract, edited
-from tests.datapath.bench_quantizer import ManyBench, QuantizerBench, WideBench, chip
+from tests.datapath.bench_quantizer import DeepBench, ManyBench, QuantizerBench, WideBench, chip
 
 test_pysim, _, test_planted_bugs = bench_tests(QuantizerBench())
 test_pysim_wide, test_cocotb, _ = bench_tests(WideBench())
 _, test_many, _ = bench_tests(ManyBench())
+test_pysim_deep, _, test_deep_planted_bugs = bench_tests(DeepBench())
 
 
 def test_contract():

@@ -14,9 +14,9 @@ from amaranth import *
 from amaranth.back import rtlil
 
 from sterna.spec.chip import ICEBREAKER
-from sterna_rtl.datapath import embedding
 from sterna_rtl.datapath.embedding import Embedding
 from sterna_rtl.family.ice40 import ICE40, Spram
+from sterna_rtl.lib.banked_ram import BankedRam
 from sterna_rtl.lib.ram import Ram
 from sterna_rtl.tape.reader import TapeReader
 from sterna_sim.kit.bugs import edited
@@ -95,7 +95,7 @@ def test_the_tape_is_the_same(tmp_path):
 def test_the_embedding_is_the_same(tmp_path):
     config = replace(CONFIG, embedding_words=32768)
     # A read's address waits in a register for a clock, a write's does not.
-    clocks = embedding._READ_LATENCY - 1
+    clocks = BankedRam.latency - 1
     assert wrong_clocks(tmp_path, Embedding(config), Embedding(config), clocks) == 0
 
 

@@ -294,7 +294,7 @@ async def scenario(bench):
     await bench.restart()
     await bench.come(1)
     first = bench.time - began
-    assert first <= LATENCY + bench.beats(REQUEST_BLOCKS) + 17, "the first word is late"
+    assert first <= LATENCY + bench.beats(REQUEST_BLOCKS) + 18, "the first word is late"
     await bench.come(2 * len(tape))
     bench.begins(tape)
     clocks, beats = bench.time - began - first, 2 * bench.beats(dict(writes)[DmaRegister.BLOCKS])
