@@ -106,6 +106,7 @@ class AccessBench(UnitBench):
     name = "pcie-access"
     configs = {str(width): width for width in BEAT_BITS}
     cocotb_configs = ("64", "512")  # the others under the root complex
+    slow_configs = ("128", "256")
     bug_configs = ("64", "512")
     bugs = {
         "enables of the last beat": broken("reader", CqReader, "Mux(first, Cat", "Mux(1, Cat"),

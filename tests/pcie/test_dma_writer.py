@@ -80,7 +80,7 @@ class WriterBench(UnitBench):
     name = "dma writer"
     configs = {f"{width} bits": width for width in (64, 128, 256, 512)}
     cocotb_configs = ("64 bits", "256 bits")
-    slow_configs = ("128 bits",)
+    slow_configs = ("128 bits", "256 bits")
     bug_configs = ("64 bits", "256 bits")
     reset_between = True
     not_stalled = {"i": "taken with the end of its packet", "i_place": "comes when asked for"}
@@ -182,7 +182,7 @@ def writes_what_was_given(m, writer):
         ]
 
 
-@pytest.mark.parametrize("width", [64, 256, *(pytest.param(w, marks=SLOW) for w in (128, 512))])
+@pytest.mark.parametrize("width", [64, *(pytest.param(w, marks=SLOW) for w in (128, 256, 512))])
 def test_writes_nothing_else(width):
     contract = StreamContract(
         also=writes_what_was_given, free=("run", "taken"), depth=14, induction=6

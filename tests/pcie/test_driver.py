@@ -30,6 +30,7 @@ def test_tape_from_the_hosts_memory():
     assert (tests, failed) == (1, 0), said
 
 
+@pytest.mark.slow
 def test_reads_that_fail():
     """An error, poison or silence instead of an answer is told in words; then all goes on."""
     tests, failed, said = run(dma_top(), "tests.pcie.faults_module")
