@@ -15,7 +15,7 @@ from sterna.device.vfio import Mapped
 from sterna.model.layout import Image, lay_out
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
-from sterna.spec.dma import ENTRIES, THERE, DmaRegister
+from sterna.spec.dma import BEATS_SHIFT, ENTRIES, THERE, DmaRegister
 from sterna.spec.memories import MEMORIES
 from sterna.spec.pcie import BAR_BYTES, BEAT_BITS, COUNT_BITS, LINK
 from sterna.spec.registers import (
@@ -66,7 +66,7 @@ class InstantCard(BarWords):
         }  # fmt: skip
         for name, word in told.items():
             self._words[_place(name) // 4] = word
-        self._words[DmaRegister.STATUS] = THERE | (len(BEAT_BITS) - 2) << 8
+        self._words[DmaRegister.STATUS] = THERE | BEAT_BITS.index(256) << BEATS_SHIFT
 
     def read(self, offset: int) -> int:
         """Read a word; STATUS once more tokens have been drawn."""

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-from amaranth import Module, Signal, Value
+from amaranth import Module, Value
 from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, connect, flipped
 
 from sterna_rtl.control.banks import Banks
+from sterna_rtl.lib.delay import delay_line
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
 from tests.control.chips import chip
 from tests.control.clocked import Clocked
@@ -78,12 +79,8 @@ class Aligned(Component):
                 connect(m, flipped(outer), inner)
             else:
                 m.d.comb += inner.address.eq(outer.address)
-                data = Value.cast(inner.data)
-                for clock in range(0 if "vector" in name else self.clocks - 1):
-                    late = Signal(len(data), name=f"{name}_{clock}")
-                    m.d.sync += late.eq(data)
-                    data = late
-                m.d.comb += Value.cast(outer.data).eq(data)
+                data, clocks = Value.cast(inner.data), 0 if "vector" in name else self.clocks - 1
+                m.d.comb += Value.cast(outer.data).eq(delay_line(m, data, clocks, name)[-1])
         return m
 
 

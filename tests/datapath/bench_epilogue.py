@@ -23,6 +23,7 @@ from sterna.spec.trits import Packing
 from sterna_rtl.arith.lane import Lane
 from sterna_rtl.datapath.epilogue import Epilogue
 from sterna_rtl.datapath.segment import SegmentControl
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
@@ -91,11 +92,8 @@ class Harness(Component):
         connect_stream(m, quantizer.o, self.o_results)
         # The addresses of some clocks before belong to the results.
         norms, results = unit.o_norms, unit.o_results
-        came = Cat(norms.valid, norms.payload)
-        for clock in range(unit.config.side_clocks - 1):
-            later = Signal(len(came), name=f"came_{clock}")
-            m.d.sync += later.eq(came)
-            came = later
+        given = Cat(norms.valid, norms.payload)
+        came = delay_line(m, given, unit.config.side_clocks - 1, "came")[-1]
         addresses = Signal(self.norms)
         m.d.comb += addresses.eq(came[1:])
         for name in self.norms.members:

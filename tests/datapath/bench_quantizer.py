@@ -21,6 +21,7 @@ from sterna.spec.program import Op, Stats
 from sterna.spec.ram import BANK_WORDS
 from sterna.spec.trits import Packing
 from sterna_rtl.datapath.quantizer import Quantizer
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.stream import connect_stream
 from sterna_sim.kit import Case, Memory, Stalls, UnitBench, edited
 
@@ -304,12 +305,8 @@ class Fed(Component):
         late = Signal.like(results.payload)
         for name in self.results.members:
             m.d.comb += late[name].eq(ours.payload[name])
-        waits = Cat(ours.valid, late)
-        for clock in range(unit.config.side_clocks - 1):
-            later = Signal(len(waits), name=f"waits_{clock}")
-            m.d.sync += later.eq(waits)
-            waits = later
-        m.d.comb += Cat(results.valid, results.payload).eq(waits)
+        waits = delay_line(m, Cat(ours.valid, late), unit.config.side_clocks - 1, "waits")
+        m.d.comb += Cat(results.valid, results.payload).eq(waits[-1])
         return m
 
 
@@ -498,7 +495,7 @@ class DeepBench(QuantizerBench):
             ("job ends before it can ask", " | self.coming", ""),
             (
                 "source of another clock",
-                '_late(m, place, max(self.later - 1, 0), "place")[-1]',
+                'delay_line(m, place, max(self.later - 1, 0), "place")[-1]',
                 "place",
             ),
             ("known too early", ".eq(late[-1])", ".eq(late[0])"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import RESIDUAL_BITS, SCRATCH_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.link import REQUEST_BYTES, WINDOW
-from sterna.spec.ram import BANK_WORDS, LUTRAM_WORDS
+from sterna.spec.ram import BANK_WORDS, BANKED_CLOCKS, LUTRAM_WORDS
 from sterna.spec.tables import CURVE_SEGMENTS, inverse_root, reciprocal
 
 __all__ = ["Memory", "block_rams", "memories"]
@@ -81,7 +81,7 @@ def memories(config: ChipConfig, embedding: bool = True) -> Iterator[Memory]:
     yield Memory("banks", "state", slots * config.state_words, STATE_BITS * elements)
     for name in ("vector_a", "vector_b"):
         words = getattr(config, f"{name}_words")
-        for part, copies in _banks(words) if config.side_clocks > 2 else [(words, 1)]:
+        for part, copies in _banks(words) if config.side_clocks == BANKED_CLOCKS else [(words, 1)]:
             yield Memory("banks", name, part, VECTOR_BITS * elements, copies)
     yield Memory("engine", "psum", config.psum_words, config.row_sum_bits * config.rows)
     for name, table in ("reciprocal", reciprocal()), ("root", inverse_root()):

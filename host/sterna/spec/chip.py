@@ -9,7 +9,7 @@ from typing import Any
 
 from sterna.errors import InputError
 from sterna.spec.memories import MEMORIES
-from sterna.spec.ram import BANK_WORDS
+from sterna.spec.ram import BANK_WORDS, BANKED_CLOCKS
 from sterna.spec.trits import Packing
 
 __all__ = ["ICEBREAKER", "MAX_SLOTS", "REFERENCE", "ChipConfig"]
@@ -181,7 +181,8 @@ class ChipConfig:
     @property
     def side_clocks(self) -> int:
         """Clocks from the address of a word of the side RAMs to the word: deep ones need more."""
-        return 4 if max(self.vector_a_words, self.vector_b_words) > BANK_WORDS else 2
+        deep = max(self.vector_a_words, self.vector_b_words) > BANK_WORDS
+        return BANKED_CLOCKS if deep else 2
 
     @property
     def token_bits(self) -> int:

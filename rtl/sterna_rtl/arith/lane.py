@@ -19,6 +19,7 @@ from sterna.spec.program import Op
 from sterna_rtl.arith.pre_activation import PreActivation
 from sterna_rtl.arith.rounding import RoundShift, saturate
 from sterna_rtl.arith.sigmoid import Sigmoid
+from sterna_rtl.lib.delay import delay_line
 
 __all__ = ["CONTROL", "OPERATION", "Lane"]
 
@@ -143,7 +144,7 @@ class Lane(Component):
             self.y.eq(pre_activation.y),
             self.y_clamped.eq(pre_activation.clamped),
         ]
-        y = _delays(m, self.y, 9, "y")
+        y = delay_line(m, self.y, 9, "y", reset_less=True)
         m.d.comb += self.y_late.eq(y[9])
         self._residual(m)
 
@@ -151,7 +152,7 @@ class Lane(Component):
         h = Signal(signed(STATE_BITS), reset_less=True)  # GATE y-3, STATE y+8
         scratch = Signal(signed(SCRATCH_BITS), reset_less=True)  # PRODUCT y+0, STATE y+7
         m.d.sync += [h.eq(self.state), scratch.eq(self.scratch)]
-        h_late = _delays(m, h, 5, "h")
+        h_late = delay_line(m, h, 5, "h", reset_less=True)
 
         m.submodules.sigmoid = sigmoid = Sigmoid()  # GATE y+3, SILU and STATE y+6
         m.d.comb += sigmoid.value.eq(Mux(control.operation.gate, h, self.y))
@@ -228,18 +229,9 @@ class Lane(Component):
         kept = Signal(signed(STATE_BITS + 1), reset_less=True)  # f * h, y+10
         total = Cat(C(1 << 15, 16), h_late).as_signed() - product
         m.d.sync += kept.eq(total >> 16)
-        kept_late = _delays(m, kept, 2, "kept")
+        kept_late = delay_line(m, kept, 2, "kept", reset_less=True)
 
         total = Signal(signed(SCRATCH_BITS + 1), reset_less=True)  # y+13
         m.d.sync += total.eq(new + kept_late[2])
         clamped, is_clamped = saturate(m, total, STATE_BITS)
         m.d.sync += [self.new_state.eq(clamped), self.state_clamped.eq(is_clamped)]  # y+14
-
-
-def _delays(m: Module, signal: Signal, clocks: int, name: str) -> list[Signal]:
-    """Return the signal delayed by 0 to `clocks` clocks."""
-    line = [signal]
-    for clock in range(1, clocks + 1):
-        line.append(Signal(signal.shape(), name=f"{name}_{clock}", reset_less=True))
-        m.d.sync += line[clock].eq(line[clock - 1])
-    return line

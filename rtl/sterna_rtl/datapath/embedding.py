@@ -11,6 +11,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import SCALE_BITS
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.banked_ram import BankedRam
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
@@ -118,10 +119,7 @@ class Embedding(Component):
         with m.If(taken):
             m.d.sync += word.eq(first_word)
         # The next row may begin before this one's scale is there.
-        asked = [Cat(self.reads, lane)]
-        for clock in range(self.config.side_clocks):
-            asked.append(Signal(1 + lane_bits, name=f"asked_{clock}"))
-            m.d.sync += asked[-1].eq(asked[-2])
+        asked = delay_line(m, Cat(self.reads, lane), self.config.side_clocks, "asked")
         scales_come = Cat(clock[0] for clock in asked[1:])
         with m.If(scales_come[-1]):
             m.d.sync += scale.eq(self.vector_read.data[asked[-1][1:]])
@@ -188,9 +186,5 @@ class Embedding(Component):
         used = Signal(range(_QUEUE + 1))  # words in flight or in the queue
         m.d.sync += used.eq(used + begin - transfers(queue.o))
         m.d.comb += can.eq(used != _QUEUE)
-        flags = Cat(begin, last)
-        for _ in range(BankedRam.latency):
-            delayed = Signal(2)
-            m.d.sync += delayed.eq(flags)
-            flags = delayed
-        m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags)
+        flags = delay_line(m, Cat(begin, last), BankedRam.latency, "flags")
+        m.d.comb += Cat(queue.i.valid, queue.i.payload.last).eq(flags[-1])

@@ -20,6 +20,7 @@ from sterna.spec.fixed import (
 )
 from sterna.spec.tables import MANTISSA_FRACTION, OCTAVE_FRACTION
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
 
@@ -118,7 +119,7 @@ class LogProbability(Component):
             octave = self._octave(m, f"octave_{lane}", part.values[lane])
             rows.append(self._lane(m, lane, octave, exists, index, shown, clear))
             here = self.target.token[: exact_log2(self.lanes)] == lane
-            with m.If(_delayed(m, f"aimed_{lane}", exists & aimed & here, 2)):
+            with m.If(delay_line(m, exists & aimed & here, 2, f"aimed_{lane}")[-1]):
                 m.d.sync += target.eq(octave)
         row = Signal(self.row)
         lane = Signal(range(self.lanes + 1))  # 0: while the rows are fetched
@@ -206,7 +207,7 @@ class LogProbability(Component):
         )
         mantissa = Signal(MANTISSA_FRACTION + 1, name=f"mantissa_{lane}")
         m.d.comb += mantissa.eq(start + product[REST_BITS:])
-        upper = _delayed(m, f"upper_{lane}", octave[OCTAVE_FRACTION:], 2)
+        upper = delay_line(m, octave[OCTAVE_FRACTION:], 2, f"upper_{lane}")[-1]
 
         place, tag = Signal(_BIN_BITS, name=f"place_{lane}"), Signal(_TAG_BITS, name=f"tag_{lane}")
         term = Signal(_TERM_BITS, name=f"term_{lane}")
@@ -216,7 +217,7 @@ class LogProbability(Component):
             tag.eq(upper[1 + _BIN_BITS :] ^ 1 << _TAG_BITS - 1),  # 0 is the lowest
             term.eq(Mux(upper[0], mantissa << 1, mantissa)),
             cleared.eq(clear),
-            adds.eq(_delayed(m, f"exists_{lane}", exists, 4)),
+            adds.eq(delay_line(m, exists, 4, f"exists_{lane}")[-1]),
         ]
         with m.If(shown):
             m.d.sync += [place.eq(index), tag.eq(0), term.eq(0)]
@@ -267,12 +268,3 @@ def _look_up(
         product.eq(row.rise * rest),
     ]
     return start, product
-
-
-def _delayed(m: Module, name: str, value: Value, clocks: int) -> Value:
-    """The value of so many clocks ago."""
-    for clock in range(clocks):
-        later = Signal(len(value), name=f"{name}_{clock + 1}")
-        m.d.sync += later.eq(value)
-        value = later
-    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.hdl import ValueLike
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout
 from amaranth.lib.wiring import Component, In, Out
@@ -19,6 +18,7 @@ from sterna_rtl.arith.normalise import ShiftUp, shift_left
 from sterna_rtl.datapath.scale import JOB_FIELDS, Scale
 from sterna_rtl.datapath.statistics import LARGEST, LARGEST_BITS, SUMS, Statistics
 from sterna_rtl.layouts import Layouts, first_word
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.memory import ReadPort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.slots import of_slot
@@ -150,7 +150,7 @@ class Quantizer(Component):
         # What is known when the first read begins is for that read: it waits as that does.
         found, known = self.normalise.o, Signal()
         m.d.comb += found.ready.eq(1)
-        late = _late(m, Cat(found.valid, found.payload), self.later, "normalised")
+        late = delay_line(m, Cat(found.valid, found.payload), self.later, "normalised")
         self.normalised = Signal.like(found.payload)
         m.d.comb += Cat(known, self.normalised).eq(late[-1])
         self.known, self.coming = known, Cat(*(clock[0] for clock in late[:-1])).any()
@@ -234,7 +234,7 @@ class Quantizer(Component):
         starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
-        norms, source = self.i_norms, _late(m, place, max(self.later - 1, 0), "place")[-1]
+        norms, source = self.i_norms, delay_line(m, place, max(self.later - 1, 0), "place")[-1]
         m.d.comb += [
             read.first.eq(word == 0),
             read.last.eq(word + 1 == job.source_words),
@@ -269,7 +269,7 @@ class Quantizer(Component):
     def _beats(self, m: Module, read) -> None:
         """Give results or, where there are none, the source to the statistics."""
         results, beat = self.i_results, self.statistics.i
-        line, gathers = _late(m, read, self.later + 1, "read"), results.valid
+        line, gathers = delay_line(m, read, self.later + 1, "read"), results.valid
         reads, banks = _READ(line[-1]), _READ(line[max(self.later, 1)])
         m.d.comb += [
             results.ready.eq(1),
@@ -310,10 +310,7 @@ class Quantizer(Component):
         quantises, beyond = Signal(self.scaled), Signal(self.scaled - 2)
         m.d.sync += quantises.eq(Cat(read.quantise, quantises))
         m.d.sync += beyond.eq(Cat(read.beyond, beyond))
-        slots = [self.i_job.payload.slot]
-        for clock in range(self.scaled - 1):
-            slots.append(Signal(self.layouts.slot, name=f"slot_{clock}"))
-            m.d.sync += slots[-1].eq(slots[-2])
+        slots = delay_line(m, self.i_job.payload.slot, self.scaled - 1, "slot")
         places = of_slot(self.kept, slots[self.scaled - 2]).places
         factor = self._factor(m, slots[self.scaled - 1])
         m.d.comb += queue.i.valid.eq(quantises[-1])
@@ -370,12 +367,3 @@ class Quantizer(Component):
             m.d.comb += request.payload[name].eq(job[name])
         with m.If(transfers(request)):
             m.d.sync += asks.eq(0)
-
-
-def _late(m: Module, value: ValueLike, clocks: int, name: str) -> list[Value]:
-    """Return a value, and as it was a clock before and so on."""
-    line = [Value.cast(value)]
-    for clock in range(clocks):
-        line.append(Signal(len(line[0]), name=f"{name}_{clock}"))
-        m.d.sync += line[-1].eq(line[-2])
-    return line

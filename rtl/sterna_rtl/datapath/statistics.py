@@ -15,6 +15,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, SUM_BITS, SUM_SHIFT, VECTOR_BITS
 from sterna_rtl.arith.normalise import leading_zeros
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import transfers
 
@@ -182,10 +183,7 @@ class Statistics(Component):
         """Return whether the beat of some clocks ago counts, its `first`, `last` and `slot`."""
         beat = self.i.payload
         tags = Cat(counts & self.i.valid, beat.first, beat.last, beat.slot)
-        for clock in range(clocks):
-            later = Signal(len(tags), name=f"tags_{clock}")
-            m.d.sync += later.eq(tags)
-            tags = later
+        tags = delay_line(m, tags, clocks, "tags")[-1]
         return tags[0], tags[1], tags[2], tags[3:]
 
 

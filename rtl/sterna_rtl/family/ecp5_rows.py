@@ -22,6 +22,8 @@ from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
+from sterna_rtl.lib.delay import delay_line
+
 __all__ = ["LANES_OF_A_CHAIN", "TernaryRows"]
 
 LANES_OF_A_CHAIN = 4
@@ -138,11 +140,7 @@ def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _delayed(m: Module, value: Value, clocks: int, name: str) -> Value:
-    for clock in range(clocks):
-        later = Signal(value.shape(), name=f"{name}_{clock + 1}", reset_less=True)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
+    return delay_line(m, value, clocks, name, reset_less=True)[-1]
 
 
 def _extend(value: Value, bits: int) -> Value:

@@ -10,9 +10,10 @@ from amaranth.hdl import ShapeLike
 from amaranth.lib.wiring import Component, In
 from amaranth.utils import exact_log2
 
-from sterna.spec.ram import BANK_WORDS
+from sterna.spec.ram import BANK_WORDS, BANKED_CLOCKS
 from sterna_rtl.family.ice40 import Spram, is_ice40
 
+from .delay import delay_line
 from .memory import ReadPort, WritePort
 from .ram import Ram
 
@@ -43,7 +44,7 @@ class BankedRam(Component):
         that reads it, which is the one after that of its address.
     """
 
-    latency = 4
+    latency = BANKED_CLOCKS
 
     def __init__(self, depth: int, shape: ShapeLike) -> None:
         self.depth = depth
@@ -56,10 +57,7 @@ class BankedRam(Component):
         form, bank_bits = Ram, exact_log2(BANK_WORDS)
         if is_ice40(platform):
             form, bank_bits = Spram, len(word)
-        numbers = [word[bank_bits:]]  # of the bank, by clock
-        for clock in range(self.latency - 2):
-            numbers.append(Signal(len(numbers[0]), name=f"bank_number_{clock}"))
-            m.d.sync += numbers[-1].eq(numbers[-2])
+        numbers = delay_line(m, word[bank_bits:], self.latency - 2, "bank_number")
         banks = []
         for index, first in enumerate(range(0, self.depth, 1 << bank_bits)):
             depth = min(1 << bank_bits, self.depth - first)
