@@ -48,6 +48,14 @@ CONFIGS = {
         "psum_words": 20,
         "slots": 3,
     },
+    "shared-headers": {
+        "rows": 4,
+        "columns": 80,
+        "elements": 4,
+        "packing": Packing.TWO_BITS,
+        "psum_words": 6,
+        "slots": 2,
+    },
     "ring": {
         "rows": 4,
         "columns": 16,
@@ -57,8 +65,8 @@ CONFIGS = {
         "ring_words": 256,
     },
 }
-"""Lanes of the configurations tested; in `cut` and `three-slots` matrices are cut into segments,
-in `ring` the tape comes from outside."""
+"""Lanes of the configurations tested; in `cut`, `three-slots` and `shared-headers` matrices are cut
+into segments; in `shared-headers` two headers share a word; in `ring` the tape comes from outside."""
 
 DEEP = ("one-element", "three-slots")
 """Configurations whose side RAMs have more than a bank, and are read in more clocks."""

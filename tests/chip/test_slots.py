@@ -22,6 +22,7 @@ PAIRS = [
     (model, config) for config in ("two-slots", "three-slots") for model in ("fixture-a", "odd")
 ]
 RINGS = [("fixture-a", 1), ("odd", 3)]
+SHARED = [("fixture-a", "shared-headers")]
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair), scope="module")
@@ -32,7 +33,9 @@ def loaded(request):
     device.close()
 
 
-@pytest.fixture(params=[*PAIRS, *RINGS], ids=lambda pair: f"{pair[0]}-{pair[1]}", scope="module")
+@pytest.fixture(
+    params=[*PAIRS, *SHARED, *RINGS], ids=lambda pair: f"{pair[0]}-{pair[1]}", scope="module"
+)
 def lockstep(request):
     """A chip with its tape on it, or with a memory beside it that gives a word every few clocks."""
     name, config = request.param

@@ -11,7 +11,7 @@ from .hostile import GoesOn, Stops
 
 
 def small(columns):
-    """A chip of two slots; a header is one word of 150 columns, three of 50."""
+    """A chip of two slots; of 150 columns a word is a header, of 50 a third, of 320 two."""
     return ChipConfig(
         rows=1, columns=columns, elements=1, packing=Packing.TWO_BITS, tape_words=2,
         vector_a_words=2, vector_b_words=2, embedding_bits=8, embedding_words=2,
@@ -20,7 +20,7 @@ def small(columns):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", [150, 50])
+@pytest.mark.parametrize("columns", [150, 50, 320])
 @pytest.mark.parametrize("claim", [GoesOn, Stops])
 def test_any_tape(claim, columns):
     assert prove_never(claim(small(columns), Sequencer)) is Answer.PROVEN
@@ -30,7 +30,7 @@ def test_any_tape(claim, columns):
     ("claim", "old", "new"),
     [
         (GoesOn, "with m.If(came):", "with m.If(came & (header.op != 3)):"),
-        (GoesOn, "for_header.eq(1),", "for_header.eq(header.blocks != 0),"),
+        (GoesOn, "for_header.eq(~more)", "for_header.eq(~more & (header.blocks != 0))"),
         (GoesOn, "~(todo & (todo - 1)).any()", "((todo & (todo - 1)) == 0) & todo.any()"),
         (Stops, "m.d.sync += good.eq(is_one)", "m.d.sync += good.eq(1)"),
         (Stops, "new.eq(came & is_one)", "new.eq(came)"),

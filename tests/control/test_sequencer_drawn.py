@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sterna.spec.program import Op, Stats
-from sterna.spec.tape import HEADER_FIELDS, Header, checksum
+from sterna.spec.tape import HEADER_FIELDS, Header, checksum, encode_headers, headers_in_word
 from sterna_sim.kit import Case, Stalls, bench_tests
 from tests.control.test_sequencer import SequencerBench, expected, passes_of, tagged, walk
 
@@ -70,10 +70,10 @@ def draw(config, rng, count, every=None, **fields):
 def assemble(config, headers, words):
     """Put headers and words into the order of the tape."""
     tape, segments = [], []
-    at = 0
+    at, shared = 0, headers_in_word(config.word_bits)
     for number in range(len(headers) + 1):
-        if number < len(headers):
-            tape.append(headers[number].encode(config.word_bits))
+        if number < len(headers) and number % shared == 0:
+            tape.append(encode_headers(headers[number : number + shared], config.word_bits))
             at += len(tape[-1])
         if number > 0:
             segments.append(Drawn(headers[number - 1], at, len(words[number - 1])))
@@ -154,15 +154,17 @@ class DrawnBench(SequencerBench):
         )
 
     def stopped(self, config, tape, passes, pieces, number, name):
+        jobs_for = (len(passes) - 1) * len(tape.segments) + number
         return Case(
             {"i": tagged(pieces), "i_pass": passes if number else passes[:-1]},
-            expected(tape, config, passes, pieces),
+            expected(tape, config, passes, pieces, jobs_for),
             finals={"faults": {"header": 1, "checksum": 0}, "fault_segment": number},
             name=name,
         )
 
     def with_no_header(self, config, rng, number):
         """In the second pass, a flipped bit; the words before it still pass."""
+        number -= number % headers_in_word(config.word_bits)
         tape, passes = draw(config, rng, 6), passes_of(config, rng, 2)
         pieces = list(walk(tape, config, passes))
         which = [n for n, (header, of, *_) in enumerate(pieces) if header and of == number][1]
@@ -173,8 +175,12 @@ class DrawnBench(SequencerBench):
         """A right sum, but a number that means nothing."""
         tape, passes = draw(config, rng, 4, **fields), passes_of(config, rng, 1)
         pieces = list(walk(tape, config, passes))
-        which = next(n for n, (header, of, *_) in enumerate(pieces) if header and of == 3)
-        return self.stopped(config, tape, passes, up_to(pieces, which), 3, f"unknown {fields}")
+        if 3 % headers_in_word(config.word_bits):  # it has come with the one before
+            pieces = [piece for piece in pieces if piece[1] < 3]
+        else:
+            which = next(n for n, (header, of, *_) in enumerate(pieces) if header and of == 3)
+            pieces = up_to(pieces, which)
+        return self.stopped(config, tape, passes, pieces, 3, f"unknown {fields}")
 
 
 test_pysim, test_cocotb, _ = bench_tests(DrawnBench())

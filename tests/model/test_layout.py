@@ -14,7 +14,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats, Step
 from sterna.spec.registers import Memory
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
-from sterna.spec.tape import Header, header_words
+from sterna.spec.tape import decode_headers, header_words, headers_in_word
 from sterna.spec.trits import Packing, unpack
 
 SHAPE = Shape(vocab=13, hidden=11, width=7, intermediate=19, layers=2)
@@ -26,6 +26,9 @@ LANES = {
     "2x6-2": {"rows": 2, "columns": 6, "elements": 2, "packing": Packing.TWO_BITS},
     "16x12-4": {"rows": 16, "columns": 12, "elements": 4, "packing": Packing.FIVE_THIRDS},
     "4x64-8": {"rows": 4, "columns": 64, "elements": 8, "packing": Packing.FIVE_THIRDS},
+    "headers-share-words": {
+        "rows": 4, "columns": 160, "elements": 8, "packing": Packing.TWO_BITS, "psum_words": 2,
+    },
     "cut": {
         "rows": 2, "columns": 4, "elements": 4, "packing": Packing.FIVE_THIRDS, "psum_words": 3,
     },
@@ -99,10 +102,10 @@ def padded(values, unit):
     return np.pad(values, (0, -len(values) % unit))
 
 
-def words_at(image, config, position):
-    """The header that begins at a tape position."""
+def headers_at(image, config, position, count):
+    """So many headers that share what begins at a tape position."""
     words = image.tape[position : position + header_words(config.word_bits)]
-    return Header.decode(words, config.word_bits)
+    return decode_headers(words, config.word_bits, count)
 
 
 def test_trits_are_read_back(config):
@@ -132,13 +135,18 @@ def test_words_hold_blocks_of_columns_groups_of_rows_and_lanes(config):
 
 
 def test_headers_run_one_segment_ahead(config):
-    """Walk the tape as the chip does: header 0, header 1, words 0, header 2, words 1, ..."""
+    """Walk the tape as the chip does: header 0, header 1, words 0, header 2, words 1, ...
+
+    Those that share a word lie where the first of them would.
+    """
     image = lay_out(MODEL, config)
-    size = header_words(config.word_bits)
+    size, shared = header_words(config.word_bits), headers_in_word(config.word_bits)
     position = 0
-    for index, segment in enumerate(image.segments):
-        assert words_at(image, config, position) == segment.header
-        position += size
+    for index in range(len(image.segments)):
+        if index % shared == 0:
+            headers = [each.header for each in image.segments[index : index + shared]]
+            assert headers_at(image, config, position, len(headers)) == headers
+            position += size
         if index:
             before = image.segments[index - 1]
             assert before.words == before.header.groups * before.header.blocks

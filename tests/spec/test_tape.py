@@ -14,9 +14,13 @@ from sterna.spec.tape import (
     HEADER_BITS,
     HEADER_FIELDS,
     HEADER_MAGIC,
+    HEADERS_IN_WORD,
     Header,
     checksum,
+    decode_headers,
+    encode_headers,
     header_words,
+    headers_in_word,
 )
 
 FIELDS = HEADER_FIELDS[1:]  # all but the check, which is no one's to choose
@@ -44,7 +48,7 @@ widths = st.integers(1, 2 * HEADER_BITS)
 
 def whole(header, word_bits=HEADER_BITS):
     """The bits of a header's words, one word after the other, the check left out."""
-    words = header.encode(word_bits)
+    words = encode_headers([header], word_bits)
     number = sum(
         int.from_bytes(w.tobytes(), "little") << n * word_bits for n, w in enumerate(words)
     )
@@ -53,11 +57,41 @@ def whole(header, word_bits=HEADER_BITS):
 
 @given(headers, widths)
 def test_headers_come_back(header, word_bits):
-    words = header.encode(word_bits)
+    words = encode_headers([header], word_bits)
     assert words.shape == (header_words(word_bits), -(-word_bits // 32))
     assert whole(header, word_bits) == whole(header) < 1 << USED_BITS - 32
     assert checksum(words, word_bits) == HEADER_MAGIC
-    assert Header.decode(words, word_bits) == header
+    assert decode_headers(words, word_bits) == [header]
+
+
+@given(st.lists(headers, min_size=1, max_size=HEADERS_IN_WORD), st.integers(0, 700))
+def test_headers_that_share_a_word_come_back(several, more):
+    word_bits = len(several) * HEADER_BITS + more
+    words = encode_headers(several, word_bits)
+    assert words.shape == (1, -(-word_bits // 32))
+    assert checksum(words, word_bits) == HEADER_MAGIC
+    assert decode_headers(words, word_bits, len(several)) == several
+    if len(several) > 1:
+        with pytest.raises(InputError, match="bits beyond its fields"):
+            decode_headers(words, word_bits, len(several) - 1)
+
+
+def test_only_as_many_share_a_word_as_it_has_room_for():
+    assert [headers_in_word(bits) for bits in (1, 319, 639, 640, 959, 960, 8192, 16384)] == [
+        1, 1, 1, 2, 2, 3, 8, 8,
+    ]  # fmt: skip
+    for count, word_bits in ((0, 320), (2, 639), (9, 8192)):
+        with pytest.raises(ValueError, match=f"{count} headers in words of {word_bits} bits"):
+            encode_headers([HEADER] * count, word_bits)
+
+
+def test_only_the_first_of_a_word_has_a_check():
+    words = encode_headers([HEADER, HEADER], 2 * HEADER_BITS).copy()
+    words[0, HEADER_BITS // 32] ^= np.uint32(1)
+    off = checksum(words, 2 * HEADER_BITS) ^ HEADER_MAGIC
+    words[0, 0] ^= np.uint32(off)
+    with pytest.raises(InputError, match="bits beyond its fields"):
+        decode_headers(words, 2 * HEADER_BITS, 2)
 
 
 def test_fields_lie_side_by_side():
@@ -80,26 +114,26 @@ def test_values_that_do_not_fit_are_refused_by_name(name, bits, signed):
     low, high = limits(bits, signed)
     for value in (low - 1, high + 1):
         with pytest.raises(InputError, match=f"field {name} must be {low} to {high}, not {value}"):
-            dataclasses.replace(HEADER, **{name: value}).encode(64)
+            encode_headers([dataclasses.replace(HEADER, **{name: value})], 64)
 
 
 @pytest.mark.parametrize("word_bits", WIDTHS)
 def test_each_flipped_bit_of_a_header_is_noticed(word_bits):
     """Those of a word's padding too."""
-    words = HEADER.encode(word_bits)
+    words = encode_headers([HEADER], word_bits)
     for word, piece in np.ndindex(words.shape):
         for bit in range(min(word_bits - 32 * piece, 32)):
             damaged = words.copy()
             damaged[word, piece] ^= np.uint32(1) << np.uint32(bit)
             with pytest.raises(InputError, match="not a segment header"):
-                Header.decode(damaged, word_bits)
+                decode_headers(damaged, word_bits)
 
 
 @pytest.mark.parametrize("word_bits", WIDTHS)
 @given(st.integers(1, (1 << 32) - 1))
 def test_no_other_check_will_do(word_bits, flips):
-    """So that a header has one check, which `encode` need not search for."""
-    words = HEADER.encode(word_bits).copy()
+    """So that a header has one check, which `encode_headers` need not search for."""
+    words = encode_headers([HEADER], word_bits).copy()
     for bit in range(32):
         word, place = divmod(bit, word_bits)
         words[word, place // 32] ^= np.uint32(flips >> bit & 1) << np.uint32(place % 32)
@@ -108,7 +142,7 @@ def test_no_other_check_will_do(word_bits, flips):
 
 def with_bits(header, bits, word_bits=64):
     """Words of a header with other bits behind the check, which is right."""
-    words = header.encode(word_bits).copy()
+    words = encode_headers([header], word_bits).copy()
     count = len(words)
     for bit in range(32, HEADER_BITS):
         word, place = divmod(bit, word_bits)
@@ -123,7 +157,7 @@ def with_bits(header, bits, word_bits=64):
 @pytest.mark.parametrize("position", range(USED_BITS - 32, HEADER_BITS - 32))
 def test_bits_beyond_the_fields_are_refused(position):
     with pytest.raises(InputError, match="bits beyond its fields"):
-        Header.decode(with_bits(HEADER, whole(HEADER) | 1 << position), 64)
+        decode_headers(with_bits(HEADER, whole(HEADER) | 1 << position), 64)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("op", Op), ("stats", Stats)])
@@ -132,9 +166,9 @@ def test_unknown_members_are_refused(name, kind):
     unknown = set(range(1 << bits)) - {int(member) for member in kind}
     assert unknown
     for number in unknown:
-        words = dataclasses.replace(HEADER, **{name: number}).encode(80)
+        words = encode_headers([dataclasses.replace(HEADER, **{name: number})], 80)
         with pytest.raises(InputError, match=f"no {name} has the number {number}"):
-            Header.decode(words, 80)
+            decode_headers(words, 80)
 
 
 @given(widths)

@@ -24,7 +24,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import external
 from sterna.spec.program import Op
 from sterna.spec.registers import Memory
-from sterna.spec.tape import Header, checksum, header_words
+from sterna.spec.tape import Header, checksum, encode_headers, headers_in_word
 from sterna.spec.trits import pack, unpack
 
 __all__ = ["Image", "Segment", "fit", "lay_out", "ram_pieces", "read_back"]
@@ -253,19 +253,18 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
     tape: list[np.ndarray] = []
     segments: list[Segment] = []
     position = 0
-    for index, (number, header, _) in enumerate(parts):
-        # The header runs one segment ahead: it lies before the words of the segment before it.
-        chunks = [header.encode(config.word_bits)]
+    shared = headers_in_word(config.word_bits)
+    # Headers run one segment ahead: they lie before the words of the segment before theirs.
+    for index in range(len(parts) + 1):
+        headers = [header for _, header, _ in parts[index : index + shared]]
+        if headers and index % shared == 0:
+            tape.append(encode_headers(headers, config.word_bits))
+            position += len(tape[-1])
         if index > 0:
-            chunks.append(parts[index - 1][2])
-        if index == len(parts) - 1:
-            chunks.append(parts[index][2])
-        tape += chunks
-        position += sum(len(chunk) for chunk in chunks)
-        first = position - (len(parts[index][2]) if index == len(parts) - 1 else 0)
-        if index < len(parts) - 1:
-            first += header_words(config.word_bits)
-        segments.append(Segment(number, header, first, len(parts[index][2])))
+            number, header, pieces = parts[index - 1]
+            segments.append(Segment(number, header, position, len(pieces)))
+            tape.append(pieces)
+            position += len(pieces)
     words, table = np.concatenate(tape), model.embedding
     beside = config.memory != ""
     image = Image(

@@ -12,7 +12,7 @@ from sterna.model.outline import Outline
 from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import external
 from sterna.spec.program import Op, Stats, Step
-from sterna.spec.tape import header_words
+from sterna.spec.tape import header_words, headers_in_word
 from sterna.spec.trits import Packing
 
 __all__ = [
@@ -119,7 +119,9 @@ def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
     """
     shape, elements = outline.shape, config.elements
     tape = weight_words(outline.steps, config)
-    tape += sum(_segments(step, config) for step in outline.steps) * header_words(config.word_bits)
+    headers = sum(_segments(step, config) for step in outline.steps)
+    bits = config.word_bits
+    tape += ceil_div(headers, headers_in_word(bits)) * header_words(bits)
     vectors_a = {step.vector_a: step.rows for step in outline.steps if step.vector_a}
     vectors_b = {step.vector_q: step.columns for step in outline.steps if step.vector_q}
     sides = [

@@ -14,7 +14,7 @@ from sterna.plan.quantizer import Quantizer, read_ahead
 from sterna.plan.supply import Supply
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Step
-from sterna.spec.tape import header_words
+from sterna.spec.tape import header_words, headers_in_word
 
 __all__ = ["expected_clocks", "pass_ends"]
 
@@ -98,15 +98,16 @@ def _pass_end(
 ) -> float:
     """Clock of the next pass's first token, if this one's is at `begin`."""
     quantizer, ahead = Quantizer(config, slots, begin), read_ahead(config)
-    headers = header_words(config.word_bits)
+    shared = headers_in_word(config.word_bits)
     row_free = begin  # the embedding may read the next row
     words_free = begin  # the engine may take the next word
     shadow_free = begin  # the shadow register may take the next block
     last_write = begin  # the segment before is in its bank
     written = [begin] * slots  # ... each slot's
     drawn = begin  # the sampler has done with the segment before
-    for segment in segments:
+    for number, segment in enumerate(segments):
         step = segment.step
+        headers = header_words(config.word_bits) if number % shared == 0 else 0
         beats = -(-segment.rows // config.elements)
         if supply:
             supply.bring(headers + segment.words)

@@ -4,11 +4,14 @@
 
 Headers run one segment ahead of their weight words, so that the quantizer can begin on the next
 vector while the lanes still work on this one. A header fills as many tape words as it needs, lowest
-bits first. One pass over the tape is one token.
+bits first. Where a word has room for several (`headers_in_word`), those of so many segments one
+after the other share it, the first in the lowest bits, and it lies where the first of them would;
+the pass's last such word may have fewer. One pass over the tape is one token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,12 +20,16 @@ from sterna.errors import InputError
 from sterna.spec.program import Op, Stats
 
 __all__ = [
+    "HEADERS_IN_WORD",
     "HEADER_BITS",
     "HEADER_FIELDS",
     "HEADER_MAGIC",
     "Header",
     "checksum",
+    "decode_headers",
+    "encode_headers",
     "header_words",
+    "headers_in_word",
     "sum_turn",
 ]
 
@@ -30,7 +37,12 @@ HEADER_MAGIC = int.from_bytes(b"HEAD", "big")
 """Checksum of every header's words; with another one the chip stops with an error."""
 
 HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
-    ("check", 32, False, "makes the checksum of the header's own words HEADER_MAGIC"),
+    (
+        "check",
+        32,
+        False,
+        "makes the checksum of the header's words HEADER_MAGIC; 0 in all but the first of a word",
+    ),
     ("op", 3, False, "operation of the epilogue (Op)"),
     ("last", 1, False, "last segment of the token"),
     ("more", 1, False, "the matrix is cut and goes on in the next segment"),
@@ -59,6 +71,9 @@ HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
 
 HEADER_BITS = 320
 """Bits of a header, unused upper ones zero."""
+
+HEADERS_IN_WORD = 8
+"""Headers that share a word at most: they wait in a register, and more gain little."""
 
 assert sum(bits for _, bits, _, _ in HEADER_FIELDS) <= HEADER_BITS
 
@@ -91,53 +106,82 @@ class Header:
     residual_shift: int = 0
     checksum: int = 0
 
-    def encode(self, word_bits: int) -> np.ndarray:
-        """Pack into tape words, uint32 [words, pieces]; refuse a value that does not fit by name.
 
-        The check's bits each turn another bit of the sum, so that there is one check for each sum.
-        """
-        whole, position = 0, 0
-        for name, bits, signed, _ in HEADER_FIELDS:
-            value = int(getattr(self, name)) if name != "check" else 0
-            low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-            if not low <= value <= high:
-                raise InputError(f"header field {name} must be {low} to {high}, not {value}")
-            whole |= (value & (1 << bits) - 1) << position
-            position += bits
-        off = checksum(_cut(whole, word_bits), word_bits) ^ HEADER_MAGIC
-        turned = (header_words(word_bits) - 1) * sum_turn(word_bits) % 32
-        check = (off >> turned | off << 32 - turned) & 0xFFFFFFFF
-        return _cut(whole | check, word_bits)
+def encode_headers(headers: Sequence[Header], word_bits: int) -> np.ndarray:
+    """Pack headers that share their words; refuse a value that does not fit by its field's name.
 
-    @classmethod
-    def decode(cls, words: np.ndarray, word_bits: int) -> Header:
-        """Unpack tape words; a wrong checksum, an unknown operation or a bit too many is refused.
+    The check's bits each turn another bit of the sum, so that there is one check for each sum.
 
-        Parameters
-        ----------
-        words : numpy.ndarray
-            uint32 [words, pieces], as `encode` gives them.
-        word_bits : int
-        """
-        found = checksum(words, word_bits)
-        if found != HEADER_MAGIC:
-            raise InputError(f"not a segment header: its words have the checksum {found:#x}")
-        whole = 0
-        for number, word in enumerate(words):
-            whole |= int.from_bytes(word.astype("<u4").tobytes(), "little") << number * word_bits
-        values = {}
-        for name, bits, signed, _ in HEADER_FIELDS:
-            value = whole & (1 << bits) - 1
-            values[name] = value - (1 << bits) if signed and value >> bits - 1 else value
-            whole >>= bits
-        if whole:
-            raise InputError("not a segment header: there are bits beyond its fields")
-        del values["check"]
-        for name, kind in (("op", Op), ("stats", Stats)):
-            if values[name] not in list(kind):
-                raise InputError(f"segment header: no {name} has the number {values[name]}")
-            values[name] = kind(values[name])
-        return cls(**values)
+    Parameters
+    ----------
+    headers : sequence of Header
+        One to `headers_in_word`.
+    word_bits : int
+
+    Returns
+    -------
+    numpy.ndarray
+        uint32 [words, pieces].
+    """
+    if not 1 <= len(headers) <= headers_in_word(word_bits):
+        raise ValueError(f"{len(headers)} headers in words of {word_bits} bits")
+    whole = sum(_bits(header) << n * HEADER_BITS for n, header in enumerate(headers))
+    off = checksum(_cut(whole, word_bits), word_bits) ^ HEADER_MAGIC
+    turned = (header_words(word_bits) - 1) * sum_turn(word_bits) % 32
+    check = (off >> turned | off << 32 - turned) & 0xFFFFFFFF
+    return _cut(whole | check, word_bits)
+
+
+def decode_headers(words: np.ndarray, word_bits: int, count: int = 1) -> list[Header]:
+    """Unpack tape words; a wrong checksum, an unknown operation or a bit too many is refused.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        uint32 [words, pieces], as `encode_headers` gives them.
+    word_bits : int
+    count : int
+        Headers that share them.
+    """
+    found = checksum(words, word_bits)
+    if found != HEADER_MAGIC:
+        raise InputError(f"not a segment header: its words have the checksum {found:#x}")
+    whole = 0
+    for number, word in enumerate(words):
+        whole |= int.from_bytes(word.astype("<u4").tobytes(), "little") << number * word_bits
+    if whole >> count * HEADER_BITS:
+        raise InputError("not a segment header: there are bits beyond its fields")
+    mask = (1 << HEADER_BITS) - 1
+    return [_header(whole >> n * HEADER_BITS & mask, checks=n == 0) for n in range(count)]
+
+
+def _bits(header: Header) -> int:
+    """Return the bits of a header without its check."""
+    whole, position = 0, 0
+    for name, bits, signed, _ in HEADER_FIELDS:
+        value = int(getattr(header, name)) if name != "check" else 0
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+        if not low <= value <= high:
+            raise InputError(f"header field {name} must be {low} to {high}, not {value}")
+        whole |= (value & (1 << bits) - 1) << position
+        position += bits
+    return whole
+
+
+def _header(whole: int, checks: bool) -> Header:
+    """Return the header that has these bits; `checks` says whether its check is not 0."""
+    values = {}
+    for name, bits, signed, _ in HEADER_FIELDS:
+        value = whole & (1 << bits) - 1
+        values[name] = value - (1 << bits) if signed and value >> bits - 1 else value
+        whole >>= bits
+    if whole or (values.pop("check") and not checks):
+        raise InputError("not a segment header: there are bits beyond its fields")
+    for name, kind in (("op", Op), ("stats", Stats)):
+        if values[name] not in list(kind):
+            raise InputError(f"segment header: no {name} has the number {values[name]}")
+        values[name] = kind(values[name])
+    return Header(**values)
 
 
 assert {field.name for field in fields(Header)} == {name for name, *_ in HEADER_FIELDS[1:]}
@@ -152,8 +196,13 @@ def _cut(whole: int, word_bits: int) -> np.ndarray:
 
 
 def header_words(word_bits: int) -> int:
-    """Tape words that a header fills."""
+    """Tape words that a header fills, or that several share."""
     return -(-HEADER_BITS // word_bits)
+
+
+def headers_in_word(word_bits: int) -> int:
+    """Headers that share a tape word; 1 if there is no room for two."""
+    return min(max(word_bits // HEADER_BITS, 1), HEADERS_IN_WORD)
 
 
 def sum_turn(word_bits: int) -> int:

@@ -13,7 +13,13 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.program import Op, Stats
-from sterna.spec.tape import HEADER_MAGIC, header_words, sum_turn
+from sterna.spec.tape import (
+    HEADER_BITS,
+    HEADER_MAGIC,
+    header_words,
+    headers_in_word,
+    sum_turn,
+)
 from sterna_rtl.layouts import HEADER, Layouts
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.slots import of_slot
@@ -41,7 +47,8 @@ class Sequencer(Component):
     pass as often. What a word is stands in its tag, for it comes as it was asked for: so nothing
     here decides about a word on the clock on which it passes. A header waits until the one before
     has been checked and handed out and what follows it has been asked for, six clocks and one for
-    each slot more than the first; EMBED, without words, five.
+    each slot more than the first; EMBED, without words, five. One that shares a word with the one
+    before moves to its place then, once the words of the segment before that have passed.
 
     Words that should be a header and are not one stop the sequencer, after the words of the segment
     before them, until it is reset: nothing that follows can be trusted. No unit gets a job from
@@ -92,8 +99,8 @@ class Sequencer(Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         width = self.config.word_bits
-        count = header_words(width)
-        raw = Signal(count * width, reset_less=True)
+        count, shared = header_words(width), headers_in_word(width)
+        raw = Signal(count * width if shared == 1 else shared * HEADER_BITS, reset_less=True)
         header = HEADER(raw[: HEADER.as_shape().width])
         full = Signal()  # the header in `raw` has not been handed out yet
         good, new = Signal(), Signal()  # ... and is one; the first clock of that
@@ -113,13 +120,24 @@ class Sequencer(Component):
         # A header of one word is what came last while there was room: so wide an enable hears
         # nothing of what comes.
         with m.If(free if count == 1 else takes):
-            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[width:])
+            m.d.sync += raw.eq(Cat(raw, self.i.payload.word)[min(width, len(raw)) :])
 
-        came = self._check(m, header, good, new)
-        self._ask(m, header, new, active)
+        more, moved = Signal(), Signal()  # the word has a next header; that one is in its place
+        came = self._check(m, header, good, new, moved)
+        self._ask(m, header, new, more, active)
         done = self._hand_out(m, platform, header, good, active)
         with m.If(done):
-            m.d.sync += [full.eq(0), good.eq(0)]
+            m.d.sync += [full.eq(more), good.eq(0)]
+        if shared > 1:
+            place, waits = Signal(range(shared)), Signal()
+            # One segment ahead: the words of the one before must have passed.
+            moves = waits & ~self.o_play.valid & m.submodules.checks.i.ready
+            m.d.comb += more.eq((place != shared - 1) & ~header.last)
+            m.d.sync += moved.eq(moves)
+            with m.If(done):
+                m.d.sync += [waits.eq(more), place.eq(Mux(more, place + 1, 0))]
+            with m.If(moves):
+                m.d.sync += [waits.eq(0), raw.eq(raw >> HEADER_BITS)]
         if platform == "formal":
             idle = ~self.o_play.valid
             m.d.comb += Assert(~came | (full & ~good & idle), "a header before there is room")
@@ -127,10 +145,11 @@ class Sequencer(Component):
             m.d.comb += Assert(~good | full)
         return m
 
-    def _ask(self, m: Module, header, new: Signal, active: Signal) -> None:
+    def _ask(self, m: Module, header, new: Signal, more: Signal, active: Signal) -> None:
         """Ask for the header after the one that has come, and for the words of that one.
 
-        Words follow the next header; those of the last segment have none before them.
+        Words follow the next header, if that has not come with this one; those of the last segment
+        have none before them.
         """
         # Always at work, so that it can be the multiplier's own register.
         words = Signal(24, reset_less=True)
@@ -140,7 +159,7 @@ class Sequencer(Component):
         with m.If(new):
             m.d.sync += [
                 times.eq(_ones(active)),
-                for_header.eq(1),
+                for_header.eq(~more),
                 for_words.eq(header.blocks != 0),
                 last.eq(header.last),
             ]
@@ -212,11 +231,12 @@ class Sequencer(Component):
             m.d.comb += Assert(~room | ready, "no room for a job")
         return done
 
-    def _check(self, m: Module, header, good: Signal, new: Signal) -> Value:
+    def _check(self, m: Module, header, good: Signal, new: Signal, moved: Signal) -> Value:
         """Checksum of each header's and each segment's words, behind them, and the fault register.
 
-        Returns whether the last word of a header came two clocks before. All words are added to the
-        same sum, for a header's come between those of segments.
+        Returns whether a header came: two clocks after its last word, or one that shared it has
+        `moved` to its place. All words are added to the same sum, for a header's come between those
+        of segments.
         """
         m.submodules.checks = checks = Queue(_CHECK, 2)
         number = Signal(16)
@@ -257,8 +277,8 @@ class Sequencer(Component):
             m.d.sync += total.eq(Mux(ended, 0, sum_of_all))
         differs, none, wrong, checked = Signal(), Signal(), Signal(), Signal(16)
         m.d.comb += differs.eq(sum_of_all != Mux(of_header, HEADER_MAGIC, expected.checksum))
-        is_one = ~differs & (header.op <= max(Op)) & (header.stats <= max(Stats))
-        came = ended & of_header
+        is_one = (moved | ~differs) & (header.op <= max(Op)) & (header.stats <= max(Stats))
+        came = (ended & of_header) | moved
         m.d.sync += [
             new.eq(came & is_one),
             none.eq(came & ~is_one),
