@@ -66,7 +66,7 @@ CONFIGS = {
     },
 }
 """Lanes of the configurations tested; in `cut`, `three-slots` and `shared-headers` matrices are cut
-into segments; in `shared-headers` two headers share a word; in `ring` the tape comes from outside."""
+into segments, and two headers of the last share a word; in `ring` the tape comes from outside."""
 
 DEEP = ("one-element", "three-slots")
 """Configurations whose side RAMs have more than a bank, and are read in more clocks."""
