@@ -274,7 +274,7 @@ class SequencerBench(UnitBench):
         ),
         "one header of a word": broken("[full.eq(more)", "[full.eq(0)"),
         "a header more in each word": broken("(place != shared - 1) & ", ""),
-        "headers behind the last": broken("& ~header.last)", "| header.last)"),
+        "headers behind the last": broken("shared - 1) & ~last)", "shared - 1) | last)"),
         "a header asked for that has come": broken("for_header.eq(~more)", "for_header.eq(1)"),
         "two segments ahead": broken("& m.submodules.checks.i.ready", ""),
         "the next header before words are asked for": broken("waits & ~self.o_play.valid", "waits"),

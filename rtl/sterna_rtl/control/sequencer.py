@@ -129,21 +129,30 @@ class Sequencer(Component):
         with m.If(done):
             m.d.sync += [full.eq(more), good.eq(0)]
         if shared > 1:
-            place, waits = Signal(range(shared)), Signal()
-            # One segment ahead: the words of the one before must have passed.
-            moves = waits & ~self.o_play.valid & m.submodules.checks.i.ready
-            m.d.comb += more.eq((place != shared - 1) & ~header.last)
+            moves = self._share(m, header.last, shared, done, more)
             m.d.sync += moved.eq(moves)
-            with m.If(done):
-                m.d.sync += [waits.eq(more), place.eq(Mux(more, place + 1, 0))]
             with m.If(moves):
-                m.d.sync += [waits.eq(0), raw.eq(raw >> HEADER_BITS)]
+                m.d.sync += raw.eq(raw >> HEADER_BITS)
         if platform == "formal":
             idle = ~self.o_play.valid
             m.d.comb += Assert(~came | (full & ~good & idle), "a header before there is room")
             m.d.comb += Assert(~new | (good & idle), "words of two headers at a time")
             m.d.comb += Assert(~good | full)
         return m
+
+    def _share(self, m: Module, last: Value, shared: int, done: Value, more: Signal) -> Value:
+        """Return whether the word's next header moves to the place of the one that is done with.
+
+        As all headers run one segment ahead, the words of the segment before must have passed.
+        """
+        place, waits = Signal(range(shared)), Signal()
+        m.d.comb += more.eq((place != shared - 1) & ~last)
+        moves = waits & ~self.o_play.valid & m.submodules.checks.i.ready
+        with m.If(done):
+            m.d.sync += [waits.eq(more), place.eq(Mux(more, place + 1, 0))]
+        with m.If(moves):
+            m.d.sync += waits.eq(0)
+        return moves
 
     def _ask(self, m: Module, header, new: Signal, more: Signal, active: Signal) -> None:
         """Ask for the header after the one that has come, and for the words of that one.
