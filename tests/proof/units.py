@@ -105,7 +105,7 @@ UNITS = (
     Unit(window.WindowBench, "window", others=(window.ChanceBench,)),
     Unit(executor.ExecutorBench, "executor", others=(executor.DrawnBench,)),
     Unit(sender.SenderBench, "sender", others=(sender.DrawnBench,)),
-    Unit(axi_lite.AxiLiteBench),
+    Unit(axi_lite.AxiLiteBench, "slave"),
     Unit(queue.QueueBench),
     Unit(long_queue.LongQueueBench),
     Unit(skid.SkidBench),
