@@ -166,7 +166,7 @@ UNITS = (
     # Memories beside the chip.
     Unit(visits.VisitsBench),
     Unit(axi4_writer.WriterBench),
-    Unit(bursts.BurstsBench),
+    Unit(bursts.BurstsBench, others=(bursts.LongBench,), only="4096 words"),
     # PCIe.
     Unit(packets.PacketsBench, "unit"),
     Unit(results.ResultBench, "unit"),
