@@ -24,6 +24,7 @@ from tests.datapath import test_best as best
 from tests.datapath import test_choice as choice
 from tests.datapath import test_embedding as embedding
 from tests.datapath import test_engine as engine
+from tests.datapath import test_noise as noise
 from tests.datapath import test_sampler as sampler
 from tests.datapath import test_scale as scale
 from tests.datapath import test_statistics as statistics
@@ -107,6 +108,7 @@ UNITS = (
     Unit(sender.SenderBench, "sender", others=(sender.DrawnBench,)),
     Unit(axi_lite.AxiLiteBench, "slave"),
     Unit(queue.QueueBench),
+    Unit(queue.WideQueueBench),
     Unit(long_queue.LongQueueBench),
     Unit(skid.SkidBench),
     Unit(regroup.RegroupBench),
@@ -152,17 +154,18 @@ UNITS = (
     Unit(
         sampler.SamplerBench,
         "unit",
-        ("gumbel_[0-9]", "best", "choice", "largest"),
+        ("noise", "best", "choice", "largest"),
         (sampler.ManyBench,),
         large=True,
     ),
+    Unit(noise.NoiseBench, "unit", ("gumbel_[0-9]", "queue"), (noise.ManyBench,)),
     Unit(best.BestBench, "unit", ("largest",), (best.ManyBench,)),
     Unit(choice.ChoiceBench),
     Unit(logit_tap.LogitTapBench),
     # Control.
     Unit(loader.LoaderBench, "loader"),
     Unit(checker.CheckerBench, "checker"),
-    Unit(counters.CountersBench),
+    Unit(counters.CountersBench, "unit", only="E-8-7-bits"),
     # Memories beside the chip.
     Unit(visits.VisitsBench),
     Unit(axi4_writer.WriterBench),
