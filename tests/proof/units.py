@@ -124,7 +124,13 @@ UNITS = (
     Unit(walk.WalkBench, others=(walk.LongBench,)),
     Unit(reader.ReaderBench, "reader", ("walk",)),
     Unit(ring.RingBench, "ring", ("walk",)),
-    Unit(fetch.FetchBench, "fetch", others=(fetch.LongBench,), only="80 bits"),
+    Unit(
+        fetch.FetchBench,
+        "fetch",
+        ("words",),
+        others=(fetch.LongBench, fetch.NoTapeBench),
+        only="80 bits",
+    ),
     Unit(
         sequencer.SequencerBench,
         "unit",
