@@ -121,7 +121,7 @@ UNITS = (
     Unit(sigmoid.SigmoidBench, "unit"),
     # From the tape to the lanes.
     Unit(unpack.UnpackerBench),
-    Unit(walk.WalkBench, others=(walk.LongBench,)),
+    Unit(walk.WalkBench, others=(walk.LongBench, walk.FarBench)),
     Unit(reader.ReaderBench, "reader", ("walk",)),
     Unit(ring.RingBench, "ring", ("walk",)),
     Unit(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.trits import Packing
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.tape.walk import Walk
 from sterna_sim.kit import (
     Case,
@@ -97,8 +98,31 @@ class LongBench(WalkBench):
         yield Case({"i": plays}, {"o": places(plays, DEPTH)}, {"last": DEPTH - 1})
 
 
+class FarBench(WalkBench):
+    """The first places of plays of any number of words, each after a reset."""
+
+    name = "walk-far"
+    stalls = (Stalls(),)
+    cocotb_configs = ()
+    reset_between = True
+    reset_test = False
+    drain = 0  # it goes on
+
+    def cases(self, config, rng):
+        most = (1 << Layouts(config).play.members["words"]) - 1
+        for _ in range(60):
+            words = int(rng.integers(most + 1)) or most
+            play = {"words": words, "times": 1, "header": int(rng.integers(2))}
+            given = places([{**play, "words": min(words, 6)}], DEPTH)
+            for n, place in enumerate(given):
+                place["words"] = words
+                place["tag"]["end"] = int(n == words - 1)
+            yield Case({"i": [play]}, {"o": given}, {"last": DEPTH - 1})
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WalkBench())
 test_long, test_long_cocotb, _ = bench_tests(LongBench())
+test_far, _, _ = bench_tests(FarBench())
 
 
 def test_contract():
