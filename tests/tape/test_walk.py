@@ -111,13 +111,16 @@ class FarBench(WalkBench):
     def cases(self, config, rng):
         most = (1 << Layouts(config).play.members["words"]) - 1
         for _ in range(60):
-            words = int(rng.integers(most + 1)) or most
-            play = {"words": words, "times": 1, "header": int(rng.integers(2))}
-            given = places([{**play, "words": min(words, 6)}], DEPTH)
-            for n, place in enumerate(given):
-                place["words"] = words
-                place["tag"]["end"] = int(n == words - 1)
-            yield Case({"i": [play]}, {"o": given}, {"last": DEPTH - 1})
+            far = {"words": int(rng.integers(1, most + 1)), "times": 1, "header": 1}
+            # It waits behind others.
+            counts = rng.integers(1, 5, rng.integers(4)).tolist()
+            plays = [{"words": count, "times": 1, "header": 0} for count in counts]
+            given = places([*plays, {**far, "words": min(far["words"], 6)}], DEPTH)
+            for place in given:
+                if place["tag"]["header"]:
+                    place["words"] = far["words"]
+                    place["tag"]["end"] &= far["words"] <= 6
+            yield Case({"i": [*plays, far]}, {"o": given}, {"last": DEPTH - 1})
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WalkBench())
