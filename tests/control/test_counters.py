@@ -18,15 +18,19 @@ def most(config):
 
 
 def broken(old, new):
-    return lambda config: Clocked(edited(Counters, old, new)(config), LATENCY)
+    return lambda config: Clocked(edited(Counters, old, new)(*config), LATENCY)
 
 
 class CountersBench(UnitBench):
-    """An item is one clock's events, a result the counters after it."""
+    """An item is one clock's events, a result the counters after it.
+
+    Counters of a few bits go round: no bench could fill all of them.
+    """
 
     name = "counters"
     stalls = (Stalls(), Stalls("random", "random"))
-    configs = {f"E-{elements}": chip(elements=elements) for elements in (8, 1)}
+    configs = {f"E-{elements}": (chip(elements=elements), WIDTH) for elements in (8, 1)}
+    configs["E-8-7-bits"] = (chip(elements=8), 7)
     bugs = {
         "two counters swapped": broken("self.values[counter]", "self.values[-1 - counter]"),
         "one event a clock at most": broken("value + seen", "value + seen.any()"),
@@ -36,17 +40,18 @@ class CountersBench(UnitBench):
     }
 
     def dut(self, config):
-        return Clocked(Counters(config), LATENCY)
+        return Clocked(Counters(*config), LATENCY)
 
     def cases(self, config, rng):
-        limits = most(config)
+        limits, size = most(config[0]), 1 << config[1]
         totals = dict.fromkeys(Counter, 0)
         events, values = [], []
-        for clock in range(200):
-            full = clock < 20
+        all_at_once = 20 if config[1] == WIDTH else size
+        for clock in range(all_at_once + 180):
+            full = clock < all_at_once
             now = {c: limits[c] if full else int(rng.integers(limits[c] + 1)) for c in Counter}
-            clear = int(clock > 120 and rng.random() < 0.1)
-            totals = {c: 0 if clear else totals[c] + now[c] for c in Counter}
+            clear = int(clock > all_at_once + 100 and rng.random() < 0.1)
+            totals = {c: 0 if clear else (totals[c] + now[c]) % size for c in Counter}
             events.append({c.name.lower(): now[c] for c in Counter} | {"clear": clear, "shown": 1})
             values.append({f"values__{c.value}": totals[c] for c in Counter})
         yield Case({"i": events}, {"o": values}, clocks=len(events) + 1 + LATENCY)

@@ -1,5 +1,6 @@
 """Best: the golden order at every lane count, ties, few logits, and the stream contract."""
 
+import numpy as np
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
@@ -106,11 +107,14 @@ class BestBench(UnitBench):
         for kind in ("ties", "rising", "falling", "extreme", "equal", "close"):
             yield self.one(config, rng, kind, [long])
 
+    def logits(self, config, rng, kind, length):
+        return logits_of(kind, length, rng)
+
     def one(self, config, rng, kind, lengths):
         """Passes of the given lengths."""
         items, results = [], []
         for length in lengths:
-            logits = logits_of(kind, length, rng)
+            logits = self.logits(config, rng, kind, length)
             noise = rng.integers(-7475, 70976, length)
             items += parts(logits, noise, config, rng)
             results += candidates(logits, noise, config.top_k)
@@ -119,7 +123,7 @@ class BestBench(UnitBench):
 
 
 class ManyBench(BestBench):
-    """Many more passes."""
+    """Many more passes; in some, one lane has all of the best."""
 
     name = "best-many"
     configs = {"4-lanes": BestBench.configs["4-lanes"]}
@@ -130,6 +134,17 @@ class ManyBench(BestBench):
         longest = min(60, config.max_vocab)
         for kind in ("random", "close", "ties", "extreme", "falling", "equal") * 4:
             yield self.one(config, rng, kind, rng.integers(1, longest + 1, 12).tolist())
+        yield self.one(config, rng, "one lane", [longest] * 80)
+
+    def logits(self, config, rng, kind, length):
+        if kind != "one lane":
+            return super().logits(config, rng, kind, length)
+        lanes, spread = min(config.rows, config.elements), int(rng.choice([5, 200]))
+        logits, lane = rng.integers(-spread, spread, length), int(rng.integers(lanes))
+        # Falling, so that many come behind a few that are larger.
+        logits -= np.arange(length) // lanes * spread // 3
+        logits[lane::lanes] += 1000
+        return logits
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(BestBench())

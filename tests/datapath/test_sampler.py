@@ -13,10 +13,11 @@ from amaranth.sim import Simulator
 from amaranth.utils import exact_log2
 
 from sterna.golden import sampler as golden
+from sterna.spec.tables import GUMBEL_FRACTION
 from sterna.spec.xorshift import next_draw
 from sterna_rtl.datapath.sampler import Sampler
 from sterna_rtl.layouts import Layouts
-from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_sim.kit import (
     Case,
     Stalls,
@@ -30,7 +31,11 @@ from tests.datapath.logits import LARGEST, chip, logits_of
 
 
 class Seeded(Component):
-    """The unit with its seeds behind a stream."""
+    """The unit with its seeds behind a stream.
+
+    If `order` says so, the logits wait for a seed (1), or a seed for three beats of logits (2), by
+    when the draw has begun.
+    """
 
     def __init__(self, config, unit=Sampler):
         self.unit = unit(config)
@@ -40,20 +45,35 @@ class Seeded(Component):
         self.among_best = ["top_k"] if config.top_k else []
         names += self.among_best
         super().__init__(
-            {"i_seed": In(stream.Signature(seed)), **{name: members[name] for name in names}}
+            {
+                "i_seed": In(stream.Signature(seed)),
+                "order": In(2),
+                **{name: members[name] for name in names},
+            }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
         connect_stream(m, self.i_job, unit.i_job)
-        connect_stream(m, self.i_logits, unit.i_logits)
+        beats, seeded, seeds = Signal(2), Signal(), transfers(self.i_seed)
+        opens = (self.order != 1) | seeds | seeded
+        m.d.comb += [
+            unit.i_logits.payload.eq(self.i_logits.payload),
+            unit.i_logits.valid.eq(self.i_logits.valid & opens),
+            self.i_logits.ready.eq(unit.i_logits.ready & opens),
+        ]
+        with m.If(self.order == 0):
+            m.d.sync += [beats.eq(0), seeded.eq(0)]
+        with m.Else():
+            m.d.sync += beats.eq(beats + (transfers(self.i_logits) & (beats != 3)))
+            m.d.sync += seeded.eq(seeded | seeds)
         connect_stream(m, unit.o_token, self.o_token)
         m.d.comb += [
             unit.temperature.eq(self.temperature),
             unit.draw.eq(self.draw),
-            unit.load_seed.eq(self.i_seed.valid << self.i_seed.payload.slot),
-            self.i_seed.ready.eq(1),
+            unit.load_seed.eq(seeds << self.i_seed.payload.slot),
+            self.i_seed.ready.eq((self.order != 2) | (beats == 3)),
             self.state.eq(unit.state),
             *(getattr(unit, name).eq(getattr(self, name)) for name in self.among_best),
         ]
@@ -212,7 +232,15 @@ class SamplerBench(UnitBench):
         jobs, beats, tokens = [], [], []
         for length in lengths:
             order = rng.permutation(range(len(slots)) if among is None else among).tolist()
-            of_slots = [Draw(logits_of(kind, length, rng), config, rng, slot) for slot in order]
+            of_slots = [
+                Draw(
+                    self.logits(kind, length, rng, slots[slot].state, temperatures[slot]),
+                    config,
+                    rng,
+                    slot,
+                )
+                for slot in order
+            ]
             cuts = rng.integers(-(-length // unit), size=parts - 1) * unit
             new_jobs, new_beats = segments(of_slots, sorted({*cuts.tolist()} - {0}))
             jobs += new_jobs
@@ -234,38 +262,48 @@ class SamplerBench(UnitBench):
             name=f"{kind}-{temperature}-{slots[0].top_k}",
         )
 
-    def ahead(self, config, rng, slots, kind, temperature, length, seed=None):
-        """A job, perhaps a seed, and then logits that find their noise."""
+    def logits(self, kind, length, rng, state, temperature):
+        return logits_of(kind, length, rng)
+
+    def ahead(self, config, rng, slots, kind, temperature, length, seed=None, order=0):
+        """A job, perhaps a seed, then logits that find their noise; for `order` see `Seeded`."""
         slot, lanes = int(rng.integers(len(slots))), min(config.rows, config.elements)
         state = slots[slot]
         jobs, beats = segments([Draw(logits_of(kind, length, rng), config, rng, slot)])
         yield Case({"i_job": jobs}, name="job")
-        if seed is not None:
+        seeds = [] if seed is None else [{"seed": seed, "slot": slot}]
+        if seeds and not order:
+            yield Case({"i_seed": seeds}, name="seed of the job's slot")
+            seeds = []
+        if seed is not None and order != 2:
             state.state = seed
-            yield Case({"i_seed": [{"seed": seed, "slot": slot}]}, name="seed of the job's slot")
         state.temperature = temperature
         logits = np.concatenate([beat["values"] for beat in beats])[:length]
         token = {"token": state.draw(logits), "slot": slot}
+        if order == 2:
+            state.state = next_draw(seed)
         # One clock for each part and those of the pipeline.
         clocks = len(beats) * config.elements // lanes + 6 + exact_log2(lanes)
         if state.top_k:
             clocks += 2 - exact_log2(lanes) + state.top_k * (2 + exact_log2(lanes))
         yield Case(
-            {"i_logits": beats},
+            {"i_logits": beats, "i_seed": seeds},
             {"o_token": [token]},
             {
+                "order": order,
                 "temperature": [temperature] * len(slots),
                 "draw": (1 << len(slots)) - 1,
                 **({"top_k": state.top_k} if config.top_k else {}),
             },
             {"state": [slot.state for slot in slots]},
-            clocks=clocks,
+            # A seed that comes late begins the noise anew.
+            clocks=clocks if order != 1 else None,
             name=f"{kind}-{temperature}-{state.top_k}-ahead",
         )
 
 
 class ManyBench(SamplerBench):
-    """Many more tokens, drawn at any temperature."""
+    """Many more tokens, drawn at any temperature; seeds as and after a draw begins."""
 
     name = "sampler-many"
     configs = {"2-lanes-of-4-2-slots": SamplerBench.configs["2-lanes-of-4-2-slots"]}
@@ -279,6 +317,38 @@ class ManyBench(SamplerBench):
             temperature = int(rng.integers(1 << int(rng.integers(1, 17))))
             lengths = rng.integers(1, 70, 4).tolist()
             yield self.one(config, rng, slots, kind, temperature, lengths, parts=3)
+        yield self.one(config, rng, slots, "near", 300, rng.integers(9, 70, 20).tolist())
+        yield self.one(config, rng, slots, "rising", 0, [config.max_vocab])
+        for order in (1, 2) * 4:
+            seed = int(rng.integers(1, 1 << 62))
+            yield from self.ahead(config, rng, slots, "close", 300, 50, seed, order)
+        yield from self.between(config, rng, slots)
+
+    def logits(self, kind, length, rng, state, temperature):
+        if kind != "near":
+            return super().logits(kind, length, rng, state, temperature)
+        # All scores within one step of a logit, so that their lowest bits decide.
+        noise = golden.gumbel(golden.uniforms(state, length))
+        return np.clip(-noise * temperature >> GUMBEL_FRACTION, -LARGEST, LARGEST)
+
+    def between(self, config, rng, slots):
+        """A seed between two parts of a pass: its draw goes on."""
+        slot, state, temperature = 0, slots[0], 300
+        logits = logits_of("close", 6 * config.elements, rng)
+        jobs, beats = segments([Draw(logits, config, rng, slot)], [2 * config.elements])
+        state.temperature = temperature
+        token, seed = state.draw(logits), int(rng.integers(1, 1 << 62))
+        state.state = next_draw(seed)
+        plain = {"temperature": [temperature] * len(slots), "draw": (1 << len(slots)) - 1}
+        yield Case({"i_job": jobs[:1], "i_logits": beats[:2]}, {}, plain, name="first part")
+        yield Case({"i_job": jobs[1:]}, {}, plain, name="job of the second")
+        yield Case(
+            {"i_seed": [{"seed": seed, "slot": slot}], "i_logits": beats[2:]},
+            {"o_token": [{"token": token, "slot": slot}]},
+            {**plain, "order": 1},
+            {"state": [slot.state for slot in slots]},
+            name="seed and second part",
+        )
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(SamplerBench())

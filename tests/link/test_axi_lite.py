@@ -4,10 +4,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from amaranth import Module, Mux, Signal
+from amaranth.lib.wiring import Component, Out
 
 from sterna.model.layout import fit
 from sterna_rtl.axi4_chip import Axi4Chip
 from sterna_rtl.chip import memory_ports
+from sterna_rtl.lib.stream import can_load, connect_stream, transfers
 from sterna_rtl.link.axi_lite import ADDRESS_BITS, AxiLite
 from sterna_sim.kit import (
     Case,
@@ -25,8 +28,44 @@ from tests.chip.models import MEMORY_CONFIGS, model_of
 from tests.pcie.tops import CLOCK_HZ, RegistersAlone
 
 
+class Parted(Component):
+    """The slave, its accesses parted into reads and writes.
+
+    Which of both comes first depends on the stalls, but the order within each kind does not.
+    `unfair` goes up if one kind goes twice while the other could.
+    """
+
+    def __init__(self, slave) -> None:
+        self.slave = slave
+        ports = dict(slave.signature.members.items())
+        ports["reads"] = ports["writes"] = ports.pop("o")
+        super().__init__({**ports, "unfair": Out(1)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.submodules.slave = slave = self.slave
+        for name in ("aw", "w", "ar", "i"):
+            connect_stream(m, getattr(self, name), getattr(slave, name))
+        for name in ("b", "r"):
+            connect_stream(m, getattr(slave, name), getattr(self, name))
+        is_write = slave.o.payload.write
+        m.d.comb += slave.o.ready.eq(Mux(is_write, self.writes.ready, self.reads.ready))
+        for part, shown in ((self.reads, ~is_write), (self.writes, is_write)):
+            m.d.comb += [part.payload.eq(slave.o.payload), part.valid.eq(slave.o.valid & shown)]
+        # What a read would write is anything.
+        m.d.comb += self.reads.payload.data.eq(0)
+        read, wrote = transfers(self.ar), transfers(self.aw)
+        both = self.ar.valid & self.aw.valid & self.w.valid & can_load(self.b)
+        last_read, last_wrote = Signal(), Signal()
+        with m.If(read | wrote):
+            m.d.sync += [last_read.eq(read), last_wrote.eq(wrote)]
+        with m.If(both & ((read & last_read) | (wrote & last_wrote))):
+            m.d.sync += self.unfair.eq(1)
+        return m
+
+
 def broken(old, new):
-    return lambda config: edited(AxiLite, old, new)()
+    return lambda config: Parted(edited(AxiLite, old, new)())
 
 
 def access(write, address, data=0, strobes=15):
@@ -34,7 +73,7 @@ def access(write, address, data=0, strobes=15):
 
 
 class AxiLiteBench(UnitBench):
-    """Reads alone and writes alone: which of both comes first depends on the stalls."""
+    """Reads alone, writes alone, and both at once; an access on every clock, in turns."""
 
     name = "axi-lite"
     configs = {"only": None}
@@ -51,23 +90,32 @@ class AxiLiteBench(UnitBench):
         "response lost": broken("& can_load(self.b)", ""),
         "one read for all": broken("self.ar.ready.eq(reads)", "self.ar.ready.eq(1)"),
         "words dropped": broken("self.i.ready.eq(self.r.ready)", "self.i.ready.eq(1)"),
+        "both at once": broken("may_read & ~writes", "may_read"),
+        "writes first": broken(" & ~(may_read & wrote)", ""),
+        "reads first": broken("~(may_read & wrote)", "~may_read"),
+        "an access every other clock": broken(
+            "reads.eq(can_load(self.o)", "reads.eq(~self.o.valid"
+        ),
     }
     not_stalled = dict.fromkeys(("aw", "w", "ar"), "an access is taken once all of it is there")
 
     def dut(self, config):
-        return AxiLite()
+        return Parted(AxiLite())
 
     def cases(self, config, rng):
         places = rng.integers(0, 1 << ADDRESS_BITS, 60).tolist()
         words = rng.integers(0, 1 << 32, 60).tolist()
         strobes = rng.integers(0, 16, 60).tolist()
         beats = [{"data": w, "strobes": s} for w, s in zip(words, strobes, strict=True)]
-        # What a read writes is anything: here what stands there from the start.
         reads = [access(0, place) for place in places]
         given = [{"data": word, "response": 0} for word in words]
-        yield Case({"ar": places, "i": words}, {"o": reads, "r": given}, name="reads")
+        read = {"ar": places, "i": words}, {"reads": reads, "r": given}
+        yield Case(*read, finals={"unfair": 0}, clocks=61, name="reads")
         writes = [access(1, *of) for of in zip(places, words, strobes, strict=True)]
-        yield Case({"aw": places, "w": beats}, {"o": writes, "b": [0] * 60}, name="writes")
+        write = {"aw": places, "w": beats}, {"writes": writes, "b": [0] * 60}
+        yield Case(*write, finals={"unfair": 0}, clocks=61, name="writes")
+        both = (write[n] | read[n] for n in range(2))
+        yield Case(*both, finals={"unfair": 0}, clocks=121, name="both")
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(AxiLiteBench())

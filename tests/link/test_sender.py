@@ -119,7 +119,10 @@ class SenderBench(UnitBench):
 
 
 class DrawnBench(SenderBench):
-    """Replies of any length in any slot, asked for again or not, among notices."""
+    """Replies of any length in any slot, asked for again or not, among notices.
+
+    Those that are asked for while a frame is under way follow from the slot of the last reply on.
+    """
 
     name = "sender-drawn"
     stalls = (Stalls(), Stalls("random", "random"))
@@ -127,7 +130,7 @@ class DrawnBench(SenderBench):
 
     def cases(self, config, rng):
         ram = list(rng.bytes(REPLY_RAM_BYTES))
-        commands, sent, lengths = [], [], {}
+        commands, sent, lengths, last = [], [], {}, 0
         for _ in range(60):
             kind = rng.choice(["stored", "notice", "resend"])
             slot, length = int(rng.integers(8)), int(rng.integers(1, 1 << int(rng.integers(1, 9))))
@@ -147,6 +150,21 @@ class DrawnBench(SenderBench):
                 continue
             commands.append(command)
             sent += [0, *ram[first : first + length]]
+            if kind != "notice":
+                last = slot
+            if length > 40 or (kind == "notice" and length > 10):
+                # Once it is found where it stands.
+                nothing, count = {**zeros, "slot": 0, "length": 0, "waits": 0}, 8
+                if kind == "notice":
+                    count = 3
+                else:
+                    commands += [nothing] * 10
+                kinds = rng.permutation(list(lengths))[:count].tolist()
+                commands += [{**nothing, "resend": 1, "slot": slot} for slot in kinds]
+                kinds.sort(key=lambda slot, last=last: (slot - last) % 8)
+                for slot in kinds:
+                    sent += [0, *ram[256 * slot : 256 * slot + lengths[slot]]]
+                last = kinds[-1] if kinds else last
         memory = Memory(ram, reads=[("read__address", "read__data")], name="replies")
         yield Case({"i": commands}, {"o": sent}, memories=[memory])
 

@@ -244,7 +244,11 @@ class ReceiverBench(UnitBench):
                     line += [((BREAK_BITS - 2) * config, 0), pause()]
                     heard.append({"data": 0, "error": 1})
             begin()
-            line += [*levels(byte, config), (int(rng.integers(0, 3)), 1)]
+            # A stop bit of a sender that is fast is over soon after its middle.
+            stop = config // 2 + 1 if rng.random() < 0.3 else config
+            line += [*levels(byte, config)[:-1], (stop, 1)]
+            if stop == config:
+                line.append((int(rng.integers(0, 3)), 1))
             heard.append({"data": byte, "error": 0})
         beside = [partial(Line, line, config, starts)]
         yield Case({}, {"o": heard}, {"divisor": config}, beside=beside)
@@ -261,14 +265,20 @@ class LongBitsBench(ReceiverBench):
     cocotb_configs = ()
 
     def cases(self, config, rng):
-        divisor = 0x3A5B + config
+        yield self.long(0x3A5B + config, rng, breaks=True)
+        # Half a bit, less one, is odd.
+        yield self.long(0x3F00, rng, breaks=False)
+
+    def long(self, divisor, rng, breaks):
         byte = int(rng.integers(256))
         low = (BREAK_BITS * (divisor + 1) + 3, 0)
-        line = [(divisor, 1), low, (divisor, 1), *levels(byte, divisor)]
-        heard = [{"data": 0, "error": 1}, {"data": byte, "error": 0}]
-        starts = [divisor, sum(length for length, _ in line[:3])]
+        line = [(divisor, 1), low, (divisor, 1)] if breaks else [(divisor, 1)]
+        starts = [divisor, sum(length for length, _ in line)] if breaks else [divisor]
+        heard = [{"data": 0, "error": 1}] if breaks else []
+        line += levels(byte, divisor)
+        heard.append({"data": byte, "error": 0})
         beside = [partial(Line, line, divisor, starts)]
-        yield Case({}, {"o": heard}, {"divisor": divisor}, beside=beside)
+        return Case({}, {"o": heard}, {"divisor": divisor}, beside=beside)
 
 
 test_receiver, test_receiver_cocotb, test_receiver_bugs = bench_tests(ReceiverBench())

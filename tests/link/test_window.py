@@ -21,7 +21,7 @@ from sterna_sim.kit import (
 )
 from tests.control.wrap import join
 
-EVENT = StructLayout({"frame": 1, "bad": 1, "take": 1, "done": 1, "item": FRAME})
+EVENT = StructLayout({"frame": 1, "bad": 1, "take": 1, "done": 1, "hurry": 1, "item": FRAME})
 SHOWN = StructLayout({"slot": range(WINDOW), "store": 1})
 PAUSE = 6
 
@@ -30,7 +30,8 @@ class Events(Component):
     """The window, given an event every few clocks.
 
     `take` lets the executor take a request, `done` ends it. After each event come what is shown to
-    the receiver, and what the window says.
+    the receiver, and what the window says. With `hurry` the next event comes on the next clock, and
+    what is shown is not looked at.
     """
 
     def __init__(self, window) -> None:
@@ -56,7 +57,8 @@ class Events(Component):
             m.submodules[name] = queues[name] = Queue(port.payload.shape(), 128)
             connect_stream(m, queues[name].o, port)
         begins = self.i.valid & (clock == 0)
-        ends = self.i.valid & (clock == PAUSE - 1)
+        last = event.hurry | (clock == PAUSE - 1)
+        ends = self.i.valid & last
         m.d.comb += [
             window.frame.eq(begins & event.frame),
             window.bad.eq(begins & event.bad),
@@ -64,14 +66,14 @@ class Events(Component):
             window.i.eq(event.item),
             window.o.ready.eq(begins & event.take),
             window.o_notice.ready.eq(1),
-            self.i.ready.eq(clock == PAUSE - 1),
+            self.i.ready.eq(last),
             queues["o"].i.valid.eq(transfers(window.o)),
             queues["o"].i.payload.eq(window.o.payload),
             queues["notices"].i.valid.eq(window.o_notice.valid),
             queues["notices"].i.payload.eq(window.o_notice.payload),
             queues["resends"].i.valid.eq(window.resend),
             queues["resends"].i.payload.eq(window.resend_slot),
-            queues["shown"].i.valid.eq(ends),
+            queues["shown"].i.valid.eq(ends & ~event.hurry),
             queues["shown"].i.payload.slot.eq(window.slot),
             queues["shown"].i.payload.store.eq(window.store),
         ]
@@ -91,12 +93,13 @@ class Model:
         self.events = []
         self.out = {"o": [], "notices": [], "resends": [], "shown": []}
 
-    def _event(self, item=None, **event):
+    def _event(self, item=None, hurry=0, **event):
         nothing = {"kind": 0, "session": 0, "sequence": 0, "length": 0, "stored": 0}
         zeros = dict.fromkeys(("frame", "bad", "take", "done"), 0)
         self.offered |= bool(self._waiting() and not self.taken and self.sync is None)
-        self.events.append({**zeros, **event, "item": item or nothing})
-        self.out["shown"].append({"slot": self.expected % 8, "store": self._waiting() < WINDOW})
+        self.events.append({**zeros, **event, "hurry": hurry, "item": item or nothing})
+        if not hurry:
+            self.out["shown"].append({"slot": self.expected % 8, "store": self._waiting() < WINDOW})
 
     def _waiting(self):
         return (self.expected - self.executed) % 256
@@ -117,8 +120,8 @@ class Model:
             self.sync, self.rejected, self.requests = None, False, {}
             self._say(Kind.SYNCED, self.first)
 
-    def frame(self, kind, session, sequence, length=8):
-        """A good frame comes."""
+    def frame(self, kind, session, sequence, length=8, hurry=0):
+        """A good frame comes; with `hurry` the next event comes on the next clock."""
         stored = self._waiting() < WINDOW
         if kind == Kind.SYNC:
             if self.session == session and self.first == sequence and not self.sync:
@@ -141,7 +144,7 @@ class Model:
             "kind": kind, "session": session, "sequence": sequence, "length": length,
             "stored": stored,
         }  # fmt: skip
-        self._event(item, frame=1)
+        self._event(item, hurry, frame=1)
 
     def bad(self):
         """A damaged frame comes."""
@@ -254,7 +257,7 @@ class WindowBench(UnitBench):
 
 
 class ChanceBench(WindowBench):
-    """Many sessions of any number, among frames of every kind."""
+    """Many sessions of any number, among frames of every kind; numbers that differ in one bit."""
 
     name = "window-chance"
     stalls = (Stalls(), Stalls("random", "random"))
@@ -268,11 +271,16 @@ class ChanceBench(WindowBench):
                 if what < 0.03:
                     if rng.random() < 0.7:
                         session = int(rng.integers(16))
-                    model.frame(Kind.SYNC, session, int(rng.integers(256)))
+                    # Maybe another on the next clock; of three, one might not be told.
+                    for hurry in (1, 0) if rng.random() < 0.5 else (0,):
+                        model.frame(Kind.SYNC, session, int(rng.integers(256)), hurry=hurry)
                 elif what < 0.06 and model.first is not None:
-                    model.frame(Kind.SYNC, model.session, model.first)
+                    bit = int(rng.integers(8)) if rng.random() < 0.5 else 8
+                    model.frame(Kind.SYNC, model.session, (model.first ^ 1 << bit) % 256)
                 elif what < 0.1:
                     model.frame(Kind(int(rng.choice(list(Kind)))), session, model.expected)
+                elif what < 0.15:
+                    model.frame(Kind.EXECUTE, session, model.expected ^ 1 << int(rng.integers(8)))
                 elif what < 0.2:
                     model.frame(Kind.EXECUTE, session, int(rng.integers(256)))
                 else:

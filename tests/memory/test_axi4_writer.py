@@ -5,8 +5,30 @@ from functools import partial
 from sterna.spec.axi4 import BEATS, Axi4
 from sterna_rtl.memory.axi4_writer import Axi4Writer
 from sterna_sim.axi4_model import Axi4Beside, Behaviour, WritePort
-from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, CheckError, UnitBench, bench_tests, edited
 from tests.memory.stalls import FEW_STALLS
+
+
+class Idle:
+    """Idle from a burst's response to the next burst, and not before it."""
+
+    def __init__(self):
+        self.busy = False
+
+    def drive(self, engine):
+        pass
+
+    def sample(self, engine):
+        idle = bool(engine.read("idle"))
+        if idle == self.busy:
+            raise CheckError("wrong idle", port="idle", expected=not self.busy, got=idle)
+        if engine.read("axi__bvalid"):
+            self.busy = False
+        if engine.read("i__valid") and engine.read("i__ready"):
+            self.busy = True
+
+    def check(self):
+        pass
 
 
 def broken(old, new):
@@ -38,6 +60,8 @@ class WriterBench(UnitBench):
         "errors not seen": broken("axi.bresp.matches(Response.SLVERR, Response.DECERR)", "0"),
         "errors seen without a response": broken("with m.If(axi.bvalid & (axi.bresp",
             "with m.If((axi.bresp"),
+        "never busy": broken("self.idle.eq(~busy)", "self.idle.eq(1)"),
+        "a place without its upper bits": broken("within = Cat(", "within = C(127) & Cat("),
         "error stays for ever": broken("m.d.sync += self.error.eq(0)", "pass"),
     }  # fmt: skip
     not_stalled = {"i": "one burst at a time", "i_beat": "the memory takes them at once"}
@@ -50,7 +74,8 @@ class WriterBench(UnitBench):
             how, bursts, beats, expected = Behaviour(**behaviour), [], [], {}
             for number in range(count):
                 more = int(rng.integers(BEATS)) if number else BEATS - 1
-                word = BEATS * int(rng.integers(8)) + int(rng.integers(BEATS - more))
+                pages = 8 if how.failing else config.words // BEATS
+                word = BEATS * int(rng.integers(pages)) + int(rng.integers(BEATS - more))
                 bursts.append({"write": 1, "word": word, "more": more})
                 for at in range(word, word + more + 1):
                     beats.append(int.from_bytes(rng.bytes(config.beat_bytes), "little"))
@@ -60,7 +85,7 @@ class WriterBench(UnitBench):
             finals = {"error": error, "idle": 1}
             return Case(
                 {"i": bursts, "i_beat": beats}, {}, {"clear": clear}, finals,
-                beside=[make], name=name,
+                beside=[make, Idle], name=name,
             )  # fmt: skip
 
         yield case("fast", 12, latency=1)

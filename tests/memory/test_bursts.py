@@ -8,6 +8,8 @@ from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_c
 
 LARGE = Axi4(data_bits=512, ports=4, port_bytes=1 << 30, outstanding=8)
 SMALL = Axi4(data_bits=512, port_bytes=4096, outstanding=1)
+# All bits of its places and lengths come in a bench.
+MIDDLE = Axi4(data_bits=512, port_bytes=1 << 18, outstanding=1)
 
 
 def bursts(memory, write, block, blocks):
@@ -30,7 +32,7 @@ class BurstsBench(UnitBench):
     """Requests of all kinds of places and lengths, also once round the whole memory."""
 
     name = "bursts"
-    configs = {"1 GB": LARGE, "64 words": SMALL}
+    configs = {"1 GB": LARGE, "64 words": SMALL, "4096 words": MIDDLE}
     bugs = {
         "a burst too short": broken("ends.eq(last <= space)", "ends.eq(last < space)"),
         "always from a multiple": broken(
@@ -54,8 +56,11 @@ class BurstsBench(UnitBench):
         for _ in range(60):
             place, length = int(rng.integers(memory.words)), int(rng.integers(1, 5 * BEATS))
             requests.append((int(rng.integers(2)), place, min(length, memory.words)))
+        yield self.case(memory, requests)
+
+    def case(self, memory, requests):
         found = [bursts(memory, *request) for request in requests]
-        yield Case(
+        return Case(
             {"i": [dict(zip(("write", "block", "blocks"), r, strict=True)) for r in requests]},
             {"o": [burst for each in found for burst in each]},
             clocks=1 + sum(len(each) + 1 for each in found),
@@ -63,7 +68,24 @@ class BurstsBench(UnitBench):
         )
 
 
+class LongBench(BurstsBench):
+    """Long requests, and those that pass a power of two, which every bit of a place goes over."""
+
+    name = "bursts-long"
+    configs = {"4096 words": MIDDLE}
+    cocotb_configs = ()
+
+    def cases(self, memory, rng):
+        bits = range((memory.words - 1).bit_length() + 1)
+        requests = [(k % 2, (1 << k) - 3 & memory.words - 1, 2 * BEATS) for k in bits if k > 1]
+        for k in bits:
+            for length in {1 << k, (1 << k) - int(rng.integers(1 << k))}:
+                requests.append((int(rng.integers(2)), int(rng.integers(memory.words)), length))
+        yield self.case(memory, requests)
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(BurstsBench())
+test_long, _, _ = bench_tests(LongBench())
 
 
 def test_no_multiple_of_beats_is_over_the_end_of_a_page():

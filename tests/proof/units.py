@@ -24,6 +24,7 @@ from tests.datapath import test_best as best
 from tests.datapath import test_choice as choice
 from tests.datapath import test_embedding as embedding
 from tests.datapath import test_engine as engine
+from tests.datapath import test_noise as noise
 from tests.datapath import test_sampler as sampler
 from tests.datapath import test_scale as scale
 from tests.datapath import test_statistics as statistics
@@ -105,8 +106,9 @@ UNITS = (
     Unit(window.WindowBench, "window", others=(window.ChanceBench,)),
     Unit(executor.ExecutorBench, "executor", others=(executor.DrawnBench,)),
     Unit(sender.SenderBench, "sender", others=(sender.DrawnBench,)),
-    Unit(axi_lite.AxiLiteBench),
+    Unit(axi_lite.AxiLiteBench, "slave"),
     Unit(queue.QueueBench),
+    Unit(queue.WideQueueBench),
     Unit(long_queue.LongQueueBench),
     Unit(skid.SkidBench),
     Unit(regroup.RegroupBench),
@@ -119,10 +121,16 @@ UNITS = (
     Unit(sigmoid.SigmoidBench, "unit"),
     # From the tape to the lanes.
     Unit(unpack.UnpackerBench),
-    Unit(walk.WalkBench, others=(walk.LongBench,)),
+    Unit(walk.WalkBench, others=(walk.LongBench, walk.FarBench)),
     Unit(reader.ReaderBench, "reader", ("walk",)),
     Unit(ring.RingBench, "ring", ("walk",)),
-    Unit(fetch.FetchBench, "fetch", others=(fetch.LongBench,), only="80 bits"),
+    Unit(
+        fetch.FetchBench,
+        "fetch",
+        ("words",),
+        others=(fetch.LongBench, fetch.NoTapeBench),
+        only="80 bits",
+    ),
     Unit(
         sequencer.SequencerBench,
         "unit",
@@ -152,21 +160,22 @@ UNITS = (
     Unit(
         sampler.SamplerBench,
         "unit",
-        ("gumbel_[0-9]", "best", "choice", "largest"),
+        ("noise", "best", "choice", "largest"),
         (sampler.ManyBench,),
         large=True,
     ),
+    Unit(noise.NoiseBench, "unit", ("gumbel_[0-9]", "queue"), (noise.ManyBench,)),
     Unit(best.BestBench, "unit", ("largest",), (best.ManyBench,)),
     Unit(choice.ChoiceBench),
     Unit(logit_tap.LogitTapBench),
     # Control.
     Unit(loader.LoaderBench, "loader"),
     Unit(checker.CheckerBench, "checker"),
-    Unit(counters.CountersBench),
+    Unit(counters.CountersBench, "unit", only="E-8-7-bits"),
     # Memories beside the chip.
     Unit(visits.VisitsBench),
     Unit(axi4_writer.WriterBench),
-    Unit(bursts.BurstsBench),
+    Unit(bursts.BurstsBench, others=(bursts.LongBench,), only="4096 words"),
     # PCIe.
     Unit(packets.PacketsBench, "unit"),
     Unit(results.ResultBench, "unit"),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from amaranth import Module, ResetInserter
+from amaranth import Array, C, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.sim import Simulator
@@ -13,7 +13,7 @@ from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.stream import connect_stream
+from sterna_rtl.lib.stream import transfers
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_rtl.tape.fetch import TapeFetch
@@ -31,8 +31,8 @@ from tests.memory.restarts import restarts_after
 from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
-# Short rows, so that a tape of a few words has several.
-PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=5)
+# Short rows, so that a tape of a few words has several, and few of them, so that one can fill it.
+PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=5, row_bits=6)
 
 
 def chip(rows, columns, packing=Packing.FIVE_THIRDS, ring_words=64):
@@ -40,10 +40,22 @@ def chip(rows, columns, packing=Packing.FIVE_THIRDS, ring_words=64):
     return replace(small, tape_words=0, ring_words=ring_words)
 
 
+GAPS = 0x5CA3E996
+"""On which of 32 clocks a word of the memory may come."""
+LATE = 8
+"""Clocks from room for a request to it, at most."""
+KNOWN = 4
+"""The same, at least."""
+
+
 class Fetched(wiring.Component):
     """Fetch, controller and a ring; a restart once `count` words have been given, if it is not 0.
 
-    `waited` tells whether a word ever found no room in the ring.
+    `waited` tells whether a word ever found no room in the ring; `late` whether a part of the tape
+    that there was room for was not asked for within some clocks; `much` whether one was that there
+    was no room for, or while too many were to come. With `slow` the memory's words come with gaps,
+    and requests and the ring's words are taken seldom; with `rare` a word is given seldom, so that
+    the ring is full.
     """
 
     def __init__(self, config, unit=TapeFetch):
@@ -56,7 +68,9 @@ class Fetched(wiring.Component):
                 "length": In(16),
                 "blocks": In(16),
                 "count": In(16),
-                "waited": Out(1),
+                "slow": In(1),
+                "rare": In(1),
+                **{name: Out(1) for name in ("waited", "late", "much")},
                 "pins": Out(Pins(PART)),
             }
         )
@@ -64,24 +78,76 @@ class Fetched(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.fetch, m.submodules.sdram = fetch, sdram = self.fetch, self.sdram
-        connect_stream(m, fetch.o_request, sdram.i)
-        connect_stream(m, sdram.o, fetch.i)
         connect(m, sdram.pins, flipped(self.pins))
         restarts = restarts_after(m, self.o, self.count)
+        turn, opened = Signal(5), Signal()
+        gives = ~self.rare | opened
+        m.d.sync += [turn.eq(turn + 1), opened.eq((opened & ~transfers(self.o)) | (turn == 0))]
         m.d.comb += [
             fetch.length.eq(self.length),
             fetch.blocks.eq(self.blocks),
             fetch.restart.eq(restarts),
             fetch.space.eq(self.ring.depth - self.ring.level),
             self.o.payload.eq(self.ring.o.payload),
-            self.o.valid.eq(self.ring.o.valid & ~restarts),
-            self.ring.o.ready.eq(self.o.ready),
+            self.o.valid.eq(self.ring.o.valid & ~restarts & gives),
+            self.ring.o.ready.eq(self.o.ready & gives),
         ]
-        connect_stream(m, fetch.o, self.ring.i)
+        takes = ~self.slow | (turn == 0)
+        comes = ~self.slow | Array(C(GAPS, 32))[turn]
+        m.d.comb += [
+            sdram.i.payload.eq(fetch.o_request.payload),
+            sdram.i.valid.eq(fetch.o_request.valid & takes),
+            fetch.o_request.ready.eq(sdram.i.ready & takes),
+            fetch.i.payload.eq(sdram.o.payload),
+            fetch.i.valid.eq(sdram.o.valid & comes),
+            sdram.o.ready.eq(fetch.i.ready & comes),
+            self.ring.i.payload.eq(fetch.o.payload),
+            self.ring.i.valid.eq(fetch.o.valid & takes),
+            fetch.o.ready.eq(self.ring.i.ready & takes),
+        ]
         with m.If(fetch.o.valid & ~fetch.o.ready):
             m.d.sync += self.waited.eq(1)
         m.submodules.ring = ResetInserter(restarts)(self.ring)
+        self._watch(m, restarts)
         return m
+
+    def _watch(self, m, restarts):
+        """Say whether requests come when there is room for them."""
+        request, most = self.fetch.o_request, self.fetch.most
+        asked, at, came = Signal(16), Signal(16), Signal(range(BURST))
+        was, dropping, clocks = Signal(), Signal(), Signal(range(LATE + 1))
+        asks = request.valid & ~was
+        whole = transfers(self.fetch.i) & (came == BURST - 1)
+        m.d.sync += [
+            was.eq(request.valid),
+            came.eq(came + transfers(self.fetch.i)),
+            asked.eq(asked + Mux(asks, request.payload.blocks, 0) - whole),
+        ]
+        with m.If(asks):
+            m.d.sync += at.eq(at + request.payload.blocks)
+            with m.If(at + request.payload.blocks == self.blocks):
+                m.d.sync += at.eq(0)
+        space, left = self.fetch.space, self.blocks - at
+        count = Mux(left < most, left, most)
+        # A word and two in the way, and one that is not complete.
+        room = Mux(space > 4, space - 4, 0) * self.fetch.pieces
+        fits = (asked + count) * BURST <= room
+        may = ~dropping & (asked <= most) & fits & (self.blocks != 0)
+        m.d.sync += clocks.eq(Mux(may & ~request.valid & ~restarts, clocks + 1, 0))
+        with m.If(clocks == LATE):
+            m.d.sync += self.late.eq(1)
+        # What there was room for when it was worked out.
+        rooms = [room]
+        for stage in range(KNOWN):
+            rooms.append(Signal(16, name=f"room_{stage}"))
+            m.d.sync += rooms[-1].eq(rooms[-2])
+        no_room = (asked + count) * BURST > rooms[-1]
+        with m.If(asks & (no_room | (asked > most) | (self.blocks == 0))):
+            m.d.sync += self.much.eq(1)
+        with m.If(restarts):
+            m.d.sync += [dropping.eq(1), at.eq(0)]
+        with m.Elif(asked == 0):
+            m.d.sync += dropping.eq(0)
 
 
 def broken(old, new):
@@ -111,14 +177,14 @@ class FetchBench(UnitBench):
             "skipping.eq((left == 1) & ~ends)", "skipping.eq(left == 1)"),
         "one round only": broken("Mux(left == 1, self.length, left - 1)", "left - 1"),
         "begins with the second row": broken(
-            "Mux(left <= most, 0, at + most)", "Mux(left <= most, most, at + most)"),
-        "the first row again": broken("Mux(left <= most, 0, at + most)", "0"),
+            "Mux(left <= most, 0, part + 1)", "Mux(left <= most, 1, part + 1)"),
+        "the first row again": broken("Mux(left <= most, 0, part + 1)", "0"),
         "rows past the end": broken("Mux(left < most, left, most)", "most"),
         "what was asked for survives a restart": broken(
             "m.d.sync += dropping.eq(1)", "m.d.sync += dropping.eq(0)"),
         "a part of a word survives a restart": broken(
             "[self.o.valid.eq(0), piece.eq(0),", "[self.o.valid.eq(0),"),
-        "goes on after a restart": broken("m.d.sync += at.eq(0)", "m.d.sync += at.eq(at)"),
+        "goes on after a restart": broken("m.d.sync += part.eq(0)", "pass"),
         "counts on after a restart": broken(", left.eq(self.length)]", "]"),
         "highest piece first": broken(
             "Cat(data, words.payload)[self.part.word_bits :]",
@@ -145,7 +211,7 @@ class FetchBench(UnitBench):
         ):
             yield self.one(config, rng, length, given, count)
 
-    def one(self, config, rng, length, given, count):
+    def one(self, config, rng, length, given, count, **how):
         """A tape of so many words; so many of them are given, with a restart after `count`."""
         pieces = -(-config.word_bits // WORD_BITS)
         tape = [
@@ -166,15 +232,15 @@ class FetchBench(UnitBench):
         return Case(
             {},
             {"o": outputs},
-            {"length": length, "blocks": blocks, "count": count},
-            {"waited": 0},
+            {"length": length, "blocks": blocks, "count": count, **how},
+            dict.fromkeys(("much", *([] if how.get("slow") else ["waited", "late"])), 0),
             beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)],
             name=f"{length} words, restart after {count}",
         )
 
 
 class LongBench(FetchBench):
-    """A tape that needs most bits of the addresses."""
+    """A tape that fills the memory; words that end anywhere in a block; all that is slow."""
 
     name = "fetch-long"
     configs = {"80 bits": FetchBench.configs["80 bits"]}
@@ -183,11 +249,34 @@ class LongBench(FetchBench):
     stalls = (Stalls(),)
 
     def cases(self, config, rng):
-        yield self.one(config, rng, 1400, 1500, 0)
+        # Its last block but one ends it, so that all bits of the number of blocks are up.
+        length = (PART.words - BURST) // -(-config.word_bits // WORD_BITS)
+        yield self.one(config, rng, length, length + 1200, 0)
+        # Words that end anywhere in a block.
+        for length in range(2, 9):
+            yield self.one(config, rng, length, 2 * length + 1, 0)
+        yield self.one(config, rng, 7, 30, 0, slow=1)
+        yield self.one(config, rng, 23, config.ring_words + 40, 0, rare=1)
+
+
+class NoTapeBench(FetchBench):
+    """No tape: nothing is asked for."""
+
+    name = "fetch-none"
+    configs = LongBench.configs
+    cocotb_configs = ()
+    bug_configs = tuple(configs)
+    stalls = (Stalls(),)
+    drain = 600
+
+    def cases(self, config, rng):
+        case = self.one(config, rng, 1, 0, 0)
+        yield replace(case, constants={**case.constants, "blocks": 0})
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(FetchBench())
 test_long, _, _ = bench_tests(LongBench())
+test_no_tape, _, _ = bench_tests(NoTapeBench())
 
 
 def test_a_piece_on_every_clock():
@@ -234,7 +323,10 @@ def test_contract():
     config, small = chip(1, 16, Packing.TWO_BITS), replace(PART, row_bits=1, bank_bits=1)
     small = replace(small, column_bits=4)
     held = "with m.If(transfers(self.o_request)):", "with m.If(1):"
-    bug, other = edited(TapeFetch, *held), edited(TapeFetch, "can_load(self.o) |", "1 |")
+    bug, other = (
+        edited(TapeFetch, *held),
+        edited(TapeFetch, "words.ready.eq(can_load(self.o))", "words.ready.eq(1)"),
+    )
     check_contract(
         lambda: TapeFetch(config, small),
         StreamContract(depth=16),

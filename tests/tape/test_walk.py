@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from sterna.spec.chip import REFERENCE
 from sterna.spec.trits import Packing
+from sterna_rtl.layouts import Layouts
 from sterna_rtl.tape.walk import Walk
 from sterna_sim.kit import (
     Case,
@@ -97,8 +98,34 @@ class LongBench(WalkBench):
         yield Case({"i": plays}, {"o": places(plays, DEPTH)}, {"last": DEPTH - 1})
 
 
+class FarBench(WalkBench):
+    """The first places of plays of any number of words, each after a reset."""
+
+    name = "walk-far"
+    stalls = (Stalls(),)
+    cocotb_configs = ()
+    reset_between = True
+    reset_test = False
+    drain = 0  # it goes on
+
+    def cases(self, config, rng):
+        most = (1 << Layouts(config).play.members["words"]) - 1
+        for _ in range(60):
+            far = {"words": int(rng.integers(1, most + 1)), "times": 1, "header": 1}
+            # It waits behind others.
+            counts = rng.integers(1, 5, rng.integers(4)).tolist()
+            plays = [{"words": count, "times": 1, "header": 0} for count in counts]
+            given = places([*plays, {**far, "words": min(far["words"], 6)}], DEPTH)
+            for place in given:
+                if place["tag"]["header"]:
+                    place["words"] = far["words"]
+                    place["tag"]["end"] &= far["words"] <= 6
+            yield Case({"i": [*plays, far]}, {"o": given}, {"last": DEPTH - 1})
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WalkBench())
 test_long, test_long_cocotb, _ = bench_tests(LongBench())
+test_far, _, _ = bench_tests(FarBench())
 
 
 def test_contract():

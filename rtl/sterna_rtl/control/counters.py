@@ -19,6 +19,8 @@ class Counters(Component):
     Parameters
     ----------
     config : ChipConfig
+    width : int
+        Bits of each counter; more events wrap.
 
     Attributes
     ----------
@@ -29,13 +31,13 @@ class Counters(Component):
     clear : Signal, in
     """
 
-    def __init__(self, config: ChipConfig) -> None:
+    def __init__(self, config: ChipConfig, width: int = WIDTH) -> None:
         per_clock = {counter: 1 for counter in Counter}
         per_clock[Counter.SATURATIONS] = 2 * config.elements
         super().__init__(
             {
                 **{c.name.lower(): In(range(most + 1)) for c, most in per_clock.items()},
-                "values": Out(WIDTH).array(len(Counter)),
+                "values": Out(width).array(len(Counter)),
                 "clear": In(1),
             }
         )

@@ -230,7 +230,8 @@ class Quantizer(Component):
         """Count words and beats."""
         job, parts = self.i_job.payload, self.config.columns // self.config.elements
         word, weights, beyond = Signal(16), Signal.like(job.vector_q), Signal()
-        place = Signal(16)  # the word's, in the bank that all slots share
+        addresses = self.residual_read.address, self.scratch_read.address
+        place = Signal(max(map(len, addresses)))  # the word's, in the bank that all slots share
         starts = [first_word(self.config, bank, job.slot) for bank in ("scratch", "residual")]
         part, block = Signal(range(parts)), Signal.like(job.blocks)
         last_part = part == parts - 1
@@ -241,8 +242,7 @@ class Quantizer(Component):
             read.beyond.eq(beyond),
             read.scratch.eq(job.op == Op.RESIDUAL),
             norms.ready.eq(1),
-            self.residual_read.address.eq(source),
-            self.scratch_read.address.eq(source),
+            *(address.eq(source) for address in addresses),
             self.vector_a_read.address.eq(norms.payload.vector_a),
             self.vector_b_read.address.eq(Mux(norms.valid, norms.payload.vector_b, weights)),
         ]
@@ -279,7 +279,7 @@ class Quantizer(Component):
             beat.payload.last.eq(Mux(gathers, results.payload.last, reads.last)),
             beat.payload.slot.eq(results.payload.slot),
             beat.payload.results.eq(gathers),
-            beat.payload.measure.eq(reads.measure & ~gathers),
+            beat.payload.measure.eq(reads.measure),  # no result comes then
         ]
         for index in range(self.config.elements):
             residual, scratch = self.residual_read.data[index], self.scratch_read.data[index]
@@ -327,7 +327,7 @@ class Quantizer(Component):
         return some
 
     def _factor(self, m: Module, wanted: Value) -> Value:
-        """Return the reciprocal of a slot: the last one as it comes, the others kept.
+        """Return the reciprocal of a slot, as it comes or kept.
 
         It comes with the job's first activations, for which it was asked.
         """
@@ -335,10 +335,9 @@ class Quantizer(Component):
         if self.config.slots == 1:
             return reciprocal.result
         factors = Signal(ArrayLayout(len(reciprocal.result), self.config.slots))
-        last = Signal(self.layouts.slot)  # the slot that it is of
         with m.If(reciprocal.done):
-            m.d.sync += [last.eq(wanted), factors[wanted].eq(reciprocal.result)]
-        return Mux(reciprocal.done | (wanted == last), reciprocal.result, factors[wanted])
+            m.d.sync += factors[wanted].eq(reciprocal.result)
+        return Mux(reciprocal.done, reciprocal.result, factors[wanted])
 
     def _scale(self, m: Module, asks: Signal) -> None:
         """Ask for the scale when the largest product is known, and for a FRESH job the sums."""

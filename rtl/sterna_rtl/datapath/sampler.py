@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.data import ArrayLayout, StructLayout, View
 from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, LOG_SCALE_BITS, PRE_BITS, TEMPERATURE_BITS
@@ -272,11 +273,12 @@ class Sampler(Component):
         Return the slot's token, and whether that was its last part.
         """
         score = largest.value
+        position_bits = max(self.token_bits - exact_log2(self.lanes), 1)
         lead = StructLayout(
-            {"score": signed(_SCORE_BITS), "token": self.token_bits, "count": self.token_bits}
+            {"score": signed(_SCORE_BITS), "token": self.token_bits, "count": position_bits}
         )
         leads = Signal(ArrayLayout(lead, self.slots))
-        best, position = of_slot(leads, flags.slot), Signal(self.token_bits)
+        best, position = of_slot(leads, flags.slot), Signal(position_bits)
         ended, slot = Signal(), Signal(self.layouts.slot)
         m.d.comb += position.eq(Mux(flags.first, 0, best.count))
         m.d.sync += [done.eq(flags.end), ended.eq(flags.last), slot.eq(flags.slot)]

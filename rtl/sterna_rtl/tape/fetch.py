@@ -5,6 +5,7 @@ from __future__ import annotations
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
 
 from sterna.spec.chip import ChipConfig
 from sterna.spec.memories import External
@@ -102,7 +103,8 @@ class TapeFetch(Component):
         """Ask part by part; return the number of blocks that are still to come."""
         most = self.most
         asked = Signal(range(2 * most + 1))
-        at = Signal(range(self.part.blocks))
+        part = Signal(range(max(self.part.blocks // most, 2)))  # of the tape: `most` blocks
+        at = Cat(C(0, exact_log2(most)), part)
         # What the next request depends on is worked out in steps, a register each; `settled` says
         # that all of them know of the last one. What has come meanwhile was asked for and moved
         # from `asked` to the ring, so that what is known to fit still fits.
@@ -132,11 +134,11 @@ class TapeFetch(Component):
                 self.o_request.valid.eq(1),
                 self.o_request.payload.block.eq(at),
                 self.o_request.payload.blocks.eq(count),
-                at.eq(Mux(left <= most, 0, at + most)),
+                part.eq(Mux(left <= most, 0, part + 1)),
                 settled.eq(0),
             ]
         with m.If(self.restart):
-            m.d.sync += at.eq(0)
+            m.d.sync += part.eq(0)
         with m.If(self.restart | dropping):
             m.d.sync += settled.eq(0)
         return asked
@@ -148,15 +150,12 @@ class TapeFetch(Component):
         piece, left = Signal(range(pieces)), Signal.like(self.length)
         skipping = Signal()  # the rest of the last block
         last = piece == pieces - 1
-        m.d.comb += [
-            self.o.payload.eq(data),
-            words.ready.eq(can_load(self.o) | dropping | skipping),
-        ]
+        m.d.comb += [self.o.payload.eq(data), words.ready.eq(can_load(self.o))]
         with m.If(transfers(self.o)):
             m.d.sync += self.o.valid.eq(0)
         with m.If(transfers(words) & skipping):
             m.d.sync += skipping.eq(~ends)
-        with m.Elif(transfers(words) & ~dropping):
+        with m.Elif(transfers(words)):  # one to be dropped only moves others away
             m.d.sync += [
                 data.eq(Cat(data, words.payload)[self.part.word_bits :]),
                 piece.eq(Mux(last, 0, piece + 1)),
