@@ -31,6 +31,7 @@ hierarchy -top top
 proc -noopt
 pmuxtree
 flatten
+delete t:$check
 memory_collect
 opt_clean -purge
 write_rtlil flat.il
