@@ -69,7 +69,7 @@ class Roomy(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.registers = registers = self.registers
+        m.submodules.unit = registers = self.registers
         join(m, self, registers)
         # What follows overrides `join`.
         for room, name in ROOMS.items():
