@@ -134,7 +134,7 @@ class LongBench(ArbiterBench):
         inputs, outputs = {}, {}
         for number, name in enumerate(names):
             inputs[f"i_{name}"], outputs[f"o_{name}"] = requests, read = [], []
-            lengths = [*rng.integers(1, 1 << 4, 40).tolist(), PART.blocks >> number, 600 >> number]
+            lengths = [*rng.integers(1, 1 << 6, 20).tolist(), PART.blocks >> number, 600 >> number]
             for blocks in lengths:
                 block = int(rng.integers(PART.blocks - blocks + 1))
                 requests.append({"write": 0, "block": block, "blocks": blocks})

@@ -188,7 +188,7 @@ UNITS = (
     Unit(loader.LoaderBench, "loader"),
     Unit(checker.CheckerBench, "checker"),
     Unit(counters.CountersBench, "unit", only="E-8-7-bits"),
-    Unit(registers.RegistersBench, "unit"),
+    Unit(registers.RegistersBench, "unit", others=(registers.NoRoomBench,)),
     Unit(banks.BanksBench, "banks"),
     Unit(generator.GeneratorBench, "unit", ("prompt", "generated"), (generator.ManyBench,)),
     Unit(embedding_fetch.FetchBench, "fetch", ("queue", "out"), (embedding_fetch.FarBench,)),
@@ -204,9 +204,9 @@ UNITS = (
     # PCIe.
     Unit(packets.PacketsBench, "unit"),
     Unit(results.ResultBench, "unit"),
-    Unit(access.AccessBench, "access", ("window",)),
+    Unit(access.AccessBench, "access", ("window",), (access.ManyBench,)),
     Unit(pcie_window.WindowBench, "window", others=(pcie_window.ManyBench,)),
-    Unit(pages.PagesBench),
+    Unit(pages.PagesBench, "unit"),
     Unit(dma_reader.ReaderBench, "reader"),
     Unit(dma_writer.WriterBench, "writer"),
 )
