@@ -15,7 +15,15 @@ from sterna_rtl.control.generator import Generator
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.slots import of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 
 
 class Watched(Component):
@@ -234,33 +242,63 @@ class GeneratorBench(UnitBench):
             for place in range(int(rng.integers(4, 12)), 400, 11):
                 sampled[place] = stops[place % len(stops)] if stops else sampled[place]
             counts = [max(0, count - 2 * slot) for slot in range(slots)]
-            known = None
-            while known is None:
-                groups = [one for n in lengths for one in prompt_of(config, rng, n, name)]
-                known = expected(groups, sampled, counts, stops, slots, config.log_probability)
-            items, clocks = known
-            tokens += len(items["o_token"])
-            prompt = [item for group in groups for item in group]
-            unused = [{"token": token, "valid": 0} for token in sampled[:STOPS]]
-            outputs = {name: items[name] for name in ("o_pass", "o_token", "o_generated")}
-            if slots == 1:
-                del outputs["o_pass"]
-            yield Case(
-                {"i_token": prompt, "i_sampled": items["i_sampled"]},
-                outputs,
-                {
-                    "count": counts,
-                    "stop": ([{"token": t, "valid": 1} for t in stops] + unused)[:STOPS],
-                    "given": len(prompt),
-                },
-                {"busy": 0, "tokens": tokens, "draw_kept": 1},
-                # The first pass waits until all have come.
-                clocks=clocks + len(prompt) + 5,
-                name=name,
-            )
+            case = self.one(config, rng, name, lengths, counts, stops, sampled)
+            # They are counted from case to case.
+            tokens += len(case.outputs["o_token"])
+            yield replace(case, finals={**case.finals, "tokens": tokens})
+
+    def one(self, config, rng, name, lengths, counts, stops, sampled):
+        """Prompts of the given lengths, and what is drawn after them."""
+        slots, known = config.slots, None
+        while known is None:
+            groups = [one for n in lengths for one in prompt_of(config, rng, n, name)]
+            known = expected(groups, sampled, counts, stops, slots, config.log_probability)
+        items, clocks = known
+        prompt = [item for group in groups for item in group]
+        unused = [{"token": token, "valid": 0} for token in sampled[:STOPS]]
+        outputs = {name: items[name] for name in ("o_pass", "o_token", "o_generated")}
+        if slots == 1:
+            del outputs["o_pass"]
+        return Case(
+            {"i_token": prompt, "i_sampled": items["i_sampled"]},
+            outputs,
+            {
+                "count": counts,
+                "stop": ([{"token": t, "valid": 1} for t in stops] + unused)[:STOPS],
+                "given": len(prompt),
+            },
+            {"busy": 0, "draw_kept": 1},
+            # The first pass waits until all have come.
+            clocks=clocks + len(prompt) + 5,
+            name=name,
+        )
+
+
+class ManyBench(GeneratorBench):
+    """Thousands of tokens, and some that differ from a stop token in one bit."""
+
+    name = "generator-many"
+    configs = {"3-slots": GeneratorBench.configs["3-slots"]}
+    slow_configs = bug_configs = tuple(configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        bits, slots = config.token_bits, config.slots
+        for _ in range(8):
+            counts = [1 << int(rng.integers(5, 13)) for _ in range(slots)]
+            counts = [int(rng.integers(count >> 1, count)) for count in counts]
+            sampled = rng.integers(0, 1 << bits, 4 * sum(counts) + 100).tolist()
+            yield self.one(config, rng, "many", [2, slots], counts, [], sampled)
+        for _ in range(60):
+            stops = rng.integers(0, 1 << bits, STOPS).tolist()
+            near = rng.choice(stops, 60) ^ 1 << rng.integers(0, bits, 60)
+            sampled = [*near.tolist(), *stops * 60]
+            yield self.one(config, rng, "stops", [1], [1000] * slots, stops, sampled)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(GeneratorBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 class Host:

@@ -29,7 +29,15 @@ from sterna.spec.sdram import PARTS
 from sterna_rtl.control.registers import REQUEST, Registers
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from tests.control.chips import chip
 from tests.control.wrap import join
 
@@ -59,17 +67,18 @@ def strobes_of(config):
 
 
 class Roomy(Component):
-    """The registers with a queue behind each port whose room they are told of."""
+    """The registers with a queue behind each port whose room they are told of; none if `full`."""
 
     def __init__(self, registers: Registers) -> None:
         self.registers = registers
         self.config = registers.config
         members = registers.signature.members
-        super().__init__({name: members[name] for name in members if name not in ROOMS})
+        kept = {name: members[name] for name in members if name not in ROOMS}
+        super().__init__({**kept, "full": In(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        m.submodules.registers = registers = self.registers
+        m.submodules.unit = registers = self.registers
         join(m, self, registers)
         # What follows overrides `join`.
         for room, name in ROOMS.items():
@@ -79,7 +88,7 @@ class Roomy(Component):
                 queue.i.payload.eq(inner.payload),
                 queue.i.valid.eq(inner.valid),
                 inner.ready.eq(queue.i.ready),
-                getattr(registers, room).eq(queue.i.ready),
+                getattr(registers, room).eq(queue.i.ready & ~self.full),
                 outer.payload.eq(queue.o.payload),
                 outer.valid.eq(queue.o.valid),
                 queue.o.ready.eq(outer.ready),
@@ -91,7 +100,7 @@ class Observed(Component):
     """The registers with their strobes as a stream: an item for each clock that has one.
 
     A read with `waits` is held back until the stream behind its register has an item, so that it
-    finds one whatever the stalls.
+    finds one whatever the stalls. `refusals` are counted; `early` tells of one that came early.
     """
 
     def __init__(self, registers: Roomy) -> None:
@@ -106,6 +115,8 @@ class Observed(Component):
                 "request": In(stream.Signature(StructLayout({"request": REQUEST, "waits": 1}))),
                 "strobes": Out(stream.Signature(strobes_of(registers.config))),
                 **{name: members[name] for name in members if name not in hidden},
+                "refusals": Out(8),
+                "early": Out(1),
             }
         )
 
@@ -129,6 +140,12 @@ class Observed(Component):
             registers.i.valid.eq(self.request.valid & ~held),
             self.request.ready.eq(registers.i.ready & ~held),
         ]
+
+        since = Signal(16)  # the request has waited
+        m.d.sync += since.eq(Mux(registers.i.valid & ~registers.i.ready, since + 1, 0))
+        with m.If(registers.refused):
+            m.d.sync += self.refusals.eq(self.refusals + 1)
+            m.d.sync += self.early.eq(self.early | (since < WAIT_CLOCKS))
 
         item = queue.i.payload
         m.d.comb += [getattr(item, name).eq(getattr(registers, name)) for name in COMMANDS]
@@ -492,7 +509,43 @@ class RegistersBench(UnitBench):
         yield host.case("one write after the other", clocks=3 * len(host.requests) + 1)
 
 
+class NoRoomBench(RegistersBench):
+    """Writes that never find room."""
+
+    name = "registers-no-room"
+    configs = {"ring-3-slots": RegistersBench.configs["ring-3-slots"]}
+    slow_configs = bug_configs = tuple(configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+    patience = WAIT_CLOCKS + 99
+    reset_test = False
+
+    def cases(self, config, rng):
+        host = Host(config, rng)
+        names = ("TOKEN", "DATA", "MEMORY", "ADDRESS", "CHECK", "TOKEN")
+        for number, name in enumerate(names):
+            request = {
+                "write": 1,
+                "address": REGISTERS[name].address,
+                "data": int(rng.integers(1 << 32)),
+            }
+            yield Case(
+                {"request": [{"request": request, "waits": 0}]},
+                {},
+                {**host.constants, "full": 1},
+                {"refusals": number + 1, "early": 0},
+                clocks=WAIT_CLOCKS + 3,
+                name=name,
+            )
+        # They were as if they had not been, and the next ones find room.
+        for name in REGISTERS:
+            host.read(name, empty=True)
+            host.write(name, int(rng.integers(1 << 32)))
+        yield host.case("as before")
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(RegistersBench())
+test_full, _, _ = bench_tests(NoRoomBench())
 
 
 def test_all_registers_differ():

@@ -482,7 +482,7 @@ class ManyBench(EpilogueBench):
 
     def cases(self, config, rng):
         counters, longest = Counters(), config.residual_words * config.elements
-        for number, length in enumerate(rng.integers(1, longest + 1, 60).tolist()):
+        for number, length in enumerate(rng.integers(1, longest + 1, 100).tolist()):
             machine = Machine(config, rng, length, counters)
             if number % 4 == 0:
                 for op in Op:

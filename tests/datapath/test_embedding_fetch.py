@@ -14,13 +14,22 @@ from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.stream import connect_stream
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from sterna_sim.sdram_model import SdramBeside
 from tests.memory.restarts import restarts_after
 from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
-PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6)
+# Few rows, so that all bits of a place come.
+PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6, row_bits=6)
 BLOCK_BITS = BURST * WORD_BITS
 
 
@@ -45,7 +54,7 @@ class Fetched(wiring.Component):
             {
                 "i": In(stream.Signature(layouts.embedding_row)),
                 "o": Out(stream.Signature(layouts.embedding_word)),
-                "base": In(16),
+                "base": In(range(PART.blocks)),
                 "count": In(16),
                 "waited": Out(1),
                 "pins": Out(Pins(PART)),
@@ -161,7 +170,40 @@ class FetchBench(UnitBench):
         return [values[n * elements : (n + 1) * elements] for n in range(words)]
 
 
+class FarBench(FetchBench):
+    """Rows of any place in the memory, and long ones."""
+
+    name = "embedding-fetch-far"
+    configs = {"64 bits": FetchBench.configs["64 bits"]}
+    cocotb_configs = ()
+    slow_configs = bug_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        bits = config.elements * config.embedding_bits
+        for words in (1, 7, 37, 2, 100, 259, 510, 3, 5, 1000, 3001, 4):
+            blocks = -(-words * bits // BLOCK_BITS)
+            most = min(config.max_vocab, PART.blocks // blocks)
+            tokens = rng.integers(most, size=3).tolist()
+            base = int(rng.integers(PART.blocks - most * blocks + 1))
+            memory = {}
+            for token in tokens:
+                first = (base + token * blocks) * BURST
+                for n in range(first, first + blocks * BURST):
+                    memory[n] = int(rng.integers(1 << WORD_BITS))
+            rows = [self.row(config, memory, base + token * blocks, words) for token in tokens]
+            yield Case(
+                {"i": [{"token": token, "words": words} for token in tokens]},
+                {"o": [word for row in rows for word in row]},
+                {"base": base},
+                {"waited": 0},
+                beside=[partial(SdramBeside, PART, CLOCK_HZ, memory, memory)],
+                name=f"{words} words from {base}",
+            )
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(FetchBench())
+test_far, _, _ = bench_tests(FarBench())
 
 
 def test_contract():

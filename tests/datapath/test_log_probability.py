@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 from sterna.golden.log_probability import log_probability, log_scale
 from sterna.spec.fixed import LOG_SCALE_BITS
 from sterna_rtl.datapath.log_probability import LogProbability
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, Stalls, StreamContract, UnitBench, bench_tests, edited
 from sterna_sim.kit.formal import prove
 from tests.datapath.logits import chip, logits_of
 from tests.datapath.parts import parts
@@ -83,7 +83,21 @@ class LogProbabilityBench(UnitBench):
         )
 
 
+class ManyBench(LogProbabilityBench):
+    """Whole vocabularies, with targets anywhere in them."""
+
+    name = "log-probability-many"
+    configs = {"4-lanes": LogProbabilityBench.configs["4-lanes"]}
+    bug_configs = cocotb_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        for kind in ("close", "random", "rising", "falling") * 6:
+            yield self.one(config, rng, 9, kind, [config.max_vocab - int(rng.integers(99))])
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(LogProbabilityBench())
+_, test_many, _ = bench_tests(ManyBench())
 
 
 def test_contract():

@@ -230,6 +230,15 @@ class DrawnBench(ExecutorBench):
             for _ in range(WINDOW):
                 self.draw(host, rng)
             yield host.case("drawn")
+        for _ in range(6):
+            host = Host(rng, int(rng.integers(256)))
+            for _ in range(WINDOW):
+                # Reads of as many words as a reply takes, or one less or more.
+                first = int(rng.integers(1, REPLY_WORDS))
+                rest = REPLY_WORDS - first + int(rng.integers(-1, 2))
+                counts = [(Code.READ, 5, first), (Code.READ_NEXT, 9, rest)]
+                host.request(*counts, resume=True)
+            yield host.case("full replies")
 
     def draw(self, host, rng):
         """Add a request that fits into a frame; most are right, so that what follows counts."""

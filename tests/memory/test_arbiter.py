@@ -14,12 +14,21 @@ from sterna_rtl.memory.arbiter import Arbiter
 from sterna_rtl.memory.pins import Pins
 from sterna_rtl.memory.sdram import Sdram
 from sterna_rtl.memory.visits import request_layout
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 from sterna_sim.sdram_model import SdramBeside
 from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
-PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6)
+# Few rows, so that a read can be of most of the memory.
+PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6, row_bits=5)
 NAMES = ("first", "second", "third")
 
 
@@ -89,14 +98,18 @@ class ArbiterBench(UnitBench):
         return Arbitrated(names)
 
     def cases(self, names, rng):
+        yield self.mixed(names, rng, writer=0)
+
+    def mixed(self, names, rng, writer):
+        """Requests of all, of which one writes."""
         words = {n: int(rng.integers(1 << WORD_BITS)) for n in range(3 * 100 * BURST)}
         inputs, outputs, before = {"i_word": []}, {}, dict(words)
         for number, name in enumerate(names):
             inputs[f"i_{name}"], outputs[f"o_{name}"] = requests, read = [], []
             for _ in range(30):
                 block = 100 * number + int(rng.integers(60))
-                write = number == 0 and int(rng.integers(2))
-                blocks = 1 if number == 0 else int(rng.integers(1, 3 + 10 * number))
+                write = number == writer and int(rng.integers(2))
+                blocks = 1 if number == writer else int(rng.integers(1, 3 + 10 * number))
                 requests.append({"write": write, "block": block, "blocks": blocks})
                 for address in range(block * BURST, (block + blocks) * BURST):
                     if write:
@@ -104,10 +117,34 @@ class ArbiterBench(UnitBench):
                         inputs["i_word"].append(words[address])
                     else:
                         read.append(words[address])
-        yield Case(inputs, outputs, beside=[partial(SdramBeside, PART, CLOCK_HZ, before, words)])
+        return Case(inputs, outputs, beside=[partial(SdramBeside, PART, CLOCK_HZ, before, words)])
+
+
+class LongBench(ArbiterBench):
+    """Reads of up to the whole memory, from all places."""
+
+    name = "arbiter-long"
+    configs = {"three": NAMES}
+    cocotb_configs = ()
+    slow_configs = bug_configs = tuple(configs)
+    stalls = (Stalls(),)
+
+    def cases(self, names, rng):
+        words = {n: int(rng.integers(1 << WORD_BITS)) for n in range(PART.words)}
+        inputs, outputs = {}, {}
+        for number, name in enumerate(names):
+            inputs[f"i_{name}"], outputs[f"o_{name}"] = requests, read = [], []
+            lengths = [*rng.integers(1, 1 << 6, 20).tolist(), PART.blocks >> number, 600 >> number]
+            for blocks in lengths:
+                block = int(rng.integers(PART.blocks - blocks + 1))
+                requests.append({"write": 0, "block": block, "blocks": blocks})
+                read += [words[n] for n in range(block * BURST, (block + blocks) * BURST)]
+        yield Case(inputs, outputs, beside=[partial(SdramBeside, PART, CLOCK_HZ, words, words)])
+        yield self.mixed(names, rng, writer=1)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ArbiterBench())
+test_long, _, _ = bench_tests(LongBench())
 
 
 def test_priority():

@@ -293,4 +293,46 @@ class AccessBench(UnitBench):
         yield case("any")
 
 
+class ManyBench(AccessBench):
+    """Hundreds of requests of any kind to any function and BAR, and long ones."""
+
+    name = "pcie-access-many"
+    configs = {"64": 64}
+    slow_configs = bug_configs = tuple(configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        host = Host(rng, config)
+        host.send(WRITE, LINK, [host.word()])
+        data = {IO_WRITE: 1, FETCH_ADD: 2, SWAP: 1, CAS: 4, VENDOR_MESSAGE: 3}
+        others = [LOCKED, IO_READ, IO_WRITE, FETCH_ADD, SWAP, CAS, MESSAGE, VENDOR_MESSAGE]
+        for _ in range(300):
+            kind = int(rng.choice([*[READ, WRITE] * 6, *others]))
+            address, count = int(rng.integers(180)), data.get(kind, 1)
+            function = 1 << int(rng.integers(8)) if rng.random() < 0.2 else 0
+            bar = int(rng.integers(1, 8)) if rng.random() < 0.1 or kind == LOCKED else 0
+            if kind in (READ, WRITE, LOCKED) and rng.random() < 0.5:
+                count = int(rng.integers(1, 20))
+            if kind == READ and rng.random() < 0.05:
+                # Behind the registers that give no answer.
+                address, count = int(rng.integers(203, 300)), int(rng.integers(20, 720))
+            many = count if kind == WRITE else data.get(kind, 0)
+            first, last = 15, None
+            if kind in (READ, WRITE, LOCKED):
+                first = int(rng.integers(16)) if count == 1 else int(rng.choice([8, 12, 14, 15]))
+                last = int(rng.choice([1, 3, 7, 15])) if count > 1 else 0
+            words = [host.word() for _ in range(many)]
+            where = {"function": function, "bar": bar}
+            host.send(kind, 4 * address, words, count, first, last, **where)
+            if host.held:
+                host.send(WRITE, LINK, [host.word()])
+        yield Case(
+            {"cq": host.cq, "i_answer": host.answers},
+            {"cc": host.cc, "o_request": host.requests},
+            finals={"gap": 0},
+        )
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(AccessBench())
+test_many, _, _ = bench_tests(ManyBench())

@@ -44,7 +44,7 @@ class Written(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.pages = pages = self.pages
+        m.submodules.unit = pages = self.pages
         connect_stream(m, pages.o_reads, self.o_reads)
         connect_stream(m, pages.o_writes, self.o_writes)
         done, locked, asked = Signal(8), Signal(), Signal()

@@ -6,19 +6,24 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.pcie import BAR_BYTES, LINK
 from sterna_rtl.control.registers import REQUEST
-from sterna_rtl.lib.stream import connect_stream, transfers
+from sterna_rtl.lib.stream import connect_stream, transfers, waits
 from sterna_rtl.pcie.completer import ACCESS
 from sterna_rtl.pcie.window import RegisterWindow
-from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
 from tests.pcie.host import DEAF, FULL, MUTE, QUEUE_ADDRESSES, Host
 
 LINK_WORD = LINK // 4
+SLOW = 77
+"""A register that takes a write late."""
 PATIENCE = 256
 """More than the stalls of a read and its answer."""
 
 
 class Answered(Component):
-    """The window with a chip that gives an answer once it is asked."""
+    """The window with a chip that gives an answer once it is asked.
+
+    `untimely` tells whether it ever lost patience too early or too late, or left an answer waiting.
+    """
 
     def __init__(self, window) -> None:
         self.window = window
@@ -29,6 +34,7 @@ class Answered(Component):
                 "o_request": Out(stream.Signature(REQUEST)),
                 "i_answer": In(stream.Signature(32)),
                 "cleared": Out(8),
+                "untimely": Out(1),
             }
         )
 
@@ -39,7 +45,8 @@ class Answered(Component):
         connect_stream(m, window.o, self.o)
         asked = window.o_request
         m.d.comb += self.o_request.payload.eq(asked.payload)
-        with m.If(asked.payload.write | (asked.payload.address != DEAF)):
+        slow = Signal()
+        with m.If(Mux(asked.payload.write, slow, asked.payload.address != DEAF)):
             m.d.comb += [self.o_request.valid.eq(asked.valid), asked.ready.eq(self.o_request.ready)]
         with m.If(~asked.payload.write):
             m.d.comb += self.o_request.payload.data.eq(0)  # what a read writes is anything
@@ -58,6 +65,11 @@ class Answered(Component):
             m.d.sync += owed.eq(1)
         with m.If(window.clear):
             m.d.sync += self.cleared.eq(self.cleared + 1)
+        since = Signal(16)  # an access
+        m.d.sync += since.eq(Mux(transfers(self.i), 1, since + 1))
+        m.d.comb += slow.eq((asked.payload.address != SLOW) | (since > PATIENCE + 9))
+        with m.If((window.clear & (since != PATIENCE)) | waits(window.i_answer)):
+            m.d.sync += self.untimely.eq(1)
         return m
 
 
@@ -124,7 +136,7 @@ class WindowBench(UnitBench):
             made = Case(
                 {"i": host.accesses, "i_answer": host.answers},
                 {"o": host.words, "o_request": host.requests},
-                finals={"cleared": self.cleared},
+                finals={"cleared": self.cleared, "untimely": 0},
                 name=name,
             )
             host.clear()
@@ -169,6 +181,9 @@ class WindowBench(UnitBench):
             look()
         yield case("refused")
 
+        host.access(1, SLOW, host.word())
+        yield case("a write that takes long")
+
         for address, enables, write in ((DEAF, 15, 0), (MUTE, 15, 0), (DEAF, 3, 1), (MUTE, 3, 1)):
             host.access(1, 5, host.word())
             host.access(write, address, host.word(), enables)
@@ -180,4 +195,28 @@ class WindowBench(UnitBench):
         yield case("not answered")
 
 
+class ManyBench(WindowBench):
+    """Thousands of writes, which are counted."""
+
+    name = "pcie-window-many"
+    slow_configs = bug_configs = ("default",)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        host = Host(rng, 64)
+        host.access(1, LINK_WORD, host.word())
+        for number in range(9000):
+            host.access(1, 5, host.word())
+            if number % 500 == 0:
+                host.access(0, LINK_WORD)
+        host.access(0, LINK_WORD)
+        yield Case(
+            {"i": host.accesses, "i_answer": host.answers},
+            {"o": host.words, "o_request": host.requests},
+            finals={"untimely": 0},
+        )
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(WindowBench())
+test_many, _, _ = bench_tests(ManyBench())

@@ -12,10 +12,13 @@ from tests.arith import test_largest as largest
 from tests.arith import test_normalise as normalise
 from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
+from tests.control import test_banks as banks
 from tests.control import test_checker as checker
 from tests.control import test_counters as counters
+from tests.control import test_generator as generator
 from tests.control import test_loader as loader
 from tests.control import test_logit_tap as logit_tap
+from tests.control import test_registers as registers
 from tests.control import test_sequencer as sequencer
 from tests.control import test_sequencer_drawn as sequencer_drawn
 from tests.datapath import bench_epilogue as epilogue
@@ -23,7 +26,9 @@ from tests.datapath import bench_quantizer as quantizer
 from tests.datapath import test_best as best
 from tests.datapath import test_choice as choice
 from tests.datapath import test_embedding as embedding
+from tests.datapath import test_embedding_fetch as embedding_fetch
 from tests.datapath import test_engine as engine
+from tests.datapath import test_log_probability as log_probability
 from tests.datapath import test_noise as noise
 from tests.datapath import test_sampler as sampler
 from tests.datapath import test_scale as scale
@@ -40,11 +45,21 @@ from tests.link import test_frames as frames
 from tests.link import test_sender as sender
 from tests.link import test_uart as uart
 from tests.link import test_window as window
+from tests.memory import test_arbiter as arbiter
+from tests.memory import test_axi4_memory as axi4_memory
+from tests.memory import test_axi4_reader as axi4_reader
 from tests.memory import test_axi4_writer as axi4_writer
+from tests.memory import test_block_port as block_port
 from tests.memory import test_bursts as bursts
+from tests.memory import test_sdram as sdram
 from tests.memory import test_visits as visits
+from tests.pcie import test_access as access
+from tests.pcie import test_dma_reader as dma_reader
+from tests.pcie import test_dma_writer as dma_writer
 from tests.pcie import test_packets as packets
+from tests.pcie import test_pages as pages
 from tests.pcie import test_results as results
+from tests.pcie import test_window as pcie_window
 from tests.tape import test_fetch as fetch
 from tests.tape import test_reader as reader
 from tests.tape import test_ring as ring
@@ -167,17 +182,32 @@ UNITS = (
     Unit(noise.NoiseBench, "unit", ("gumbel_[0-9]", "queue"), (noise.ManyBench,)),
     Unit(best.BestBench, "unit", ("largest",), (best.ManyBench,)),
     Unit(choice.ChoiceBench),
+    Unit(log_probability.LogProbabilityBench, "", ("results",), (log_probability.ManyBench,)),
     Unit(logit_tap.LogitTapBench),
     # Control.
     Unit(loader.LoaderBench, "loader"),
     Unit(checker.CheckerBench, "checker"),
     Unit(counters.CountersBench, "unit", only="E-8-7-bits"),
+    Unit(registers.RegistersBench, "unit", others=(registers.NoRoomBench,)),
+    Unit(banks.BanksBench, "banks"),
+    Unit(generator.GeneratorBench, "unit", ("prompt", "generated"), (generator.ManyBench,)),
+    Unit(embedding_fetch.FetchBench, "fetch", ("queue", "out"), (embedding_fetch.FarBench,)),
     # Memories beside the chip.
+    Unit(sdram.SdramBench),
+    Unit(arbiter.ArbiterBench, "arbiter", ("reads",), (arbiter.LongBench,)),
+    Unit(block_port.PortBench, "port"),
+    Unit(axi4_reader.ReaderBench, "reader"),
+    Unit(axi4_memory.MemoryBench, "", ("reader_[0-9]", "writer_[0-9]", "bursts")),
     Unit(visits.VisitsBench),
     Unit(axi4_writer.WriterBench),
     Unit(bursts.BurstsBench, others=(bursts.LongBench,), only="4096 words"),
     # PCIe.
     Unit(packets.PacketsBench, "unit"),
     Unit(results.ResultBench, "unit"),
+    Unit(access.AccessBench, "access", ("window",), (access.ManyBench,)),
+    Unit(pcie_window.WindowBench, "window", others=(pcie_window.ManyBench,)),
+    Unit(pages.PagesBench, "unit"),
+    Unit(dma_reader.ReaderBench, "reader"),
+    Unit(dma_writer.WriterBench, "writer"),
 )
 """All units."""

@@ -110,7 +110,7 @@ class EmbeddingFetch(Component):
         # may be asked for.
         blocks, at = Signal(range(self.part.blocks)), Signal(range(self.part.blocks))
         sized, multiplied, placed = Signal(), Signal(), Signal()
-        product = Signal(len(row.token) + len(blocks), reset_less=True)
+        product = Signal.like(at, reset_less=True)
         count, counted, may = Signal(range(_HALF + 1)), Signal(), Signal()
         block_bits = self.part.block_bits
         if self.bits <= block_bits:

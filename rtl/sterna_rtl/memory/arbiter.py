@@ -93,7 +93,7 @@ class Arbiter(Component):
                 m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(port.payload)]
 
         # Words of the oldest read that have been given.
-        given, word = Signal(blocks), Signal(range(self.part.block_words))
+        given, word = Signal(range(self.part.blocks)), Signal(range(self.part.block_words))
         oldest = reads.o.payload
         # Known a clock later if a block is longer than that.
         last = Signal()

@@ -36,6 +36,7 @@ copy gold gate
 {mutation}
 read_verilog miter.v
 hierarchy -top miter
+chformal -remove
 """
 
 _PORT = re.compile(

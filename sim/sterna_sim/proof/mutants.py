@@ -31,7 +31,6 @@ hierarchy -top top
 proc -noopt
 pmuxtree
 flatten
-delete t:$check
 memory_collect
 opt_clean -purge
 write_rtlil flat.il
@@ -129,7 +128,7 @@ def make_netlist(
         yosys(_PREPARE, folder)
         _list(folder, (6 if inside else 3) * (4 if without else 1) * count, seed)
         here = re.compile(rf"-cell \S*\\{inside}\." if inside else "")
-        there = re.compile(rf"[.\\]({'|'.join(without) or '$'})(\$\d+)?\.")
+        there = re.compile(rf"(?:^|[.\\])({'|'.join(without) or '$'})(\$\d+)?\.")
         lines = (folder / "list.txt").read_text().splitlines()
         lines = [each for each in lines if here.search(each) and not _LEFT_OUT.search(each)]
         lines = [each for each in lines if not there.search(each.split(" -cell ")[1])]
