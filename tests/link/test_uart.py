@@ -260,7 +260,7 @@ class LongBitsBench(ReceiverBench):
     name = "uart-receiver-long"
     stalls = (Stalls(),)
     patience = 400_000
-    slow_configs = ("divisor-7",)
+    slow_configs = ("divisor-4", "divisor-7")
     reset_test = False
     cocotb_configs = ()
 
