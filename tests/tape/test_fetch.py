@@ -12,6 +12,7 @@ from sterna.spec.chip import REFERENCE
 from sterna.spec.sdram import BURST, PARTS, WORD_BITS
 from sterna.spec.trits import Packing
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import transfers
 from sterna_rtl.memory.pins import Pins
@@ -137,11 +138,7 @@ class Fetched(wiring.Component):
         with m.If(clocks == LATE):
             m.d.sync += self.late.eq(1)
         # What there was room for when it was worked out.
-        rooms = [room]
-        for stage in range(KNOWN):
-            rooms.append(Signal(16, name=f"room_{stage}"))
-            m.d.sync += rooms[-1].eq(rooms[-2])
-        no_room = (asked + count) * BURST > rooms[-1]
+        no_room = (asked + count) * BURST > delay_line(m, room, KNOWN, "room")[-1]
         with m.If(asks & (no_room | (asked > most) | (self.blocks == 0))):
             m.d.sync += self.much.eq(1)
         with m.If(restarts):

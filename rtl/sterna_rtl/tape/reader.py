@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
@@ -13,6 +11,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.ram import BANK_WORDS
 from sterna_rtl.family.ice40 import is_ice40
 from sterna_rtl.layouts import Layouts
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.memory import ReadPort, WritePort
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import connect_stream, transfers
@@ -113,10 +112,8 @@ class TapeReader(Component):
         offered = Signal()  # there is a word for the next place
         m.d.comb += walk.o.ready.eq(offered & ~room[-1])
         m.d.sync += room.eq(room - transfers(walk.o) + transfers(queue.o))
-        in_flight = [Signal(name=f"in_flight_{age}") for age in range(self.latency)]
-        tags = [Signal(self.layouts.tag, name=f"tag_{age}") for age in range(self.latency)]
-        m.d.sync += [new.eq(old) for old, new in pairwise([transfers(walk.o), *in_flight])]
-        m.d.sync += [new.eq(old) for old, new in pairwise([walk.o.payload.tag, *tags])]
+        _, *in_flight = delay_line(m, transfers(walk.o), self.latency, "in_flight")
+        tags = delay_line(m, walk.o.payload.tag, self.latency, "tag")
 
         place = Mux(self.idle, self.read.address, walk.o.payload.address)
         word = self._read_whole(m, place) if is_ice40(platform) else self._read(m, place)
@@ -136,12 +133,9 @@ class TapeReader(Component):
             m.d.sync += [valid.eq(0) for valid in in_flight]
         return m
 
-    def _read(self, m: Module, address: Value) -> Signal:
+    def _read(self, m: Module, address: Value) -> Value:
         """Read the banks; return the word, `latency` clocks after its address."""
-        numbers = [self._bank_number(address)]
-        for stage in range(self.latency - 1):
-            numbers.append(Signal.like(numbers[0], name=f"bank_number_{stage}"))
-            m.d.sync += numbers[-1].eq(numbers[-2])
+        numbers = delay_line(m, self._bank_number(address), self.latency - 1, "bank_number")
         words, number = self._banks(m, address, self._depths()), numbers[-1]
         if len(words) > 2:
             pairs, number = _of_pairs(words, numbers[-2][0]), number[1:]
@@ -156,14 +150,10 @@ class TapeReader(Component):
         m.d.sync += word.eq(words[0])
         return word
 
-    def _read_whole(self, m: Module, address: Value) -> Signal:
+    def _read_whole(self, m: Module, address: Value) -> Value:
         """Read the one bank that holds all; return the word, `latency` clocks after its address."""
         (word,) = self._banks(m, address, [self.config.tape_words])
-        for stage in range(self.latency - TapeBank.latency):
-            late = Signal(self.layouts.word, name=f"word_{stage}", reset_less=True)
-            m.d.sync += late.eq(word)
-            word = late
-        return word
+        return delay_line(m, word, self.latency - TapeBank.latency, "word", reset_less=True)[-1]
 
     def _banks(self, m: Module, address: Value, depths: list[int]) -> list[Value]:
         """Build the banks; return the word of each."""
