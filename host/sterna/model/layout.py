@@ -256,8 +256,8 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
     shared = headers_in_word(config.word_bits)
     # Headers run one segment ahead: they lie before the words of the segment before theirs.
     for index in range(len(parts) + 1):
-        headers = [header for _, header, _ in parts[index : index + shared]]
-        if headers and index % shared == 0:
+        if index < len(parts) and index % shared == 0:
+            headers = [header for _, header, _ in parts[index : index + shared]]
             tape.append(encode_headers(headers, config.word_bits))
             position += len(tape[-1])
         if index > 0:

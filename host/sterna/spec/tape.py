@@ -37,12 +37,7 @@ HEADER_MAGIC = int.from_bytes(b"HEAD", "big")
 """Checksum of every header's words; with another one the chip stops with an error."""
 
 HEADER_FIELDS: tuple[tuple[str, int, bool, str], ...] = (
-    (
-        "check",
-        32,
-        False,
-        "makes the checksum of the header's words HEADER_MAGIC; 0 in all but the first of a word",
-    ),
+    ("check", 32, False, "makes its words' checksum HEADER_MAGIC; 0 but in a word's first header"),
     ("op", 3, False, "operation of the epilogue (Op)"),
     ("last", 1, False, "last segment of the token"),
     ("more", 1, False, "the matrix is cut and goes on in the next segment"),
