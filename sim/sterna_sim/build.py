@@ -22,7 +22,6 @@ from sterna.plan.power import power
 from sterna.spec.boards import target_of
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import INTERFACE_VERSION
-from sterna_sim.fanout import places
 from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
 from sterna_sim.pnr import (
@@ -36,6 +35,7 @@ from sterna_sim.pnr import (
     unit_of,
 )
 from sterna_sim.tools import BUILD, ROOT
+from sterna_sim.ways import place_of
 
 __all__ = ["build_board", "config_of", "report_of"]
 
@@ -95,7 +95,7 @@ def build_board(
     for seed in seeds:
         tell(f"place and route, seed {seed}", 1 + len(tried), 1 + len(seeds))
         try:
-            result = implement(work, target.fpga, seed)
+            result = implement(work, target.fpga, seed, clock_hz)
         except TimeoutError:
             tried[seed] = 0.0
             continue
@@ -213,8 +213,11 @@ def _check_fit(work: Path, fpga: str) -> None:
 
 def _picture(work: Path) -> str:
     cells = json.loads((work / "placed.json").read_text())["modules"]["top"]["cells"]
-    where = places({name: cell for name, cell in cells.items() if not name.startswith(KEPT_FREE)})
-    return floor_plan((place, unit_of(name)) for name, place in where.items())
+    return floor_plan(
+        (place, unit_of(name))
+        for name, cell in cells.items()
+        if not name.startswith(KEPT_FREE) and (place := place_of(cell))
+    )
 
 
 def _json(values: dict[str, Any]) -> bytes:

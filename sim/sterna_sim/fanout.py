@@ -2,117 +2,136 @@
 
 A net that spans the chip is routed as one tree, and the way along its branches can be several times
 the way to the cell (11 ns to a place seven tiles away have been seen). Neither Yosys nor nextpnr
-copies a driver. Where the loads lie is known from a first placement; the copies, and everything
-else, are then placed anew.
+copies a driver. Where the loads lie is known when all has been placed; the copies are put among
+them.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from sterna_sim.netlist import Bit, Load, Netlist
+from sterna_sim.ways import Place, mode_of
 
-__all__ = ["MOST_LOADS", "copy_drivers", "places"]
+__all__ = ["USUAL", "Limits", "copy_drivers"]
 
-MOST_LOADS = 40
-"""Loads that a cell keeps. Of a netlist whose wires end on 63 000 cells some 300 nets have more."""
-
-WIDEST, FEW = 48, 8
-"""Tiles that the loads of a cell may span if there are more than `FEW`."""
-
-_OUTPUTS = {"LUT4": "Z", "TRELLIS_FF": "Q"}
-"""What is copied: tables and flip-flops."""
-
-_PLACED = {"TRELLIS_DPR16X4": 3}
-"""Loads that a net has of one cell, as it is taken apart: two tables and a port for writing."""
+_OUTPUTS = {"LUT4": "Z", "TRELLIS_COMB": "F", "TRELLIS_FF": "Q"}
+"""What is copied: tables and flip-flops, as Yosys and as nextpnr calls them."""
 
 _GLOBAL_LOADS = ("DCCA", "EHXPLLL")
-_SITE = re.compile(r"X(\d+)/Y(\d+)/")
-_PARTS = re.compile(r"\$(?:CCU2|DPRAM|RAMW)")
-"""Begins what nextpnr adds to a cell's name when it takes the cell apart."""
-
-Place = tuple[int, int]
 
 
-def places(placed: Mapping[str, Any]) -> dict[str, Place]:
-    """Return column and row of each cell of a placed design, by the names before packing."""
-    found: dict[str, Place] = {}
-    for name, cell in placed.items():
-        site = _SITE.match(cell["attributes"].get("NEXTPNR_BEL", ""))
-        if site:
-            found.setdefault(_PARTS.split(name)[0], (int(site[1]), int(site[2])))
-    return found
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many loads a cell keeps, and of more than `few` only those within `widest` tiles.
+
+    `most` is at least 8, as cells of one tile, which share their enables, are not parted.
+    """
+
+    most: int
+    few: int
+    widest: int
 
 
-def copy_drivers(netlist: Netlist, where: Mapping[str, Place], most: int = MOST_LOADS) -> int:
-    """Copy each table and flip-flop whose loads are more than `most` or far from each other.
+USUAL = Limits(most=40, few=8, widest=48)
+"""Of a netlist whose wires end on 63 000 cells some 300 nets have more than 40 loads."""
 
-    Returns the number of copies made. Loads without a place, clocks and loads of global buffers
-    stay with the cell itself.
+
+def copy_drivers(
+    netlist: Netlist,
+    where: Mapping[str, Place],
+    limits: Limits = USUAL,
+) -> dict[str, Place]:
+    """Copy each table and flip-flop whose loads are too many or too far from each other.
+
+    Returns a place for each copy, in the middle of its loads. Loads without a place, clocks and
+    loads of global buffers stay with the cell itself, and so do the loads nearest to it.
 
     Parameters
     ----------
     netlist : Netlist
         Changed in place.
     where : mapping
-        Place of each cell. A site that the netlist itself asks for goes before.
-    most : int
-        At least 8, as cells of one tile, which share their enables, are not parted.
+        Place of each cell.
+    limits : Limits
     """
     cells, loads = netlist.cells, netlist.loads
     place = dict(where)
-    for name, cell in cells.items():
-        site = _SITE.match(cell["attributes"].get("BEL", ""))
-        if site:
-            place[name] = int(site[1]), int(site[2])
     bits = [bit for net in netlist.nets.values() for bit in net["bits"]]
     fresh = count(1 + max(bit for bit in [*bits, *netlist.driver, *loads] if isinstance(bit, int)))
-    copies = 0
+    copies: dict[str, Place] = {}
     # Of each net that was parted the nets of all its drivers.
     families: dict[Bit, dict[Bit, str]] = {}
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
-        output = _OUTPUTS.get(cells[name]["type"]) if name else None
-        if not name or not output or _is_global(cells, loads[bit]):
+        if not name or not _is_copied(cells[name]) or _is_global(cells, loads[bit]):
             continue
-        placed = [
-            load
-            for load in loads[bit]
-            if load[0] in place
-            for _ in range(_PLACED.get(cells[load[0]]["type"], 1))
-        ]
         family: dict[Bit, str] = {bit: name}
-        first, *others = _parts(placed, place, most)
-        if others and "BEL" not in cells[name]["attributes"]:
-            place[name] = _middle(first, place)
-        for group in others:
-            copies += 1
-            twin, net = f"{name}_copy_{copies}", next(fresh)
+        leaving = [load for load in loads[bit] if _may_leave(cells, load, place)]
+        groups = _parts(leaving, place, limits)
+        if len(groups) > 1 and name in place:
+            groups.sort(key=lambda group: _between(_middle(group, place), place[name]))
+        for group in groups[1:]:
+            net = next(fresh)
+            twin = f"{name}_copy_{net}"
             family[net] = twin
-            cells[twin] = copy.deepcopy(cells[name])
-            cells[twin]["attributes"].pop("BEL", None)
-            cells[twin]["connections"][output] = [net]
-            place[twin] = _middle(group, place)
+            cells[twin] = _twin(cells[name], net)
+            copies[twin] = place[twin] = _middle(group, place)
             for cell, port in group:
                 pins = cells[cell]["connections"]
                 pins[port] = [net if pin == bit else pin for pin in pins[port]]
             for port, sources in cells[twin]["connections"].items():
-                if port != output:
+                if port != _OUTPUTS[cells[twin]["type"]]:
                     for source in sources:
                         loads[source].append((twin, port))
         if len(family) > 1:
             families.update(dict.fromkeys(family, family))
-    # What those hear comes from the nearest: its driver may have been parted before.
-    for name in {name for family in families.values() for name in family.values()}:
+    # What copies hear comes from the nearest: its driver may have been parted before.
+    for name in copies:
         for port, sources in cells[name]["connections"].items():
-            if sources and sources[0] in families and port != _OUTPUTS[cells[name]["type"]]:
+            if port != _OUTPUTS[cells[name]["type"]] and sources and sources[0] in families:
                 drivers = families[sources[0]]
-                sources[:] = [min(drivers, key=lambda net: _way(place, name, drivers[net]))]
+                here = place[name]
+                sources[:] = [min(drivers, key=lambda net: _between(here, place[drivers[net]]))]
     return copies
+
+
+def _is_copied(cell: Mapping[str, Any]) -> bool:
+    return cell["type"] in _OUTPUTS and not mode_of(cell)
+
+
+def _twin(cell: Mapping[str, Any], net: int) -> dict[str, Any]:
+    """Return a copy of a cell that drives another net.
+
+    A flip-flop that nextpnr has put right behind a table hears it from outside in the copy.
+    """
+    twin = copy.deepcopy(dict(cell))
+    for site in ("BEL", "NEXTPNR_BEL"):
+        twin["attributes"].pop(site, None)
+    pins = twin["connections"]
+    pins[_OUTPUTS[twin["type"]]] = [net]
+    if "SD" in twin["parameters"] and pins.get("DI"):
+        pins["M"], pins["DI"] = pins["DI"], []
+        twin["port_directions"]["M"] = "input"
+        twin["parameters"]["SD"] = "0 "
+    return twin
+
+
+def _may_leave(cells: Mapping[str, Any], load: Load, place: Mapping[str, Place]) -> bool:
+    """Tell whether a load may hear a copy.
+
+    What lies right behind its table may not, nor what multipliers beside each other share.
+    """
+    name, port = load
+    if port == "DI" and "SD" in cells[name]["parameters"]:
+        return False
+    if cells[name]["type"] == "MULT18X18D" and port.startswith(("CE", "RST")):
+        return False
+    return name in place
 
 
 def _middle(group: list[Load], place: Mapping[str, Place]) -> Place:
@@ -121,9 +140,9 @@ def _middle(group: list[Load], place: Mapping[str, Place]) -> Place:
     return sorted(columns)[len(group) // 2], sorted(rows)[len(group) // 2]
 
 
-def _way(place: Mapping[str, Place], one: str, other: str) -> int:
-    """Return the tiles between two cells."""
-    return sum(abs(a - b) for a, b in zip(place[one], place[other], strict=True))
+def _between(one: Place, other: Place) -> int:
+    """Return the tiles between two places."""
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
 def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
@@ -133,16 +152,16 @@ def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
     )
 
 
-def _parts(loads: list[Load], place: Mapping[str, Place], most: int) -> list[list[Load]]:
+def _parts(loads: list[Load], place: Mapping[str, Place], limits: Limits) -> list[list[Load]]:
     """Part loads along their longer side until no part has too many or is too wide.
 
     Loads of one tile stay together.
     """
-    if len(loads) <= min(most, FEW):
+    if len(loads) <= min(limits.most, limits.few):
         return [loads]
     sides = [[place[name][axis] for name, _ in loads] for axis in (0, 1)]
     spans = [max(side) - min(side) for side in sides]
-    if len(loads) <= most and max(spans) <= WIDEST:
+    if len(loads) <= limits.most and max(spans) <= limits.widest:
         return [loads]
     axis = int(spans[1] > spans[0])
 
@@ -150,10 +169,10 @@ def _parts(loads: list[Load], place: Mapping[str, Place], most: int) -> list[lis
         return place[load[0]][axis], place[load[0]][1 - axis]
 
     ordered = sorted(loads, key=key)
-    parts = max(2, -(-len(ordered) // most))
+    parts = max(2, -(-len(ordered) // limits.most))
     middle = len(ordered) * (parts // 2) // parts
     cuts = [n for n in range(1, len(ordered)) if key(ordered[n]) != key(ordered[n - 1])]
     if not cuts:
         return [ordered]
     cut = min(cuts, key=lambda n: abs(n - middle))
-    return _parts(ordered[:cut], place, most) + _parts(ordered[cut:], place, most)
+    return _parts(ordered[:cut], place, limits) + _parts(ordered[cut:], place, limits)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import groupby
 
-from sterna_sim.fanout import Place
+from sterna_sim.ways import Place
 
 __all__ = ["floor_plan"]
 

@@ -27,7 +27,6 @@ from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_sim.engine_alone import EngineAlone
-from sterna_sim.fanout import copy_drivers, places
 from sterna_sim.floorplan import (
     activation_sites,
     block_ram_sites,
@@ -36,6 +35,7 @@ from sterna_sim.floorplan import (
     other_sites,
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
+from sterna_sim.refine import refine
 from sterna_sim.tools import BUILD, tool_environment
 
 __all__ = [
@@ -124,8 +124,10 @@ REROUTED = "--tmg-ripup"
 is content with any ways of which no two share a wire."""
 
 PATIENCE = 2 * 3600
-"""Seconds for the second placement and the router, which has no end where the clock asked for can't
-be met."""
+"""Seconds for the router, which has no end where the clock asked for can't be met."""
+
+AIM = 0.9
+"""Part of the clock that a way may take by the estimate of its wires: the router's are longer."""
 
 FREE_ROWS_FROM = 30_000
 """Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
@@ -171,8 +173,8 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
     _map(folder, config, PARTS[fpga].planned and config.tape_words > 0)
 
 
-def implement(folder: Path, fpga: str, seed: int) -> Implementation:
-    """Place, route and pack what was prepared.
+def implement(folder: Path, fpga: str, seed: int, clock_hz: int) -> Implementation:
+    """Place, route and pack what was prepared, for a clock.
 
     Raises
     ------
@@ -180,7 +182,7 @@ def implement(folder: Path, fpga: str, seed: int) -> Implementation:
         If the router does not find ways that are fast enough within `PATIENCE`.
     """
     options = [PARTS[fpga].option, "--lpf", "top.lpf", "--seed", str(seed), REROUTED]
-    _place_and_route(folder, options)
+    _place_and_route(folder, options, clock_hz / 1e6)
     run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
     return _result(folder)
 
@@ -197,7 +199,7 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
     results = []
     for seed in seeds:
         options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ)]
-        _place_and_route(folder, [*options, "--seed", str(seed)])
+        _place_and_route(folder, [*options, "--seed", str(seed)], ENGINE_MHZ)
         results.append(_result(folder))
     return results
 
@@ -246,16 +248,18 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     (folder / "chip.json").write_text(json.dumps(design))
 
 
-def _place_and_route(folder: Path, options: list[str]) -> None:
-    """Place `chip.json`, copy the drivers of large nets where their loads lie; place and route."""
+def _place_and_route(folder: Path, options: list[str], clock_mhz: float) -> None:
+    """Place `chip.json`, make its late ways shorter, route."""
     run_tool([*NEXTPNR, *options, "--json", "chip.json", "--no-route"], folder)
-    design, placed = (
-        json.loads((folder / f"{name}.json").read_text()) for name in ("chip", "placed")
-    )
-    copy_drivers(Netlist(design["modules"]["top"]), places(placed["modules"]["top"]["cells"]))
-    (folder / "copied.json").write_text(json.dumps(design))
-    command = [*NEXTPNR, *options, "--json", "copied.json", "--textcfg", "chip.config"]
-    run_tool(command, folder, PATIENCE)
+    design = json.loads((folder / "placed.json").read_text())
+    module = design["modules"]["top"]
+    refine(module, AIM * 1000 / clock_mhz)
+    # What a netlist says here goes before the command's options, and clocks made by a PLL are known
+    # to the packer only.
+    module["settings"] |= {"router": "router2", "target_freq": f"{1e6 * clock_mhz:f}"}
+    (folder / "refined.json").write_text(json.dumps(design))
+    routed = ["--json", "refined.json", "--no-pack", "--no-place", "--textcfg", "chip.config"]
+    run_tool([*NEXTPNR, *options, *routed], folder, PATIENCE)
 
 
 def _result(folder: Path) -> Implementation:

@@ -69,7 +69,7 @@ def tools(monkeypatch, tmp_path):
         (work / "chip.json").write_text(json.dumps({"modules": {"top": {"cells": {}}}}))
         (work / "top.il").write_text("")
 
-    def implement(work, fpga, seed):
+    def implement(work, fpga, seed, clock_hz):
         asked.append(seed)
         (work / "chip.bit").write_bytes(f"bits {seed}".encode())
         cells = dict([place("reader", 3, 4), place("engine", 5, 6)])

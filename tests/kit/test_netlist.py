@@ -3,15 +3,18 @@
 import copy
 import json
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from amaranth import *
 from amaranth.back import rtlil
 
 from sterna_rtl.lib.ram import Ram
-from sterna_sim.fanout import copy_drivers, places
+from sterna_sim.fanout import USUAL, Limits, copy_drivers
 from sterna_sim.netlist import Netlist
 from tests.kit.lockstep import differences, run
+
+ONE = Limits(most=1, few=1, widest=0)
 
 WIDTHS = {"address": 11, "piece": 9, "write": 1, "enable": 1, "a": 16, "b": 17}
 
@@ -185,7 +188,10 @@ def test_drivers_are_copied(mapped, tmp_path):
     module = design["modules"]["top"]
     names = sorted(module["cells"])
     where = {name: (n % 7, n // 7) for n, name in enumerate(names)}
-    assert copy_drivers(Netlist(module), where, 1) == len(set(module["cells"]) - set(names)) > 0
+    copies = copy_drivers(Netlist(module), where, ONE)
+    assert copies.keys() == module["cells"].keys() - set(names)
+    assert copies
+    where |= copies
     tiles = defaultdict(set)
     for name, cell in module["cells"].items():
         for port, bits in cell["connections"].items():
@@ -203,37 +209,35 @@ def test_a_copy_of_something_else_is_seen(mapped, tmp_path):
     design = copy.deepcopy(mapped)
     module = design["modules"]["top"]
     names = sorted(module["cells"])
-    copy_drivers(Netlist(module), {name: (n % 7, n // 7) for n, name in enumerate(names)}, 1)
+    copy_drivers(Netlist(module), {name: (n % 7, n // 7) for n, name in enumerate(names)}, ONE)
     cell = next(module["cells"][name] for name in sorted(set(module["cells"]) - set(names)))
     cell["connections"]["DI" if cell["type"] == "TRELLIS_FF" else "A"] = ["1"]
     assert compare(tmp_path, mapped, design) > 0
 
 
 def test_cells_of_a_tile_stay_together():
-    """Flip-flops that are fixed in one tile keep one enable; those taken apart have a place."""
-    placed = {
-        "sum$CCU2_COMB0": {"attributes": {"NEXTPNR_BEL": "X4/Y5/SLICEA.K0"}},
-        "far": {"attributes": {"NEXTPNR_BEL": "X40/Y5/SLICEA.FF0"}},
-        "pll": {"attributes": {}},
-    }
-    assert places(placed) == {"sum": (4, 5), "far": (40, 5)}
+    """Flip-flops of one tile keep one enable."""
 
-    def flip_flop(site):
+    def flip_flop():
         return {
             "type": "TRELLIS_FF",
-            "attributes": {"BEL": site},
+            "attributes": {},
+            "parameters": {},
             "port_directions": {"CE": "input"},
             "connections": {"CE": [2]},
         }
 
-    cells = {f"bit_{n}": flip_flop(f"X{3 + n // 8}/Y76/SLICEA.FF0") for n in range(32)}
+    cells = {f"bit_{n}": flip_flop() for n in range(32)}
     cells["enable"] = {
         "type": "LUT4",
         "attributes": {},
+        "parameters": {},
         "port_directions": {"Z": "output"},
         "connections": {"Z": [2]},
     }
-    assert copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), {}, 12) == 3
+    where = {f"bit_{n}": (3 + n // 8, 76) for n in range(32)}
+    netlist = Netlist({"cells": cells, "netnames": {}, "ports": {}})
+    assert len(copy_drivers(netlist, where, replace(USUAL, most=12))) == 3
     for tile in range(4):
         assert len({cells[f"bit_{8 * tile + n}"]["connections"]["CE"][0] for n in range(8)}) == 1
 
@@ -245,6 +249,7 @@ def test_wide_nets_are_parted():
         return {
             "type": "LUT4",
             "attributes": {},
+            "parameters": {},
             "port_directions": {"A": "input"},
             "connections": {"A": [net]},
         }
@@ -253,6 +258,7 @@ def test_wide_nets_are_parted():
         return {
             "type": "TRELLIS_FF",
             "attributes": {},
+            "parameters": {},
             "port_directions": {"Q": "output"},
             "connections": {"Q": [net]},
         }
@@ -260,7 +266,8 @@ def test_wide_nets_are_parted():
     cells = {"many": driver(2), "few": driver(3)}
     cells |= {f"many_{n}": load(2) for n in range(10)} | {f"few_{n}": load(3) for n in range(8)}
     where = {name: (4 + 100 * (n % 2), n) for n, name in enumerate(cells)}
-    assert copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), where) == 1
+    copies = copy_drivers(Netlist({"cells": cells, "netnames": {}, "ports": {}}), where)
+    assert list(copies.values()) == [(104, 7)]
     for end in range(2):
         nets = {cells[f"many_{n}"]["connections"]["A"][0] for n in range(end, 10, 2)}
         assert len(nets) == 1
