@@ -1,0 +1,74 @@
+"""Parts of the compact arithmetic behind streams."""
+
+from __future__ import annotations
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.data import StructLayout
+from amaranth.lib.wiring import Component, In, Out
+
+from sterna_rtl.compact.sums import Largest, Total
+from sterna_rtl.lib.stream import can_load, transfers
+
+__all__ = ["Gathered", "Together"]
+
+
+class Together(Component):
+    """A pipeline whose inputs are one number, so that one stream drives them."""
+
+    def __init__(self, unit):
+        self.unit = unit
+        members = unit.signature.members
+        self.given = {name: one.shape for name, one in members.items() if one.flow == In}
+        self.latency = unit.latency
+        results = {name: one for name, one in members.items() if one.flow == Out}
+        super().__init__({"value": In(StructLayout(self.given)), **results})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        for name in unit.signature.members:
+            if name in self.given:
+                m.d.comb += getattr(unit, name).eq(self.value[name])
+            else:
+                m.d.comb += getattr(self, name).eq(getattr(unit, name))
+        return m
+
+
+class Gathered(Component):
+    """Total and Largest of one product after the other, shown after each."""
+
+    def __init__(self, total=Total, largest=Largest):
+        self.total, self.largest = total(), largest()
+        shown = {
+            "total": self.total.total.shape(),
+            "rest": self.largest.rest.shape(),
+            "more": 1,
+        }
+        given = {"product": self.total.product.shape(), "clear": 1}
+        super().__init__(
+            {
+                "i": In(stream.Signature(StructLayout(given))),
+                "o": Out(stream.Signature(StructLayout(shown))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.total, m.submodules.largest = total, largest = self.total, self.largest
+        given, moves = self.i.payload, transfers(self.i)
+        m.d.comb += [
+            self.i.ready.eq(can_load(self.o)),
+            total.product.eq(given.product),
+            largest.product.eq(given.product),
+            total.clear.eq(moves & given.clear),
+            largest.clear.eq(moves & given.clear),
+            total.add.eq(moves & ~given.product[-1]),  # squares only
+            largest.compare.eq(moves),
+            self.o.payload.total.eq(total.total),
+            self.o.payload.rest.eq(largest.rest),
+            self.o.payload.more.eq(largest.more),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+        return m
