@@ -67,7 +67,7 @@ def _write(port: str) -> tuple[str, str, str]:
 
 
 def _item(done: Done) -> dict[str, int]:
-    return {name: getattr(done, name) for name in ("total", "rest", "more", "clamped")}
+    return {name: getattr(done, name) for name in ("total", "rest", "more", "clamped", "result")}
 
 
 def planted(old: str, new: str, part: type | None = None):
@@ -92,13 +92,14 @@ class ArithmeticBench(UnitBench):
     patience = 4000
     not_stalled = {"i": "ready only when the command that waits there has been done"}
     bugs = {
-        "sum of halves a place too low": planted(
-            "high * a_low + middle", "high * a_low", Multiplier
-        ),
-        "upper product left out": planted("a_high * b_high +", "0 +", Multiplier),
+        "part of the product left out": planted("+ ab + ba", "+ ab", Multiplier),
+        "upper part left out": planted("a_high * b_high", "Const(0)", Multiplier),
         "rounds where it should cut": planted("shifted[0] & self.rounds", "shifted[0]", Finish),
-        "always 16 bits": planted("narrow = self.wide |", "narrow = 0 |", Finish),
-        "limit of the wrong sign": planted("Mux(beyond, sign, total[-1])", "total[-1]", Finish),
+        "last result not kept": planted("~line[_DIRECT - 1]", "0"),
+        "always 16 bits": planted("narrow = wide |", "narrow = 0 |", Finish),
+        "limit of the wrong sign": planted(
+            "Mux(beyond, product_sign, total[-1])", "total[-1]", Finish
+        ),
         "sigmoid's position late": planted("row.rise * rest", "row.rise * self.value[:9]", Sigmoid),
         "largest of negative ones short of one": planted(
             "self.more.eq(negative)", "self.more.eq(0)", Largest
@@ -116,7 +117,7 @@ class ArithmeticBench(UnitBench):
         ),
         "written from 0": planted("written.eq(self.i.payload.first)", "written.eq(0)"),
         "vector written where it is read": planted("Mux(now.to_vector, written, index)", "index"),
-        "addend of the next element": planted("m.d.sync += addend.eq(", "m.d.comb += addend.eq("),
+        "addend of the next element": planted('Multiplier.latency, "addend"', '1, "addend"'),
         "what was not multiplied is clamped": planted(
             "line[_DIRECT] & now.counts &", "now.counts &"
         ),

@@ -14,11 +14,11 @@ __all__ = ["Gathered", "Together"]
 
 
 class Together(Component):
-    """A pipeline whose inputs are one number, so that one stream drives them."""
+    """A pipeline whose inputs are one number, so that one stream drives them; but some are 0."""
 
-    def __init__(self, unit):
+    def __init__(self, unit, still=()):
         self.unit = unit
-        members = unit.signature.members
+        members = {name: one for name, one in unit.signature.members.items() if name not in still}
         self.given = {name: one.shape for name, one in members.items() if one.flow == In}
         self.latency = unit.latency
         results = {name: one for name, one in members.items() if one.flow == Out}
@@ -27,10 +27,10 @@ class Together(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.unit = unit = self.unit
-        for name in unit.signature.members:
+        for name, member in unit.signature.members.items():
             if name in self.given:
                 m.d.comb += getattr(unit, name).eq(self.value[name])
-            else:
+            elif member.flow == Out:
                 m.d.comb += getattr(self, name).eq(getattr(unit, name))
         return m
 

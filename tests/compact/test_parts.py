@@ -39,7 +39,7 @@ def bugs_of(unit, **texts):
 
 
 def streamed(unit):
-    whole = Together(unit())
+    whole = Together(unit(), still=("keep",))
     outputs = [name for name in whole.signature.members if name != "value"]
     return Streamed(whole, "value", outputs)
 
@@ -52,7 +52,7 @@ class MultiplierBench(UnitBench):
     stalls = FEW_STALLS
     bugs = bugs_of(
         Multiplier,
-        upper_of_low_lost=("a_high * b_low + low[_LOW:]", "a_high * b_low"),
+        upper_of_low_lost=("Cat(low[_LOW:], high)", "Cat(C(0, 16), high)"),
         low_signed=("self.b[:_LOW]", "self.b[:_LOW].as_signed()"),
         upper_unsigned=("self.a[_LOW:].as_signed()", "self.a[_LOW:]"),
     )
@@ -80,11 +80,11 @@ class FinishBench(UnitBench):
     bugs = bugs_of(
         Finish,
         always_rounds=("shifted[0] & self.rounds", "shifted[0]"),
-        always_16_bits=("narrow = self.wide |", "narrow = 0 |"),
+        always_16_bits=("narrow = wide |", "narrow = 0 |"),
         lowest_stays=("| ~narrow | lowest", "| ~narrow"),
-        wide_lowest_stays=("& ~(self.wide & upper.any())", "& ~self.wide"),
-        limit_of_the_wrong_sign=("Mux(beyond, sign, total[-1])", "total[-1]"),
-        upper_limit_is_lower=("Mux(self.wide, ~negative, negative)", "negative"),
+        wide_lowest_stays=("& ~(wide & upper.any())", "& ~wide"),
+        limit_of_the_wrong_sign=("Mux(beyond, product_sign, total[-1])", "total[-1]"),
+        upper_limit_is_lower=("Mux(wide, ~negative, negative)", "negative"),
         a_bit_beyond_is_not_seen=("(shifted[_KEPT:] ^", "(shifted[_KEPT + 1 :] ^"),
     )
 

@@ -16,10 +16,10 @@ from sterna.spec.compact import (
     FRACTION_ONE,
     PAGE,
     PROGRAMS,
+    STARTS,
     VECTOR_WORDS,
     WORK_WORDS,
     Cell,
-    Page,
     Pass,
     Place,
     Program,
@@ -54,12 +54,15 @@ class Done:
         if only negative products have it.
     clamped : int
         Results that were clamped where a pass counts them.
+    result : int
+        The last pass's last one, before its sigmoid.
     """
 
     total: int = 0
     rest: int = 0
     more: int = 0
     clamped: int = 0
+    result: int = 0
 
     @property
     def largest(self) -> int:
@@ -86,9 +89,9 @@ class Memories:
         self.activations = np.zeros(FACTOR_WORDS, dtype=np.int64)
         self.places = np.zeros(len(Place), dtype=np.int64)
         self.shifts = np.zeros(len(Shift), dtype=np.int64)
-        self.work[Page.FINE * PAGE] = 256
-        for cell, value in ((Cell.ONE, 1), (Cell.MINUS_ONE, -1), (Cell.FINE, 256)):
-            self.set(cell, value)
+        for memory, name in ((self.work, "work"), (self.factors, "factor")):
+            for address, value in STARTS[name].items():
+                memory[address] = value
         self.shifts[Shift.SQUARE], self.shifts[Shift.FRACTION] = SUM_SHIFT, VECTOR_BITS
 
     def set(self, cell: Cell, value: int) -> None:
@@ -124,6 +127,7 @@ def _execute(item: Pass, index: np.ndarray, memories: Memories, done: Done) -> N
     addend = factor * item.adds + FRACTION_ONE * item.adds_one
     result, clamped = saturate(moved + addend, SCRATCH_BITS if item.wide else RESIDUAL_BITS)
     done.clamped += clamped * item.counts
+    done.result = int(result[-1])
     if item.sigmoid:
         result = sigmoid(result, _SIGMOID_SHIFT)
         result = FRACTION_ONE - result if item.complement else result

@@ -23,6 +23,7 @@ __all__ = [
     "PASS_FIELDS",
     "PROGRAMS",
     "PROGRAM_BITS",
+    "STARTS",
     "STEP_BITS",
     "SUM_BITS",
     "VECTOR_WORDS",
@@ -51,7 +52,7 @@ PAGE = 32
 FRACTION_ONE = 65536
 """1 with 16 fraction bits."""
 
-PROGRAM_BITS, STEP_BITS = 4, 4
+PROGRAM_BITS, STEP_BITS = 5, 3
 """Of the number of a program, and of a pass in it."""
 
 
@@ -62,14 +63,14 @@ class Page(IntEnum):
     Y = 3  #: pre-activations; what is quantised
     SCRATCH = 12
     OTHER = 21  #: what an operation needs until it is done
-    FINE = 30  #: one word, 256: eight more fraction bits
+    FINE = 30  #: one word that is there from the start, 256: eight more fraction bits
 
 
 class Cell(IntEnum):
-    """Constants at the end of the factors."""
+    """Constants at the end of the factors. The first three are there from the start."""
 
-    ONE = 0
-    MINUS_ONE = 1
+    ONE = 0  #: 1
+    MINUS_ONE = 1  #: -1
     FINE = 2  #: 256
     MANTISSA = 3  #: output scale of the segment, unsigned 16 bits
     RECIPROCAL = 4  #: of the largest product, unsigned 17 bits
@@ -77,6 +78,12 @@ class Cell(IntEnum):
 
 CELLS = FACTOR_WORDS - 8
 """Where the constants begin."""
+
+STARTS = {
+    "work": {Page.FINE * PAGE: 256},
+    "factor": {CELLS + Cell.ONE: 1, CELLS + Cell.MINUS_ONE: -1, CELLS + Cell.FINE: 256},
+}
+"""What lies in the memories from the start, by its address."""
 
 
 class Place(IntEnum):
@@ -202,6 +209,16 @@ class Program(IntEnum):
     LARGEST = 12  #: largest product of x alone
     QUANTISE = 13  #: x to the engine
     QUANTISE_SCRATCH = 14  #: scratch to the engine
+    SET_FACTORS = 15  #: what was written as sums, to the factors: a `Cell`
+    SET_RECIPROCAL = 16  #: the same of `FRACTION_ONE` more than was written
+    LOAD = 17  #: sums to the vectors, at `Place.STATE`
+    SHOW_VECTORS = 18  #: products of sums with the vectors at `Place.STATE`; the last one stays
+    SHOW_X = 19  #: of x; the last one stays
+    SHOW_SCRATCH = 20  #: of scratch; the last one stays
+
+
+def _copy(**others) -> Pass:
+    return Pass(fixed=True, cell=Cell.ONE, wide=True, **others)
 
 
 def _sigmoid(**others) -> Pass:
@@ -338,12 +355,18 @@ PROGRAMS: dict[Program, tuple[Pass, ...]] = {
     Program.LARGEST: (_products(Page.X),),
     Program.QUANTISE: _quantise(Page.X),
     Program.QUANTISE_SCRATCH: _quantise(Page.SCRATCH),
+    Program.SET_FACTORS: (_copy(sums=True, to_factor=True),),
+    Program.SET_RECIPROCAL: (_copy(sums=True, adds_one=True, to_factor=True),),
+    Program.LOAD: (_copy(sums=True, to_vector=True),),
+    Program.SHOW_VECTORS: (Pass(sums=True, vector=True, wide=True),),
+    Program.SHOW_X: (_copy(page=Page.X),),
+    Program.SHOW_SCRATCH: (_copy(page=Page.SCRATCH),),
 }  # fmt: skip
 """The passes of each program."""
 
 
 def rom() -> list[int]:
-    """Return all passes as rows of `PASS_FIELDS`: pass s of program p is row p * 16 + s."""
+    """Return all passes as rows of `PASS_FIELDS`: pass s of program p is row p * 8 + s."""
     rows = [0] * (1 << PROGRAM_BITS + STEP_BITS)
     for program, passes in PROGRAMS.items():
         for step, item in enumerate(passes):

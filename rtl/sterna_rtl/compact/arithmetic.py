@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from amaranth import *
+from amaranth.hdl import ShapeLike
 from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.memory import Memory
@@ -14,12 +15,25 @@ from sterna_rtl.compact.finish import SHIFT_BITS, Finish
 from sterna_rtl.compact.multiplier import FACTOR_BITS, Multiplier
 from sterna_rtl.compact.sigmoid import Sigmoid
 from sterna_rtl.compact.sums import LARGEST_BITS, TOTAL_BITS, Largest, Total
+from sterna_rtl.lib.delay import delay_line
 from sterna_rtl.lib.memory import ReadPort, WritePort
 
-__all__ = ["Arithmetic"]
+__all__ = ["MEMORIES", "Arithmetic"]
 
 _INDEX_BITS = (compact.LONGEST - 1).bit_length()
 _PAGE_BITS = (PAGE - 1).bit_length()
+
+MEMORIES: dict[str, tuple[int, ShapeLike]] = {
+    "sums": (1 << _INDEX_BITS, signed(compact.SUM_BITS)),
+    "work": (compact.WORK_WORDS, signed(FACTOR_BITS)),
+    "factor": (compact.FACTOR_WORDS, signed(FACTOR_BITS)),
+    "vector": (compact.VECTOR_WORDS, unsigned(16)),
+    "place": (len(Place), range(compact.VECTOR_WORDS)),
+    "shift": (len(Shift), SHIFT_BITS),
+}
+"""Words and shape of each memory beside the unit."""
+
+_WRITTEN = "work", "factor", "vector"
 
 _COMMAND = StructLayout(
     {"program": compact.PROGRAM_BITS, "first": _INDEX_BITS, "last": _INDEX_BITS}
@@ -27,14 +41,27 @@ _COMMAND = StructLayout(
 """A program, and the first and last element of the vectors that it works on."""
 
 _DONE = StructLayout(
-    {"total": TOTAL_BITS, "rest": LARGEST_BITS, "more": 1, "clamped": _INDEX_BITS + 1}
+    {
+        "total": TOTAL_BITS,
+        "rest": LARGEST_BITS,
+        "more": 1,
+        "clamped": _INDEX_BITS + 1,
+        "result": signed(FACTOR_BITS),
+    }
 )
-"""Sum of squares; the largest product, which is ``rest + more``; how many results were clamped."""
+"""Sum of squares; the largest product, which is ``rest + more``; how many results were clamped; the
+last result, before its sigmoid."""
 
 _PASS = StructLayout(dict(compact.PASS_FIELDS))
 
-_DIRECT, _SIGMOID = 3, 3 + Sigmoid.latency
-"""Clocks from the addresses of an element to the write of its result."""
+_MULTIPLIED = 1 + Multiplier.latency
+"""Clocks from the addresses of an element to its product."""
+
+_DIRECT = _MULTIPLIED + Finish.latency
+"""To its result."""
+
+_SIGMOID = _DIRECT + Sigmoid.latency
+"""To the sigmoid of that."""
 
 
 class Arithmetic(Component):
@@ -45,8 +72,8 @@ class Arithmetic(Component):
     i : stream.Interface
         Commands: ``program``, ``first`` and ``last`` element. Accepted when the program is done.
     o : stream.Interface
-        What a program leaves: the sum of its squares, its largest product and how many results were
-        clamped; 0 where it has none.
+        What a program leaves: the sum of its squares, its largest product, how many results were
+        clamped, all 0 where it has none, and its last result.
     sums : ReadPort
         Row sums by the number of the row; for EMBED the embedding's elements.
     work, new_work : ReadPort, WritePort
@@ -76,9 +103,6 @@ class Arithmetic(Component):
     overhead = _SIGMOID + 1
 
     def __init__(self) -> None:
-        factor, vector = signed(FACTOR_BITS), unsigned(16)
-        work_words, factor_words = compact.WORK_WORDS, compact.FACTOR_WORDS
-        longest = 1 << _INDEX_BITS
         self.multiplier = Multiplier()
         self.finish = Finish()
         self.sigmoid = Sigmoid()
@@ -88,16 +112,9 @@ class Arithmetic(Component):
             {
                 "i": In(stream.Signature(_COMMAND)),
                 "o": Out(stream.Signature(_DONE)),
-                "sums": Out(ReadPort(longest, signed(compact.SUM_BITS))),
-                "work": Out(ReadPort(work_words, factor)),
-                "new_work": Out(WritePort(work_words, factor)),
-                "factor": Out(ReadPort(factor_words, factor)),
-                "new_factor": Out(WritePort(factor_words, factor)),
-                "vector": Out(ReadPort(compact.VECTOR_WORDS, vector)),
-                "new_vector": Out(WritePort(compact.VECTOR_WORDS, vector)),
-                "place": Out(ReadPort(len(Place), range(compact.VECTOR_WORDS))),
-                "shift": Out(ReadPort(len(Shift), SHIFT_BITS)),
-                "activation": Out(WritePort(longest, signed(8))),
+                **{name: Out(ReadPort(*MEMORIES[name])) for name in MEMORIES},
+                **{f"new_{name}": Out(WritePort(*MEMORIES[name])) for name in _WRITTEN},
+                "activation": Out(WritePort(1 << _INDEX_BITS, signed(8))),
             }
         )
 
@@ -178,8 +195,8 @@ class Arithmetic(Component):
             self.multiplier.a.eq(Mux(now.sums, self.sums.data, self.work.data)),
             self.multiplier.b.eq(Mux(now.vector, vector.as_signed(), self.factor.data)),
         ]
-        addend = Signal(signed(FACTOR_BITS), reset_less=True)
-        m.d.sync += addend.eq(Mux(now.adds, self.factor.data, Mux(now.adds_one, FRACTION_ONE, 0)))
+        addend = Mux(now.adds, self.factor.data, Mux(now.adds_one, FRACTION_ONE, 0))
+        addend = delay_line(m, addend, Multiplier.latency, "addend", reset_less=True)[-1]
         m.d.comb += [
             self.finish.product.eq(self.multiplier.product),
             self.finish.addend.eq(addend),
@@ -212,7 +229,7 @@ class Arithmetic(Component):
     def _left(self, m: Module, now, begin: Signal, line: Value, step: Signal) -> None:
         """Gather what the program leaves, from the products and from what was clamped."""
         total, largest, done = self.total, self.largest, self.o.payload
-        multiplied, clamped = line[2], Signal(_INDEX_BITS + 1)
+        multiplied, clamped = line[_MULTIPLIED], Signal(_INDEX_BITS + 1)
         starts = begin & (step == 0)
         m.d.comb += [
             total.product.eq(self.multiplier.product),
@@ -225,6 +242,8 @@ class Arithmetic(Component):
             done.rest.eq(largest.rest),
             done.more.eq(largest.more),
             done.clamped.eq(clamped),
+            done.result.eq(self.finish.result),
+            self.finish.keep.eq(~line[_DIRECT - 1]),
         ]
         with m.If(starts):
             m.d.sync += clamped.eq(0)

@@ -29,17 +29,19 @@ class Finish(Component):
         The shift rounds to nearest, halves upwards; otherwise down.
     wide : Signal, in
         Clamp to `SCRATCH_BITS`, otherwise to `RESIDUAL_BITS`, symmetrically.
+    keep : Signal, in
+        A clock later: the result of the clock before stays.
     result : Signal, out
     clamped : Signal, out
 
     Latency
-        1 clock.
+        2 clocks: shift and addition, clamp.
 
     Throughput
         1 per clock, without backpressure.
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(self) -> None:
         super().__init__(
@@ -49,6 +51,7 @@ class Finish(Component):
                 "shift": In(SHIFT_BITS),
                 "rounds": In(1),
                 "wide": In(1),
+                "keep": In(1),
                 "result": Out(signed(FACTOR_BITS)),
                 "clamped": Out(1),
             }
@@ -59,27 +62,31 @@ class Finish(Component):
         sign = self.product[-1]
         shifted = Signal(signed(PRODUCT_BITS + 1))  # the last bit that was shifted out is the first
         m.d.comb += shifted.eq(Cat(C(0, 1), self.product).as_signed() >> self.shift)
-        beyond = Signal()
-        m.d.comb += beyond.eq((shifted[_KEPT:] ^ sign.replicate(len(shifted) - _KEPT)).any())
-
-        total = Signal(signed(_KEPT + 1))
         half = shifted[0] & self.rounds
-        m.d.comb += total.eq(shifted[1 : _KEPT + 1].as_signed() + self.addend + half)
-        negative, upper = Signal(), total[RESIDUAL_BITS - 1 : SCRATCH_BITS - 1]
-        m.d.comb += negative.eq(Mux(beyond, sign, total[-1]))
-        fits = Signal()  # in 18 bits; in 16 too, if the two in between are signs
-        m.d.comb += fits.eq(
-            (total[SCRATCH_BITS - 1 : -1] == negative.replicate(_KEPT + 1 - SCRATCH_BITS)).all()
+        total = Signal(signed(_KEPT + 1), reset_less=True)
+        beyond, product_sign, wide = (
+            Signal(name=name, reset_less=True) for name in ("beyond", "product_sign", "wide")
         )
-        narrow = self.wide | (upper == negative.replicate(len(upper)))
-        lowest = negative & ~total[: RESIDUAL_BITS - 1].any() & ~(self.wide & upper.any())
+        m.d.sync += [
+            total.eq(shifted[1 : _KEPT + 1].as_signed() + self.addend + half),
+            beyond.eq((shifted[_KEPT:] ^ sign.replicate(len(shifted) - _KEPT)).any()),
+            product_sign.eq(sign),
+            wide.eq(self.wide),
+        ]
+
+        negative, upper = Signal(), total[RESIDUAL_BITS - 1 : SCRATCH_BITS - 1]
+        m.d.comb += negative.eq(Mux(beyond, product_sign, total[-1]))
+        # It fits in 18 bits; in 16 too, if the two in between are signs.
+        signs = total[SCRATCH_BITS - 1 : -1] ^ negative.replicate(_KEPT + 1 - SCRATCH_BITS)
+        narrow = wide | (upper == negative.replicate(len(upper)))
+        lowest = negative & ~total[: RESIDUAL_BITS - 1].any() & ~(wide & upper.any())
         clamped = Signal()
-        m.d.comb += clamped.eq(beyond | ~fits | ~narrow | lowest)
-        m.d.sync += self.clamped.eq(clamped)
+        m.d.comb += clamped.eq(beyond | signs.any() | ~narrow | lowest)
         limit = Cat(C(1, 1), (~negative).replicate(RESIDUAL_BITS - 2))
-        above = Mux(self.wide, ~negative, negative).replicate(len(upper))
-        with m.If(clamped):
-            m.d.sync += self.result.eq(Cat(limit, above, negative))
-        with m.Else():
-            m.d.sync += self.result.eq(total)
+        above = Mux(wide, ~negative, negative).replicate(len(upper))
+        result = Signal(signed(FACTOR_BITS), reset_less=True)
+        m.d.sync += self.clamped.eq(clamped)
+        with m.If(~self.keep):
+            m.d.sync += result.eq(Mux(clamped, Cat(limit, above, negative), total[:FACTOR_BITS]))
+        m.d.comb += self.result.eq(result)
         return m

@@ -16,8 +16,7 @@ _LOW = 16
 class Multiplier(Component):
     """Multiply two signed numbers.
 
-    Each partial product is added to what is above the one before, as a multiplier with an adder
-    behind it (SB_MAC16) does.
+    The parts' products stay in the multipliers' own registers, and are added a clock later.
 
     Attributes
     ----------
@@ -25,7 +24,7 @@ class Multiplier(Component):
     product : Signal, out
 
     Latency
-        1 clock.
+        2 clocks: products of the parts, their sum.
 
     Throughput
         1 per clock, without backpressure.
@@ -34,7 +33,7 @@ class Multiplier(Component):
         Three multipliers of 16 x 16 bits.
     """
 
-    latency = 1
+    latency = 2
 
     def __init__(self) -> None:
         factor = signed(FACTOR_BITS)
@@ -44,14 +43,18 @@ class Multiplier(Component):
         m = Module()
         a_low, b_low = self.a[:_LOW], self.b[:_LOW]
         a_high, b_high = self.a[_LOW:].as_signed(), self.b[_LOW:].as_signed()
-        low = Signal(2 * _LOW)
-        middle, both = Signal(signed(_LOW + 4)), Signal(signed(_LOW + 4))
-        m.d.comb += [
+        low = Signal(2 * _LOW, reset_less=True)
+        ab, ba = (Signal(signed(_LOW + 2), name=name, reset_less=True) for name in ("ab", "ba"))
+        high = Signal(signed(4), reset_less=True)
+        m.d.sync += [
             low.eq(a_low * b_low),
-            middle.eq(a_high * b_low + low[_LOW:]),
-            both.eq(b_high * a_low + middle),
+            ab.eq(a_high * b_low),
+            ba.eq(b_high * a_low),
+            high.eq(a_high * b_high),
         ]
-        upper = Signal(signed(4))
-        m.d.comb += upper.eq(a_high * b_high + (both >> _LOW))
-        m.d.sync += self.product.eq(Cat(low[:_LOW], both[:_LOW], upper))
+        upper = Signal(signed(PRODUCT_BITS - _LOW))
+        m.d.comb += upper.eq(Cat(low[_LOW:], high).as_signed() + ab + ba)
+        product = Signal(signed(PRODUCT_BITS), reset_less=True)
+        m.d.sync += product.eq(Cat(low[:_LOW], upper))
+        m.d.comb += self.product.eq(product)
         return m
