@@ -9,7 +9,7 @@ import numpy as np
 from sterna.golden import epilogue, quantizer, statistics
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.epilogue import Counters
-from sterna.spec.compact import CELLS, LONGEST, PAGE, Cell, Page, Place, Program, Shift
+from sterna.spec.compact import CELLS, COLUMNS, LONGEST, PAGE, Cell, Page, Place, Program, Shift
 from sterna.spec.fixed import normalise
 from sterna.spec.program import Op
 
@@ -183,9 +183,10 @@ class Segments:
             for memories in (commands.before, commands.memories):
                 memories.places[Place.WEIGHTS] = memories.places[Place.QUANTISE]
             assert commands.run(Program.LARGEST, first, last).largest == largest[0]
-        program = Program.QUANTISE if source == "x" else Program.QUANTISE_SCRATCH
-        for begin in range(first, last + 1, 24):
-            commands.run(program, begin, min(begin + 23, last))
+        for begin in range(first, last + 1, COLUMNS):
+            block = begin, min(begin + COLUMNS - 1, last)
+            commands.run(Program.CUT if source == "x" else Program.CUT_SCRATCH, *block)
+            commands.run(Program.ACTIVATE, *block)
         expected = quantizer.quantise(value, w12, largest)
         assert (commands.memories.activations[None, part] == expected).all()
         return commands

@@ -112,7 +112,8 @@ def test_segment():
         await control.constant(Cell.RECIPROCAL, reciprocal - FRACTION_ONE, Program.SET_RECIPROCAL)
         await control.write("shift", Shift.CUT, exponent)
         await control.write("shift", Shift.ACTIVATION, quantizer.RECIPROCAL_SHIFT)
-        await control.run(Program.QUANTISE, *part)
+        await control.run(Program.CUT, *part)
+        await control.run(Program.ACTIVATE, *part)
         assert control.activations == dict(enumerate(q.tolist()))
 
         # A word of the vectors is seen as its product with a sum.

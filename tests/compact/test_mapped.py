@@ -4,6 +4,7 @@ Multipliers and block RAMs are Yosys' own models of them.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ class Pins(Elaboratable):
 
 
 def wrong_clocks(folder, described, mapped):
-    """Clocks on which two units differ, the second one mapped."""
+    """Clocks on which two units differ, the second one mapped, and its multipliers and RAMs."""
     designs = {}
     scripts = {
         "first": "read_rtlil top.il; hierarchy -top top; proc; flatten; write_json mapped.json",
@@ -60,11 +61,17 @@ def wrong_clocks(folder, described, mapped):
         (folder / "map.ys").write_text(scripts[name].replace("; ", "\n"))
         run(folder, "yosys", "-q", "-s", "map.ys")
         designs[name] = json.loads((folder / "mapped.json").read_text())
-    kinds = {cell["type"] for cell in designs["second"]["modules"]["top"]["cells"].values()}
-    assert "SB_MAC16" in kinds or "SB_LUT4" in kinds
-    return differences(folder, designs, {"i": len(pins.i)}, len(pins.o), MODELS.read_text())
+    cells = designs["second"]["modules"]["top"]["cells"].values()
+    kinds = Counter(cell["type"] for cell in cells)
+    wrong = differences(folder, designs, {"i": len(pins.i)}, len(pins.o), MODELS.read_text())
+    return wrong, kinds["SB_MAC16"], kinds["SB_RAM40_4K"]
 
 
-@pytest.mark.parametrize("unit", [Multiplier, Finish, Sigmoid])
-def test_mapped_is_the_same(tmp_path, unit):
-    assert wrong_clocks(tmp_path, unit(), unit()) == 0
+@pytest.mark.parametrize("unit, mac16, ebr", [(Multiplier, 3, 0), (Finish, 0, 0), (Sigmoid, 1, 2)])
+def test_mapped_is_the_same(tmp_path, unit, mac16, ebr):
+    assert wrong_clocks(tmp_path, unit(), unit()) == (0, mac16, ebr)
+
+
+def test_planted_bug(tmp_path):
+    bug = edited(Multiplier, "self.b[_LOW:].as_signed()", "self.b[_LOW:]")
+    assert wrong_clocks(tmp_path, Multiplier(), bug())[0] > 0

@@ -15,6 +15,7 @@ from enum import IntEnum
 
 __all__ = [
     "CELLS",
+    "COLUMNS",
     "FACTOR_WORDS",
     "FRACTION_ONE",
     "LONGEST",
@@ -26,6 +27,7 @@ __all__ = [
     "STARTS",
     "STEP_BITS",
     "SUM_BITS",
+    "TAPE_WORDS",
     "VECTOR_WORDS",
     "WORK_WORDS",
     "Cell",
@@ -36,6 +38,12 @@ __all__ = [
     "Shift",
     "rom",
 ]
+
+COLUMNS = 24
+"""Columns of a block: weights of a word, activations that the lanes hold."""
+
+TAPE_WORDS = 1 << 14
+"""Words of the tape."""
 
 LONGEST = 288
 """Elements of the longest vector."""
@@ -207,14 +215,15 @@ class Program(IntEnum):
     SCRATCH_STATISTICS = 10  #: of scratch: the same
     PLAIN_STATISTICS = 11  #: of scratch, where w1 is one
     LARGEST = 12  #: largest product of x alone
-    QUANTISE = 13  #: x to the engine
-    QUANTISE_SCRATCH = 14  #: scratch to the engine
-    SET_FACTORS = 15  #: what was written as sums, to the factors: a `Cell`
-    SET_RECIPROCAL = 16  #: the same of `FRACTION_ONE` more than was written
-    LOAD = 17  #: sums to the vectors, at `Place.STATE`
-    SHOW_VECTORS = 18  #: products of sums with the vectors at `Place.STATE`; the last one stays
-    SHOW_X = 19  #: of x; the last one stays
-    SHOW_SCRATCH = 20  #: of scratch; the last one stays
+    CUT = 13  #: products of x with w12, cut to 18 bits
+    CUT_SCRATCH = 14  #: the same of scratch
+    ACTIVATE = 15  #: cut products, times the reciprocal, to the engine
+    SET_FACTORS = 16  #: what was written as sums, to the factors: a `Cell`
+    SET_RECIPROCAL = 17  #: the same of `FRACTION_ONE` more than was written
+    LOAD = 18  #: sums to the vectors, at `Place.STATE`
+    SHOW_VECTORS = 19  #: products of sums with the vectors at `Place.STATE`; the last one stays
+    SHOW_X = 20  #: of x; the last one stays
+    SHOW_SCRATCH = 21  #: of scratch; the last one stays
 
 
 def _copy(**others) -> Pass:
@@ -277,16 +286,10 @@ def _squares(page: Page) -> Pass:
     return Pass(page=page, squares=True)
 
 
-def _quantise(page: Page) -> tuple[Pass, ...]:
-    return (
-        Pass(
-            page=page, vector=True, place=Place.QUANTISE, shift=Shift.CUT, wide=True,
-            to_work=True, target=Page.Y,
-        ),
-        Pass(
-            page=Page.Y, fixed=True, cell=Cell.RECIPROCAL, shift=Shift.ACTIVATION, rounds=True,
-            to_engine=True,
-        ),
+def _cut(page: Page) -> Pass:
+    return Pass(
+        page=page, vector=True, place=Place.QUANTISE, shift=Shift.CUT, wide=True,
+        to_work=True, target=Page.Y,
     )  # fmt: skip
 
 
@@ -353,8 +356,14 @@ PROGRAMS: dict[Program, tuple[Pass, ...]] = {
     Program.SCRATCH_STATISTICS: _statistics(Page.SCRATCH),
     Program.PLAIN_STATISTICS: (_products(Page.SCRATCH), _squares(Page.SCRATCH)),
     Program.LARGEST: (_products(Page.X),),
-    Program.QUANTISE: _quantise(Page.X),
-    Program.QUANTISE_SCRATCH: _quantise(Page.SCRATCH),
+    Program.CUT: (_cut(Page.X),),
+    Program.CUT_SCRATCH: (_cut(Page.SCRATCH),),
+    Program.ACTIVATE: (
+        Pass(
+            page=Page.Y, fixed=True, cell=Cell.RECIPROCAL, shift=Shift.ACTIVATION, rounds=True,
+            to_engine=True,
+        ),
+    ),
     Program.SET_FACTORS: (_copy(sums=True, to_factor=True),),
     Program.SET_RECIPROCAL: (_copy(sums=True, adds_one=True, to_factor=True),),
     Program.LOAD: (_copy(sums=True, to_vector=True),),
