@@ -2,8 +2,8 @@
 
     python -m sterna_sim.up5k
 
-prints the tables of docs/architecture.md, the chip's and that of the compact core; it takes some
-minutes. `python -m sterna_sim.up5k_core` maps the core alone, and places it.
+prints the tables of docs/architecture.md, the chip's and that of a compact chip's compute part; it
+takes some minutes. `python -m sterna_sim.up5k_compute` maps the latter alone, and places it.
 """
 
 from __future__ import annotations
@@ -114,12 +114,12 @@ def print_table(found: Mapping[str, Counter[str]]) -> None:
 
 def main() -> None:
     """Print the tables."""
-    from sterna_sim.up5k_core import core_units
+    from sterna_sim.up5k_compute import compute_units
 
     print(f"configuration {ICEBREAKER.digest}, iCE40 UP5K (Yosys)")
     print_table(units(mapped(ICEBREAKER)))
-    print("\nthe compact core alone")
-    print_table(core_units())
+    print("\nthe compute part of a compact chip alone")
+    print_table(compute_units())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The compact core on an iCE40 UP5K: what it takes, and how fast it is.
+"""The compute part of a small chip on an iCE40 UP5K: what it takes, and how fast it is.
 
-    python -m sterna_sim.up5k_core
+    python -m sterna_sim.up5k_compute
 
 maps it, places and routes it with three seeds, and prints the figures of docs/architecture.md.
 """
@@ -15,14 +15,14 @@ from statistics import median
 
 from amaranth import *
 
-from sterna_rtl.compact.core import Core
+from sterna_rtl.compact.compute import Compute
 from sterna_sim.kit.ports import Ports
 from sterna_sim.tools import BUILD, tool_environment
 from sterna_sim.up5k import print_table, synthesise, units
 
-__all__ = ["CoreAlone", "core_units", "main"]
+__all__ = ["ComputeAlone", "compute_units", "main"]
 
-FOLDER = BUILD / "up5k" / "core"
+FOLDER = BUILD / "up5k" / "compute"
 
 MHZ = 20
 """Asked for."""
@@ -32,8 +32,8 @@ SEEDS = 1, 2, 3
 PARTS = {"finish", "largest", "multiplier", "rom", "sigmoid", "total"}
 
 
-class CoreAlone(Elaboratable):
-    """The core between two shift registers of one pin each.
+class ComputeAlone(Elaboratable):
+    """The compute part between two shift registers of one pin each.
 
     All that goes into it comes from one, all that comes out is XORed into the other, so that
     nothing can be optimised away and no pin is on a path that counts.
@@ -47,8 +47,8 @@ class CoreAlone(Elaboratable):
         m = Module()
         m.domains.sync = ClockDomain(reset_less=True)
         m.d.comb += ClockSignal().eq(self.clk)
-        m.submodules.core = core = Core()
-        ports = Ports.of(core)
+        m.submodules.compute = compute = Compute()
+        ports = Ports.of(compute)
         inputs = Cat(value for name, value in ports.signals.items() if name in ports.driven)
         outputs = Cat(value for name, value in ports.signals.items() if name not in ports.driven)
         shift, held = (Signal(len(inputs), name=name) for name in ("shift", "held"))
@@ -64,22 +64,29 @@ class CoreAlone(Elaboratable):
         return m
 
 
-def core_units() -> dict[str, Counter[str]]:
-    """Map the core; count the cells of its parts."""
-    top = CoreAlone()
+def compute_units() -> dict[str, Counter[str]]:
+    """Map the compute part; count the cells of its parts."""
+    top = ComputeAlone()
     found = units(synthesise(FOLDER, top, top.ports), _part_of)
     del found["pins"]
     return found
 
 
 def _part_of(cell: str) -> str:
-    """Return the part of the core that a cell is in by its path."""
+    """Return the part that a cell is in by its path."""
     path = [re.sub(r"\$.*", "", name) for name in cell.split(".")]
-    if path[0] != "core" or len(path) < 3:
+    if path[0] != "compute":
         return "pins"
-    if path[1] != "arithmetic":
-        return "memories"
-    return path[2] if path[2] in PARTS else "passes"
+    match path[1:-1]:
+        case ["core", "arithmetic", name, *_] if name in PARTS:
+            return name
+        case ["core", "arithmetic", *_]:
+            return "passes"
+        case ["core", *_]:
+            return "memories"
+        case [name, *_]:
+            return name
+    return "sums from outside"
 
 
 def place(seed: int) -> float:
@@ -87,7 +94,7 @@ def place(seed: int) -> float:
     report = FOLDER / f"seed-{seed}.json"
     run = subprocess.run(
         ["nextpnr-ice40", "-q", "--up5k", "--package", "sg48", "--json", "mapped.json",
-         "--freq", str(MHZ), "--seed", str(seed), "--asc", "core.asc", "--report", report.name],
+         "--freq", str(MHZ), "--seed", str(seed), "--asc", "compute.asc", "--report", report.name],
         cwd=FOLDER, env=tool_environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if run.returncode:
@@ -97,9 +104,9 @@ def place(seed: int) -> float:
 
 
 def main() -> None:
-    """Print what the parts take and how fast the core is."""
-    print("compact core, iCE40 UP5K (Yosys)")
-    print_table(core_units())
+    """Print what the parts take and how fast all of it is."""
+    print("compute part, iCE40 UP5K (Yosys)")
+    print_table(compute_units())
     reached = [place(seed) for seed in SEEDS]
     print(
         f"placed and routed for {MHZ} MHz, seeds {', '.join(map(str, SEEDS))}: "
