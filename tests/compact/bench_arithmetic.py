@@ -67,7 +67,10 @@ def _write(port: str) -> tuple[str, str, str]:
 
 
 def _item(done: Done) -> dict[str, int]:
-    return {name: getattr(done, name) for name in ("total", "rest", "more", "clamped", "result")}
+    return {
+        name: getattr(done, name)
+        for name in ("total", "rest", "more", "element", "clamped", "result")
+    }
 
 
 def planted(old: str, new: str, part: type | None = None):
@@ -95,6 +98,10 @@ class ArithmeticBench(UnitBench):
         "part of the product left out": planted("+ ab + ba", "+ ab", Multiplier),
         "upper part left out": planted("a_high * b_high", "Const(0)", Multiplier),
         "rounds where it should cut": planted("shifted[0] & self.rounds", "shifted[0]", Finish),
+        "element of the next": planted("Finish.latency - Largest.latency", "0"),
+        "noise without logits": planted(
+            "largest.addend.eq(self.finish.addend)", "largest.addend.eq(0)"
+        ),
         "last result not kept": planted("~line[_DIRECT - 1]", "0"),
         "always 16 bits": planted("narrow = wide |", "narrow = 0 |", Finish),
         "limit of the wrong sign": planted(
@@ -102,7 +109,7 @@ class ArithmeticBench(UnitBench):
         ),
         "sigmoid's position late": planted("row.rise * rest", "row.rise * self.value[:9]", Sigmoid),
         "largest of negative ones short of one": planted(
-            "self.more.eq(negative)", "self.more.eq(0)", Largest
+            "self.more.eq(complements)", "self.more.eq(0)", Largest
         ),
         "sum not cleared": planted(
             "with m.If(self.clear):\n            m.d.sync += self.total.eq(0)\n        with m.Elif",
@@ -141,6 +148,8 @@ class ArithmeticBench(UnitBench):
                 commands = segments.operation(op, first, last, bounded=bounded, shift=shift)
                 yield case(commands, op.name)
         yield case(segments.operation(Op.LOGITS, 0, config - 1, bounded=False, shift=32), "far")
+        for number in range(2):
+            yield case(segments.score(0, config + number), "score")
         for source, width in (("x", 16), ("x", 5), ("scratch", 18), ("scratch", 3)):
             last = int(rng.integers(24, 40))
             yield case(segments.quantise(source, int(rng.integers(9)), last, width=width), source)

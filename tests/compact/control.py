@@ -5,6 +5,8 @@ What a segment's scale and reciprocal are is computed here by the golden functio
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
 from sterna.golden import quantizer, scale
@@ -13,7 +15,6 @@ from sterna.model.layout import Image
 from sterna.spec.compact import (
     CELLS,
     COLUMNS,
-    FRACTION_ONE,
     LONGEST,
     Cell,
     Place,
@@ -39,6 +40,8 @@ _STATISTICS = {
     Op.GATE: Program.SCRATCH_STATISTICS,
     Op.PRODUCT: Program.PLAIN_STATISTICS,
 }
+_DOINGS = "load", "embed", "lanes", "programs", "settings", "sampler"
+VOCABULARY = 256
 _BEHIND = 5
 """Clocks by which row sums are read behind the lanes."""
 
@@ -61,7 +64,9 @@ class Control:
         self.states = len(self.vectors)
         self.one = self.states + LONGEST
         self.largest, self.root, self.sums = 0, (0, 0), (0, 0)
-        self.clocks = dict.fromkeys(("load", "embed", "lanes", "programs", "settings"), 0)
+        self.clocks = dict.fromkeys(
+            ("load", "embed", "lanes", "programs", "settings", "sampler"), 0
+        )
         self.doing = "load"
         self.clamped = 0
 
@@ -86,15 +91,18 @@ class Control:
         everything = np.concatenate([self.vectors, np.zeros(LONGEST, dtype=np.int64), ones])
         signed = everything.astype(np.uint16).view(np.int16)
         for place in range(0, len(signed), LONGEST):
-            part = signed[place : place + LONGEST]
-            await self.write("place", Place.STATE, place)
-            for row, value in enumerate(part.tolist()):
-                await self.write("sums", row, value)
-            await self.run(Program.LOAD, 0, len(part) - 1)
+            await self.fill(place, signed[place : place + LONGEST].tolist())
         for place, address in ((Place.ONE, self.one), (Place.MINUS_ONE, self.one + LONGEST // 3)):
             await self.write("place", place, address)
         for shift, amount in ((Shift.SQUARE, SUM_SHIFT), (Shift.FRACTION, VECTOR_BITS)):
             await self.write("shift", shift, amount)
+
+    async def fill(self, place: int, values: list[int]) -> None:
+        """Bring words to the vector memory."""
+        await self.write("place", Place.STATE, place)
+        for row, value in enumerate(values):
+            await self.write("sums", row, value)
+        await self.run(Program.LOAD, 0, len(values) - 1)
 
     def begin(self, program: Program, first: int, last: int) -> None:
         self.ctx.set(self.compute.i.payload, {"program": program, "first": first, "last": last})
@@ -108,18 +116,17 @@ class Control:
         await self.tick()
         self.ctx.set(self.compute.i.valid, 0)
         self.clamped += done.clamped
-        return Done(done.total, done.rest, done.more, done.clamped, done.result)
+        names = (field.name for field in fields(Done))
+        return Done(**{name: getattr(done, name) for name in names})
 
     async def run(self, program: Program, first: int, last: int) -> Done:
         self.begin(program, first, last)
         return await self.end()
 
     async def constant(self, cell: Cell, value: int) -> None:
-        """Set a factor; the reciprocal has a bit more than sums have."""
-        reciprocal = cell is Cell.RECIPROCAL
-        await self.write("sums", CELLS + cell, value - FRACTION_ONE * reciprocal)
-        program = Program.SET_RECIPROCAL if reciprocal else Program.SET_FACTORS
-        await self.run(program, CELLS + cell, CELLS + cell)
+        """Set a factor."""
+        await self.write("sums", CELLS + cell, value)
+        await self.run(Program.SET_FACTORS, CELLS + cell, CELLS + cell)
 
     async def step(self, token: int) -> None:
         """Do one token; its logits are the last pre-activations."""
@@ -132,6 +139,19 @@ class Control:
                 await self.quantise(header)
                 await self.blocks(header, segment.first_word)
             await self.operation(header)
+
+    async def temperature(self, value: int) -> None:
+        """Set the temperature of all tokens from now on."""
+        self.doing = "load"
+        await self.fill(self.one + LONGEST, [value - (value >> 15 << 16)] * VOCABULARY)
+        await self.write("place", Place.TEMPERATURE, self.one + LONGEST)
+
+    async def choose(self, noise: list[int]) -> int:
+        """Draw a token from the logits; the noise comes from who makes it."""
+        self.doing = "sampler"
+        for number, value in enumerate(noise):
+            await self.write("sums", number, value)
+        return (await self.run(Program.SCORE, 0, len(noise) - 1)).element
 
     async def settings(self, header: Header) -> None:
         self.doing = "settings"

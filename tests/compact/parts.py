@@ -8,7 +8,7 @@ from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna_rtl.compact.sums import Largest, Total
-from sterna_rtl.lib.stream import can_load, transfers
+from sterna_rtl.lib.stream import transfers
 
 __all__ = ["Gathered", "Together"]
 
@@ -45,7 +45,12 @@ class Gathered(Component):
             "rest": self.largest.rest.shape(),
             "more": 1,
         }
-        given = {"product": self.total.product.shape(), "clear": 1}
+        given = {
+            "product": self.total.product.shape(),
+            "addend": self.largest.addend.shape(),
+            "signed": 1,
+            "clear": 1,
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(StructLayout(given))),
@@ -56,19 +61,23 @@ class Gathered(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.total, m.submodules.largest = total, largest = self.total, self.largest
-        given, moves = self.i.payload, transfers(self.i)
+        given, moves, coming = self.i.payload, transfers(self.i), Signal()
+        held = Signal()
         m.d.comb += [
-            self.i.ready.eq(can_load(self.o)),
+            self.i.ready.eq(~self.o.valid & ~coming),
             total.product.eq(given.product),
             largest.product.eq(given.product),
+            largest.addend.eq(given.addend),
+            largest.signed.eq(Mux(moves, given.signed, held)),
             total.clear.eq(moves & given.clear),
             largest.clear.eq(moves & given.clear),
-            total.add.eq(moves & ~given.product[-1]),  # squares only
-            largest.compare.eq(moves),
+            total.add.eq(moves & ~given.product[-1] & ~given.clear),  # squares only
+            largest.compare.eq(moves & ~given.clear),
             self.o.payload.total.eq(total.total),
             self.o.payload.rest.eq(largest.rest),
             self.o.payload.more.eq(largest.more),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
+        m.d.sync += [coming.eq(moves), held.eq(largest.signed)]
+        with m.If(coming | self.o.ready):
+            m.d.sync += self.o.valid.eq(coming)
         return m

@@ -9,6 +9,7 @@ import numpy as np
 from sterna.golden import epilogue, quantizer, statistics
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.epilogue import Counters
+from sterna.golden.sampler import Sampler, gumbel, uniforms
 from sterna.spec.compact import CELLS, COLUMNS, LONGEST, PAGE, Cell, Page, Place, Program, Shift
 from sterna.spec.fixed import normalise
 from sterna.spec.program import Op
@@ -189,6 +190,24 @@ class Segments:
             commands.run(Program.ACTIVATE, *block)
         expected = quantizer.quantise(value, w12, largest)
         assert (commands.memories.activations[None, part] == expected).all()
+        return commands
+
+    def score(self, first: int, last: int) -> Commands:
+        """Return the choice among logits with noise, of a temperature that matters."""
+        commands, rng, part = self.start(), self.rng, slice(first, last + 1)
+        sampler = Sampler(
+            int(rng.choice([0, 65535, rng.integers(1 << 16)])), int(rng.integers(1, 1 << 63))
+        )
+        logits = self.drawn(16, last + 1 - first)
+        noise = gumbel(uniforms(sampler.state, len(logits)))
+        for memories in (commands.before, commands.memories):
+            memories.factors[part] = logits
+            memories.sums[part] = noise
+            memories.vectors[_PLACES[Place.TEMPERATURE] :][part] = sampler.temperature
+        done = commands.run(Program.SCORE, first, last)
+        scores = sampler.scores(logits)
+        assert done.rest - (1 << 33) == scores.max()
+        assert done.element - first == scores.argmax() == sampler.draw(logits)
         return commands
 
     @staticmethod

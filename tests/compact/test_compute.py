@@ -1,20 +1,27 @@
-"""Compute: tokens of the shipped model, bit for bit, and the clocks that they take."""
+"""Compute: tokens of the shipped model, bit for bit, and the clocks that they take.
+
+What comes in no time here is what a control processor will compute: reciprocals, scales, and the
+noise of the sampler.
+"""
 
 from pathlib import Path
 
 import numpy as np
 from amaranth.sim import Simulator
 
+from sterna.golden.sampler import Sampler, gumbel, uniforms
 from sterna.golden.step import Golden
 from sterna.model import container
 from sterna.model.layout import lay_out
 from sterna.spec.chip import ICEBREAKER
 from sterna.spec.compact import PAGE, Page
 from sterna_rtl.compact.compute import Compute
+from sterna_sim.kit.bench import default_seed
 from tests.compact.control import Control
 
 MODEL = Path(__file__).parents[2] / "models" / "tern-up5k" / "tern-up5k.sterna"
 TOKENS = 72, 101
+TEMPERATURE = 3000
 MOST_CLOCKS = 40_000
 """20 MHz and 500 tokens per second."""
 
@@ -24,16 +31,20 @@ def test_tokens():
     model = container.load(MODEL)
     golden = Golden(model)
     expected = golden.run(np.array(TOKENS))
+    sampler = Sampler(temperature=TEMPERATURE, seed=default_seed())
     compute = Compute()
     found, clocks = [], []
 
     async def drive(ctx):
         control = Control(ctx, compute, lay_out(model, ICEBREAKER), model.embedding)
         await control.load()
-        for token in TOKENS:
+        await control.temperature(TEMPERATURE)
+        for token, row in zip(TOKENS, expected, strict=True):
             before = dict(control.clocks)
             await control.step(token)
             found.append(list(logits))
+            noise = gumbel(uniforms(sampler.state, len(row))).tolist()
+            assert await control.choose(noise) == sampler.draw(row)
             spent = {name: n - before[name] for name, n in control.clocks.items()}
             clocks.append(sum(spent.values()))
             print(f"token {token}: {clocks[-1]} clocks, {spent}")

@@ -5,7 +5,7 @@ from amaranth.sim import Simulator
 
 from sterna.golden import epilogue, quantizer, statistics
 from sterna.golden.epilogue import Counters
-from sterna.spec.compact import CELLS, FRACTION_ONE, Cell, Place, Program, Shift
+from sterna.spec.compact import CELLS, Cell, Place, Program, Shift
 from sterna.spec.fixed import normalise
 from sterna_rtl.compact.core import Core
 from sterna_sim.kit.bench import default_seed
@@ -56,9 +56,9 @@ class Control:
         for row, value in enumerate(values):
             await self.write("sums", row, value)
 
-    async def constant(self, cell, value, program=Program.SET_FACTORS):
+    async def constant(self, cell, value):
         await self.write("sums", CELLS + cell, value)
-        await self.run(program, CELLS + cell, CELLS + cell)
+        await self.run(Program.SET_FACTORS, CELLS + cell, CELLS + cell)
 
 
 def test_segment():
@@ -109,7 +109,7 @@ def test_segment():
 
         mantissa, exponent = normalise(largest, quantizer.MAXIMUM_BITS)
         reciprocal = quantizer.reciprocal(mantissa)
-        await control.constant(Cell.RECIPROCAL, reciprocal - FRACTION_ONE, Program.SET_RECIPROCAL)
+        await control.constant(Cell.RECIPROCAL, reciprocal)
         await control.write("shift", Shift.CUT, exponent)
         await control.write("shift", Shift.ACTIVATION, quantizer.RECIPROCAL_SHIFT)
         await control.run(Program.CUT, *part)

@@ -166,10 +166,12 @@ class SumsBench(UnitBench):
             **{part.__name__.lower(): edited(part, old, new)}
         )
         for name, part, old, new in (
-            ("an equal rest is larger", Largest, "(negative & ~self.more)", "1"),
-            ("an equal rest is not larger", Largest, "(negative & ~self.more)", "0"),
-            ("one more forgotten", Largest, "self.more.eq(negative)", "self.more.eq(0)"),
+            ("an equal rest is larger", Largest, "(complements & ~self.more)", "1"),
+            ("an equal rest is not larger", Largest, "(complements & ~self.more)", "0"),
+            ("one more forgotten", Largest, "self.more.eq(complements)", "self.more.eq(0)"),
             ("carry lost", Largest, "difference[-1]", "~difference[-2]"),
+            ("lowest number is the largest", Largest, "self.signed & ~sign", "self.signed & sign"),
+            ("addend lost", Largest, "+ (self.addend << SCORE_SHIFT)", ""),
             ("not cleared", Total, "self.total.eq(0)", "self.total.eq(self.total)"),
         )
     }
@@ -183,17 +185,25 @@ class SumsBench(UnitBench):
             products = (size + rng.integers(-3, 4, 30)) * rng.choice([-1, 1], 30)
             if row < 4:
                 products = (numbers(rng, 33, 30)).tolist()
-            items, shown = [{"product": 0, "clear": 1}], [{"total": 0, "rest": 0, "more": 0}]
+            given = {"addend": 0, "signed": 0, "clear": 0}
+            items, shown = (
+                [{**given, "product": 0, "clear": 1}],
+                [{"total": 0, "rest": 0, "more": 0}],
+            )
+            if row % 3 == 2:
+                given["signed"] = 1
             for product in map(int, products):
-                items.append({"product": product, "clear": 0})
+                addend = int(rng.integers(-(1 << 15), 1 << 15)) * given["signed"]
+                items.append({**given, "product": product, "addend": addend})
                 last = dict(shown[-1])
                 last["total"] += max(product, 0)
-                magnitude = last["rest"] + last["more"]
-                if (abs(product), product > 0) > (magnitude, not last["more"]):
+                if given["signed"]:
+                    last["rest"] = max(last["rest"], product + (addend << 12) + (1 << 33))
+                elif (abs(product), product > 0) > (last["rest"] + last["more"], not last["more"]):
                     more = int(product < 0)
                     last |= {"rest": abs(product) - more, "more": more}
                 shown.append(last)
-            yield Case({"i": items}, {"o": shown}, clocks=len(items) + 1)
+            yield Case({"i": items}, {"o": shown}, clocks=3 * len(items))
 
 
 test_multiplier, _, test_multiplier_bugs = bench_tests(MultiplierBench())

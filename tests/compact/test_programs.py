@@ -32,6 +32,11 @@ def test_quantiser(source, bits, rows):
         segments.quantise(source, 0, rows - 1, width=width)
 
 
+def test_sampler():
+    for seed in range(100):
+        Segments(np.random.default_rng(seed)).score(0, 255)
+
+
 def test_rom():
     """Each pass can be read from its row."""
     rows = rom()

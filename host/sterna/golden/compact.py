@@ -16,6 +16,7 @@ from sterna.spec.compact import (
     FRACTION_ONE,
     PAGE,
     PROGRAMS,
+    SCORE_SHIFT,
     STARTS,
     VECTOR_WORDS,
     WORK_WORDS,
@@ -37,6 +38,9 @@ from sterna.spec.fixed import (
 
 __all__ = ["Done", "Memories", "execute"]
 
+_SCORE_BITS = 34
+"""Bits of a signed product that is compared."""
+
 _SIGMOID_SHIFT = 8
 """`sigmoid` of a number with 12 fraction bits."""
 
@@ -49,9 +53,10 @@ class Done:
     ----------
     total : int
         Sum of the products of its pass that sums them up.
-    rest, more : int
-        Their sum is the largest magnitude of a product in its pass that looks for it. `more` is 1
-        if only negative products have it.
+    rest, more, element : int
+        ``rest + more`` is the largest magnitude of a product in its pass that looks for it, found
+        first at the `element`. `more` is 1 if only negative products have it. Where products are
+        signed, `rest` is the largest one and 2**33. All are 0 if no product was larger.
     clamped : int
         Results that were clamped where a pass counts them.
     result : int
@@ -61,6 +66,7 @@ class Done:
     total: int = 0
     rest: int = 0
     more: int = 0
+    element: int = 0
     clamped: int = 0
     result: int = 0
 
@@ -117,14 +123,19 @@ def _execute(item: Pass, index: np.ndarray, memories: Memories, done: Done) -> N
     product = a * (vector if item.vector else factor)
     if item.squares:
         done.total = int(product.sum())
+    addend = factor * item.adds + FRACTION_ONE * item.adds_one
     if item.largest:
-        largest = int(np.abs(product).max())
-        done.more = int(largest > product.max())
-        done.rest = largest - done.more
+        # Of equal magnitudes a positive product is the larger one.
+        score = product + (addend << SCORE_SHIFT) + (1 << _SCORE_BITS - 1)
+        key = score if item.signed else 2 * abs(product) + (product > 0)
+        best = int(key.argmax())
+        if key[best]:
+            done.element = int(index[best])
+            done.more = int(not item.signed and product[best] < 0)
+            done.rest = int(key[best]) if item.signed else int(abs(product[best])) - done.more
 
     shift = int(memories.shifts[item.shift])
     moved = round_shift(product, shift) if item.rounds else product >> shift
-    addend = factor * item.adds + FRACTION_ONE * item.adds_one
     result, clamped = saturate(moved + addend, SCRATCH_BITS if item.wide else RESIDUAL_BITS)
     done.clamped += clamped * item.counts
     done.result = int(result[-1])

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, fields
 from enum import IntEnum
 
+from sterna.spec.tables import GUMBEL_FRACTION
+
 __all__ = [
     "CELLS",
     "COLUMNS",
@@ -24,6 +26,7 @@ __all__ = [
     "PASS_FIELDS",
     "PROGRAMS",
     "PROGRAM_BITS",
+    "SCORE_SHIFT",
     "STARTS",
     "STEP_BITS",
     "SUM_BITS",
@@ -51,8 +54,12 @@ LONGEST = 288
 SUM_BITS = 17
 """Row sums of `LONGEST` activations, signed."""
 
+SCORE_SHIFT = GUMBEL_FRACTION
+"""Places by which an addend moves up before it is added to a product that is compared."""
+
 WORK_WORDS, FACTOR_WORDS, VECTOR_WORDS = 1 << 10, 1 << 9, 1 << 14
-"""Words of the three memories. Work and factors have 18 bits, signed; vectors have 16."""
+"""Words of the three memories. Work, factors and the row sums beside them have 18 bits, signed;
+vectors have 16."""
 
 PAGE = 32
 """Words by which the places in the work memory are counted."""
@@ -104,6 +111,7 @@ class Place(IntEnum):
     QUANTISE = 4  #: w12 of the source that is quantised
     ONE = 5  #: a vector of ones
     MINUS_ONE = 6  #: a vector of -1
+    TEMPERATURE = 7  #: a vector of the temperature in units of the logits, unsigned
 
 
 class Shift(IntEnum):
@@ -163,7 +171,10 @@ class Pass:
     squares : bool
         Products are summed up, all of them not negative.
     largest : bool
-        The largest magnitude of a product is kept.
+        The largest magnitude of a product is kept, and the first element that has it.
+    signed : bool
+        The largest product is, not the largest magnitude. To each product the addend is added,
+        `SCORE_SHIFT` places up.
     """
 
     sums: bool = False
@@ -189,6 +200,7 @@ class Pass:
     target: Page = Page.X
     squares: bool = False
     largest: bool = False
+    signed: bool = False
 
 
 _WIDTHS = {"page": 5, "target": 5, "place": 3, "cell": 3, "shift": 4}
@@ -218,8 +230,8 @@ class Program(IntEnum):
     CUT = 13  #: products of x with w12, cut to 18 bits
     CUT_SCRATCH = 14  #: the same of scratch
     ACTIVATE = 15  #: cut products, times the reciprocal, to the engine
-    SET_FACTORS = 16  #: what was written as sums, to the factors: a `Cell`
-    SET_RECIPROCAL = 17  #: the same of `FRACTION_ONE` more than was written
+    SCORE = 16  #: of the logits, with noise that was written as sums: the largest
+    SET_FACTORS = 17  #: what was written as sums, to the factors: a `Cell`
     LOAD = 18  #: sums to the vectors, at `Place.STATE`
     SHOW_VECTORS = 19  #: products of sums with the vectors at `Place.STATE`; the last one stays
     SHOW_X = 20  #: of x; the last one stays
@@ -364,8 +376,13 @@ PROGRAMS: dict[Program, tuple[Pass, ...]] = {
             to_engine=True,
         ),
     ),
+    Program.SCORE: (
+        Pass(
+            sums=True, vector=True, place=Place.TEMPERATURE, plain=True, adds=True,
+            largest=True, signed=True,
+        ),
+    ),
     Program.SET_FACTORS: (_copy(sums=True, to_factor=True),),
-    Program.SET_RECIPROCAL: (_copy(sums=True, adds_one=True, to_factor=True),),
     Program.LOAD: (_copy(sums=True, to_vector=True),),
     Program.SHOW_VECTORS: (Pass(sums=True, vector=True, wide=True),),
     Program.SHOW_X: (_copy(page=Page.X),),

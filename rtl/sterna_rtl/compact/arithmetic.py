@@ -24,7 +24,7 @@ _INDEX_BITS = (compact.LONGEST - 1).bit_length()
 _PAGE_BITS = (PAGE - 1).bit_length()
 
 MEMORIES: dict[str, tuple[int, ShapeLike]] = {
-    "sums": (1 << _INDEX_BITS, signed(compact.SUM_BITS)),
+    "sums": (1 << _INDEX_BITS, signed(FACTOR_BITS)),
     "work": (compact.WORK_WORDS, signed(FACTOR_BITS)),
     "factor": (compact.FACTOR_WORDS, signed(FACTOR_BITS)),
     "vector": (compact.VECTOR_WORDS, unsigned(16)),
@@ -45,12 +45,13 @@ _DONE = StructLayout(
         "total": TOTAL_BITS,
         "rest": LARGEST_BITS,
         "more": 1,
+        "element": _INDEX_BITS,
         "clamped": _INDEX_BITS + 1,
         "result": signed(FACTOR_BITS),
     }
 )
-"""Sum of squares; the largest product, which is ``rest + more``; how many results were clamped; the
-last result, before its sigmoid."""
+"""Sum of squares; the largest product (see `Largest`) and its element; how many results were
+clamped; the last result, before its sigmoid."""
 
 _PASS = StructLayout(dict(compact.PASS_FIELDS))
 
@@ -141,7 +142,7 @@ class Arithmetic(Component):
             m.d.sync += written.eq(written + 1)
         self._operands(m, now, index, written)
         self._results(m, now, writes, written)
-        self._left(m, now, begin, line, step)
+        self._left(m, now, begin, line, step, written)
         return m
 
     def _control(self, m: Module, now, step: Signal, begin: Signal, index: Signal) -> Value:
@@ -226,7 +227,9 @@ class Arithmetic(Component):
             self.activation.data.eq(direct),
         ]
 
-    def _left(self, m: Module, now, begin: Signal, line: Value, step: Signal) -> None:
+    def _left(
+        self, m: Module, now, begin: Signal, line: Value, step: Signal, written: Signal
+    ) -> None:
         """Gather what the program leaves, from the products and from what was clamped."""
         total, largest, done = self.total, self.largest, self.o.payload
         multiplied, clamped = line[_MULTIPLIED], Signal(_INDEX_BITS + 1)
@@ -236,6 +239,8 @@ class Arithmetic(Component):
             total.clear.eq(starts),
             total.add.eq(multiplied & now.squares),
             largest.product.eq(self.multiplier.product),
+            largest.addend.eq(self.finish.addend),
+            largest.signed.eq(now.signed),
             largest.clear.eq(starts),
             largest.compare.eq(multiplied & now.largest),
             done.total.eq(total.total),
@@ -245,6 +250,14 @@ class Arithmetic(Component):
             done.result.eq(self.finish.result),
             self.finish.keep.eq(~line[_DIRECT - 1]),
         ]
+        # An element's number comes with its result.
+        larger, element = largest.larger, Signal(_INDEX_BITS)
+        found = delay_line(m, larger, Finish.latency - Largest.latency, "larger")[-1]
+        m.d.comb += done.element.eq(element)
+        with m.If(starts):
+            m.d.sync += element.eq(0)
+        with m.Elif(found):
+            m.d.sync += element.eq(written)
         with m.If(starts):
             m.d.sync += clamped.eq(0)
         with m.Elif(line[_DIRECT] & now.counts & self.finish.clamped):
