@@ -68,11 +68,17 @@ class Control:
             ("load", "embed", "lanes", "programs", "settings", "sampler"), 0
         )
         self.doing = "load"
-        self.clamped = 0
+        self.clamped, self.ended = 0, False
 
     async def tick(self) -> None:
+        """Let a clock pass; a block that is done on it is taken away."""
         self.clocks[self.doing] += 1
+        block = self.compute.i_block
+        ended = self.ctx.get(block.valid) and self.ctx.get(block.ready)
         await self.ctx.tick()
+        if ended:
+            self.ctx.set(block.valid, 0)
+            self.ended = True
 
     async def write(self, name: str, address: int, value: int) -> None:
         port = getattr(self.compute, f"new_{name}")
@@ -211,35 +217,28 @@ class Control:
         await self.tick()
         ctx.set(self.compute.seeks, 0)
         self.doing = "programs"
-        await self.run(cut, 0, COLUMNS - 1)
+        await self.activate(cut, 0)
         for number in range(header.blocks):
-            first, ends = COLUMNS * number, number == header.blocks - 1
-            self.doing = "programs"
-            await self.run(Program.ACTIVATE, first, first + COLUMNS - 1)
+            ends = number == header.blocks - 1
             flags = {"last_row": header.rows - 1, "begins": number == 0, "ends": ends}
             self.doing = "lanes"
             ctx.set(block.payload, flags)
             ctx.set(block.valid, 1)
+            await self.tick()
             if ends:
                 for _ in range(_BEHIND):
                     await self.tick()
-                self.begin(Program.SUMS, 0, header.rows - 1)
+                await self.run(Program.SUMS, 0, header.rows - 1)
             else:
-                self.begin(cut, first + COLUMNS, first + 2 * COLUMNS - 1)
-            await self.both(block)
+                await self.activate(cut, COLUMNS * (number + 1))
+            while not self.ended:
+                await self.tick()
+            self.ended = False
 
-    async def both(self, block) -> None:
-        """Wait for a block and a program."""
-        ctx, compute = self.ctx, self.compute
-        while ctx.get(block.valid) or ctx.get(compute.i.valid):
-            ready, done = ctx.get(block.ready), ctx.get(compute.o.valid)
-            clamped = ctx.get(compute.o.payload.clamped)
-            await self.tick()
-            if ready:
-                ctx.set(block.valid, 0)
-            if done and ctx.get(compute.i.valid):
-                self.clamped += clamped
-                ctx.set(compute.i.valid, 0)
+    async def activate(self, cut: Program, first: int) -> None:
+        """Shift a block's activations into the lanes."""
+        for program in (cut, Program.ACTIVATE):
+            await self.run(program, first, first + COLUMNS - 1)
 
     async def operation(self, header: Header) -> None:
         """Do what follows the pre-activations."""

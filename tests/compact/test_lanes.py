@@ -15,7 +15,7 @@ from sterna_sim.kit.suite import bench_tests
 
 
 class Fed(Component):
-    """The lanes with who shifts in the activations of a block before it."""
+    """The lanes with who shifts in the activations of the next block while one passes."""
 
     def __init__(self, unit=Lanes):
         self.unit = unit()
@@ -35,25 +35,25 @@ class Fed(Component):
         m = Module()
         m.submodules.unit = unit = self.unit
         connect_stream(m, self.i_words, unit.i_words)
-        shifted = Signal(range(COLUMNS + 1))
+        shifted, given = Signal(range(COLUMNS + 1)), unit.i_block
         full = shifted == COLUMNS
         m.d.comb += [
             unit.activation.eq(self.i.payload.activations.word_select(shifted, 8)),
             unit.shifts.eq(self.i.valid & ~full),
-            unit.i_block.payload.eq(self.i.payload.block),
-            unit.i_block.valid.eq(self.i.valid & full),
-            self.i.ready.eq(unit.i_block.ready & full),
+            self.i.ready.eq(full & ~given.valid),
         ]
+        with m.If(transfers(given)):
+            m.d.sync += given.valid.eq(0)
         for part in ("enable", "address", "data"):
             m.d.comb += getattr(self.new_sums, part).eq(getattr(unit.new_sums, part))
         with m.If(unit.shifts):
             m.d.sync += shifted.eq(shifted + 1)
         with m.If(self.new_sums.enable):
             m.d.sync += self.writes.eq(self.writes + 1)
-        with m.If(self.i.valid & self.i.payload.block.begins & (shifted == 0)):
-            m.d.sync += self.writes.eq(0)
         with m.If(transfers(self.i)):
-            m.d.sync += shifted.eq(0)
+            m.d.sync += [shifted.eq(0), given.valid.eq(1), given.payload.eq(self.i.payload.block)]
+            with m.If(self.i.payload.block.begins):
+                m.d.sync += self.writes.eq(0)
         return m
 
 
@@ -96,15 +96,16 @@ class LanesBench(UnitBench):
             ),
             ("done before its last sum", "ended & ~line.any()", "ended"),
             ("a row too many", "ended.eq(row == block.last_row)", "ended.eq(row > block.last_row)"),
+            ("activations of the next block", "self.i_block.valid & ~begun", "self.i_block.valid"),
             (
                 "first activation in the last lane",
-                "Cat(Value.cast(activations)[8:], self.activation)",
-                "Cat(self.activation, Value.cast(activations))",
+                "Cat(following[8:], self.activation)",
+                "Cat(self.activation, following)",
             ),
             ("sums before the last block", "line[-1] & block.ends", "line[-1]"),
         )
     }
-    not_stalled = {"i": "ready only when the block that waits there has been done"}
+    not_stalled = {"i": "ready only when the activations that wait there have been taken"}
 
     def dut(self, config):
         return Fed()
@@ -146,7 +147,8 @@ def case(rng, trits, activations):
         {"i": items, "i_words": words},
         finals={"writes": rows},
         memories=[Memory(before, (), [port], expected=after, name="sums")],
-        clocks=blocks * (COLUMNS + rows + Lanes.latency + 1),
+        # From block to block: the way through the lanes, the harness' register, the activations'.
+        clocks=COLUMNS + 1 + blocks * max(COLUMNS + 2, rows + Lanes.latency + 3),
         name=f"{rows}x{columns}",
     )
 

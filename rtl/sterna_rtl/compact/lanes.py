@@ -27,8 +27,7 @@ _WORD = ArrayLayout(StructLayout({"nonzero": 1, "negative": 1}), COLUMNS)
 class Lanes(Component):
     """Select, add and keep: ``sums[row] += activations @ weights[row]``.
 
-    There is one register for the activations. They are shifted in between two blocks, which makes
-    the lanes half as large as with a second register, and costs `COLUMNS` clocks a block.
+    The activations of the next block are shifted in while one passes.
 
     Each adder has a carry to begin with, and with that to the sums of the blocks before there are
     as many adders as lanes: a negative weight's activation is complemented, and the one more is a
@@ -39,16 +38,18 @@ class Lanes(Component):
     activation : Signal, in
         Shifted in with `shifts`; the first one of a block ends up in the first lane.
     shifts : Signal, in
-        Not from the first word of a block to its last.
+        From the clock after a block is offered on they belong to the next one.
     i_block : stream.Interface
-        Blocks, accepted when all their sums are written.
+        Blocks, accepted when all their sums are written. Their activations are taken on the first
+        clock.
     i_words : stream.Interface
         Words of a block's rows, in their order.
     new_sums : WritePort
         Sums of all blocks, while the last one passes.
 
     Latency
-        3 clocks from a word to its sum; the next block's first word on the clock after that.
+        3 clocks from a word to its sum; the next block may be offered on the clock after that, and
+        its first word passes a clock later.
 
     Throughput
         A word per clock.
@@ -78,24 +79,25 @@ class Lanes(Component):
         m = Module()
         m.submodules.partial = partial = self.partial
         block = self.i_block.payload
+        following = Signal(8 * COLUMNS, reset_less=True)
         activations = Signal(ArrayLayout(signed(8), COLUMNS), reset_less=True)
         with m.If(self.shifts):
-            m.d.sync += Value.cast(activations).eq(
-                Cat(Value.cast(activations)[8:], self.activation)
-            )
+            m.d.sync += following.eq(Cat(following[8:], self.activation))
 
         # Words pass until the last one has; then its sum is waited for.
-        row, ended, line = Signal(_ROW_BITS), Signal(), Signal(self.latency)
-        passes = transfers(self.i_words)
+        row, begun, ended = Signal(_ROW_BITS), Signal(), Signal()
+        passes, line = transfers(self.i_words), Signal(self.latency)
+        with m.If(self.i_block.valid & ~begun):
+            m.d.sync += [begun.eq(1), Value.cast(activations).eq(following)]
         m.d.comb += [
-            self.i_words.ready.eq(self.i_block.valid & ~ended),
+            self.i_words.ready.eq(begun & ~ended),
             self.i_block.ready.eq(ended & ~line.any()),
         ]
         m.d.sync += line.eq(Cat(passes, line))
         with m.If(passes):
             m.d.sync += [row.eq(row + 1), ended.eq(row == block.last_row)]
         with m.If(transfers(self.i_block)):
-            m.d.sync += [row.eq(0), ended.eq(0)]
+            m.d.sync += [row.eq(0), begun.eq(0), ended.eq(0)]
         rows = delay_line(m, row, self.latency, "row", reset_less=True)
 
         total, carry = self._sum(m, activations)
