@@ -207,7 +207,7 @@ UNITS = (
     Unit(access.AccessBench, "access", ("window",), (access.ManyBench,)),
     Unit(pcie_window.WindowBench, "window", others=(pcie_window.ManyBench,)),
     Unit(pages.PagesBench, "unit"),
-    Unit(dma_reader.ReaderBench, "reader"),
+    Unit(dma_reader.ReaderBench, "reader", others=(dma_reader.ManyBench,)),
     Unit(dma_writer.WriterBench, "writer"),
 )
 """All units."""

@@ -68,7 +68,8 @@ def is_equivalent(netlist: Netlist, mutant: int, limit: int = LIMIT) -> bool:
     mutation = listed.split(" -ctrl ")[0].replace("-module top", "-module gate")
     cell = re.search(r"-cell (\S+)", mutation)
     assert cell is not None
-    for cells in (*_parts(cell[1]), None):
+    memories = "\n  cell $mem_v2 " in (netlist.folder / "flat.il").read_text()
+    for cells in (*_parts(cell[1], memories), None):
         if cells is None:
             file, module, unit = folder / "../flat.il", "top", ""
         else:
@@ -84,8 +85,11 @@ def is_equivalent(netlist: Netlist, mutant: int, limit: int = LIMIT) -> bool:
     return False
 
 
-def _parts(cell: str) -> list[str]:
+def _parts(cell: str, memories: bool) -> list[str]:
     r"""Return patterns of cells around one: up to registers, all behind it, each submodule.
+
+    With `memories` each submodule, and the unit, is tried without those that it has first: what
+    goes into them must be equal, and anything may come out.
 
     A flat name is ``$flatten\unit.\jobs.$43`` or ``unit.jobs.rows``; of generated cells the last
     part may hold dots too.
@@ -94,7 +98,11 @@ def _parts(cell: str) -> list[str]:
     names = [name.lstrip("\\") for name in path.split(".")]
     names = names if "$flatten" in cell else names[:-1]
     cones = f"c:{cell} %coe* %cie*", f"c:{cell} %co*"
-    return [*cones, *(f"c:*{'.*'.join(names[:depth])}.*" for depth in range(len(names), 0, -1))]
+    units = [f"c:*{'.*'.join(names[:depth])}.*" for depth in range(len(names), 0, -1)]
+    if memories:
+        units = [part for unit in units for part in (f"{unit} t:$mem_v2 %d", unit)]
+        units.append("c:* t:$mem_v2 %d")
+    return [*cones, *units]
 
 
 def _miter(netlist: str, unit: str | None) -> str:
