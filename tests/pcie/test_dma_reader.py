@@ -286,10 +286,10 @@ class ReaderBench(UnitBench):
         yield case("outside", outside, errors["OUTSIDE"], wait=60, asked=asked)
         for seed in range(self.more):
             fault = list(FAULTS)[seed % len(FAULTS)]
-            wait, latency = int(rng.integers(90)), int(rng.integers(40))
+            count, wait, latency = (int(rng.integers(*ends)) for ends in ((4, 12), (90,), (40,)))
             yield case(
-                f"{fault} {seed}", some(10), errors[FAULTS[fault]], wait=wait, latency=latency,
-                seed=seed, shuffle=True, cut=0.5, faults={int(rng.integers(10)): fault},
+                f"{fault} {seed}", some(count), errors[FAULTS[fault]], wait=wait, latency=latency,
+                seed=seed, shuffle=True, cut=0.5, faults={int(rng.integers(count)): fault},
             )  # fmt: skip
             yield case(f"after {seed}", some(6), seed=seed, shuffle=True, latency=latency)
 
