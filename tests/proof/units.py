@@ -209,8 +209,8 @@ UNITS = (
     Unit(results.ResultBench, "unit"),
     Unit(access.AccessBench, "access", ("window",), (access.ManyBench,)),
     Unit(pcie_window.WindowBench, "window", others=(pcie_window.ManyBench,)),
-    Unit(pages.PagesBench, "unit"),
-    Unit(dma_reader.ReaderBench, "reader"),
+    Unit(pages.PagesBench, "unit", others=(pages.ManyBench,)),
+    Unit(dma_reader.ReaderBench, "reader", others=(dma_reader.ManyBench,)),
     Unit(dma_writer.WriterBench, "writer"),
     # Of the compact chip.
     Unit(compact_parts.MultiplierBench, "unit"),
