@@ -21,6 +21,7 @@ __all__ = [
     "FACTOR_WORDS",
     "FRACTION_ONE",
     "LONGEST",
+    "NOISE_WORDS",
     "PAGE",
     "PASS_BITS",
     "PASS_FIELDS",
@@ -53,6 +54,9 @@ LONGEST = 288
 
 SUM_BITS = 17
 """Row sums of `LONGEST` activations, signed."""
+
+NOISE_WORDS = 1 << 9
+"""Words of noise behind those of the row sums, in the same memory."""
 
 SCORE_SHIFT = GUMBEL_FRACTION
 """Places by which an addend moves up before it is added to a product that is compared."""
