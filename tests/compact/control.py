@@ -71,11 +71,14 @@ class Control:
         self.clamped, self.ended = 0, False
 
     async def tick(self) -> None:
-        """Let a clock pass; a block that is done on it is taken away."""
+        """Let a clock pass; a block and noise that are done on it are taken away."""
         self.clocks[self.doing] += 1
-        block = self.compute.i_block
+        block, noise = self.compute.i_block, self.compute.i_noise
         ended = self.ctx.get(block.valid) and self.ctx.get(block.ready)
+        made = self.ctx.get(noise.valid) and self.ctx.get(noise.ready)
         await self.ctx.tick()
+        if made:
+            self.ctx.set(noise.valid, 0)
         if ended:
             self.ctx.set(block.valid, 0)
             self.ended = True
@@ -152,12 +155,22 @@ class Control:
         await self.fill(self.one + LONGEST, [value - (value >> 15 << 16)] * VOCABULARY)
         await self.write("place", Place.TEMPERATURE, self.one + LONGEST)
 
-    async def choose(self, noise: list[int]) -> int:
-        """Draw a token from the logits; the noise comes from who makes it."""
+    async def draw(self, state: int) -> None:
+        """Begin to make the noise of a token; it is there long before the logits are."""
         self.doing = "sampler"
-        for number, value in enumerate(noise):
-            await self.write("sums", number, value)
-        return (await self.run(Program.SCORE, 0, len(noise) - 1)).element
+        for number in range(4):
+            self.ctx.set(self.compute.piece, state >> 16 * number & 0xFFFF)
+            self.ctx.set(self.compute.loads, 1)
+            await self.tick()
+        self.ctx.set(self.compute.loads, 0)
+        self.ctx.set(self.compute.i_noise.payload, VOCABULARY - 1)
+        self.ctx.set(self.compute.i_noise.valid, 1)
+
+    async def choose(self) -> int:
+        """Return the token that is drawn from the logits."""
+        self.doing = "sampler"
+        assert not self.ctx.get(self.compute.i_noise.valid)
+        return (await self.run(Program.SCORE, 0, VOCABULARY - 1)).element
 
     async def settings(self, header: Header) -> None:
         self.doing = "settings"

@@ -10,7 +10,18 @@ from sterna.golden import epilogue, quantizer, statistics
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.epilogue import Counters
 from sterna.golden.sampler import Sampler, gumbel, uniforms
-from sterna.spec.compact import CELLS, COLUMNS, LONGEST, PAGE, Cell, Page, Place, Program, Shift
+from sterna.spec.compact import (
+    CELLS,
+    COLUMNS,
+    LONGEST,
+    NOISE_WORDS,
+    PAGE,
+    Cell,
+    Page,
+    Place,
+    Program,
+    Shift,
+)
 from sterna.spec.fixed import normalise
 from sterna.spec.program import Op
 
@@ -202,7 +213,7 @@ class Segments:
         noise = gumbel(uniforms(sampler.state, len(logits)))
         for memories in (commands.before, commands.memories):
             memories.factors[part] = logits
-            memories.sums[part] = noise
+            memories.sums[NOISE_WORDS:][part] = noise
             memories.vectors[_PLACES[Place.TEMPERATURE] :][part] = sampler.temperature
         done = commands.run(Program.SCORE, first, last)
         scores = sampler.scores(logits)

@@ -14,6 +14,7 @@ from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
 from tests.compact import bench_arithmetic as compact_arithmetic
 from tests.compact import test_lanes as compact_lanes
+from tests.compact import test_noise as compact_noise
 from tests.compact import test_parts as compact_parts
 from tests.control import test_banks as banks
 from tests.control import test_checker as checker
@@ -218,6 +219,7 @@ UNITS = (
     Unit(compact_parts.SigmoidBench, "unit"),
     Unit(compact_parts.SumsBench),
     Unit(compact_lanes.LanesBench, "unit"),
+    Unit(compact_noise.NoiseBench, "unit"),
     Unit(
         compact_arithmetic.ArithmeticBench,
         without=("multiplier", "finish", "sigmoid", "total", "largest"),

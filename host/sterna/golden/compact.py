@@ -14,6 +14,7 @@ from sterna.spec.compact import (
     CELLS,
     FACTOR_WORDS,
     FRACTION_ONE,
+    NOISE_WORDS,
     PAGE,
     PROGRAMS,
     SCORE_SHIFT,
@@ -82,13 +83,14 @@ class Memories:
     Attributes
     ----------
     sums, work, factors, vectors, activations : numpy.ndarray
-        Row sums; the three memories, words of the vectors unsigned; activations for the engine.
+        Row sums, and the noise behind them; the three memories, words of the vectors unsigned;
+        activations for the engine.
     places, shifts : numpy.ndarray
         Set for a segment, by `Place` and `Shift`.
     """
 
     def __init__(self) -> None:
-        self.sums = np.zeros(FACTOR_WORDS, dtype=np.int64)
+        self.sums = np.zeros(2 * NOISE_WORDS, dtype=np.int64)
         self.work = np.zeros(WORK_WORDS, dtype=np.int64)
         self.factors = np.zeros(FACTOR_WORDS, dtype=np.int64)
         self.vectors = np.zeros(VECTOR_WORDS, dtype=np.int64)
@@ -119,7 +121,8 @@ def _execute(item: Pass, index: np.ndarray, memories: Memories, done: Done) -> N
         vector = vector - (vector >> VECTOR_BITS - 1 << VECTOR_BITS)
     work = np.zeros_like(index) if item.fixed_page else index
     factor = memories.factors[np.full_like(index, CELLS + item.cell) if item.fixed else index]
-    a = memories.sums[index] if item.sums else memories.work[item.page * PAGE + work]
+    sums = memories.sums[index + item.noise * NOISE_WORDS]
+    a = sums if item.sums else memories.work[item.page * PAGE + work]
     product = a * (vector if item.vector else factor)
     if item.squares:
         done.total = int(product.sum())

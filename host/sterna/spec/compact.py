@@ -56,7 +56,7 @@ SUM_BITS = 17
 """Row sums of `LONGEST` activations, signed."""
 
 NOISE_WORDS = 1 << 9
-"""Words of noise behind those of the row sums, in the same memory."""
+"""Words of noise, in the same memory as that many row sums and behind them."""
 
 SCORE_SHIFT = GUMBEL_FRACTION
 """Places by which an addend moves up before it is added to a product that is compared."""
@@ -140,6 +140,8 @@ class Pass:
     ----------
     sums : bool
         The first operand is a row sum; otherwise it lies in the work memory.
+    noise : bool
+        It is noise, from behind the row sums.
     page : Page
         Where.
     fixed_page : bool
@@ -182,6 +184,7 @@ class Pass:
     """
 
     sums: bool = False
+    noise: bool = False
     page: Page = Page.X
     fixed_page: bool = False
     vector: bool = False
@@ -234,7 +237,7 @@ class Program(IntEnum):
     CUT = 13  #: products of x with w12, cut to 18 bits
     CUT_SCRATCH = 14  #: the same of scratch
     ACTIVATE = 15  #: cut products, times the reciprocal, to the engine
-    SCORE = 16  #: of the logits, with noise that was written as sums: the largest
+    SCORE = 16  #: of the logits with their noise: the largest
     SET_FACTORS = 17  #: what was written as sums, to the factors: a `Cell`
     LOAD = 18  #: sums to the vectors, at `Place.STATE`
     SHOW_VECTORS = 19  #: products of sums with the vectors at `Place.STATE`; the last one stays
@@ -382,7 +385,7 @@ PROGRAMS: dict[Program, tuple[Pass, ...]] = {
     ),
     Program.SCORE: (
         Pass(
-            sums=True, vector=True, place=Place.TEMPERATURE, plain=True, adds=True,
+            sums=True, noise=True, vector=True, place=Place.TEMPERATURE, plain=True, adds=True,
             largest=True, signed=True,
         ),
     ),

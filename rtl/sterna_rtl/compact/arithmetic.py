@@ -24,7 +24,7 @@ _INDEX_BITS = (compact.LONGEST - 1).bit_length()
 _PAGE_BITS = (PAGE - 1).bit_length()
 
 MEMORIES: dict[str, tuple[int, ShapeLike]] = {
-    "sums": (1 << _INDEX_BITS, signed(FACTOR_BITS)),
+    "sums": (2 * compact.NOISE_WORDS, signed(FACTOR_BITS)),
     "work": (compact.WORK_WORDS, signed(FACTOR_BITS)),
     "factor": (compact.FACTOR_WORDS, signed(FACTOR_BITS)),
     "vector": (compact.VECTOR_WORDS, unsigned(16)),
@@ -76,7 +76,7 @@ class Arithmetic(Component):
         What a program leaves: the sum of its squares, its largest product, how many results were
         clamped, all 0 where it has none, and its last result.
     sums : ReadPort
-        Row sums by the number of the row; for EMBED the embedding's elements.
+        Row sums by the number of the row, for EMBED the embedding's elements; noise behind them.
     work, new_work : ReadPort, WritePort
         The work memory.
     factor, new_factor : ReadPort, WritePort
@@ -185,7 +185,7 @@ class Arithmetic(Component):
         place, cell = self.place.data, Cat(now.cell, C(CELLS >> 3, _INDEX_BITS - 3))
         moving = index & (~now.fixed_page).replicate(_INDEX_BITS)
         m.d.comb += [
-            self.sums.address.eq(index),
+            self.sums.address.eq(Cat(index, now.noise)),
             self.work.address.eq(_in_page(now.page, moving)),
             self.factor.address.eq(Mux(now.fixed, cell, index)),
             self.vector.address.eq(place + Mux(now.to_vector, written, index)),
@@ -271,3 +271,4 @@ def _in_page(page: Value, index: Value) -> Value:
 
 
 assert max(Page) * PAGE < compact.WORK_WORDS
+assert compact.NOISE_WORDS == 1 << _INDEX_BITS

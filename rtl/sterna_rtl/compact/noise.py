@@ -27,8 +27,8 @@ _LN2 = sum(_LOG[1])
 class Noise(Component):
     """Compute -ln(-ln(1 - w)) with w = (uniform + 1/2) / 2**24, as -ln(w) - c(w).
 
-    c(w) is looked up first. Then w is shifted until its leading one has left it, and each shift adds
-    ln 2; what is left is the place in the logarithm's table, at the same bits as that of c before.
+    c(w) is looked up first. Then w is shifted until its leading one has left it, and each shift
+    adds ln 2; what is left is the place in the logarithm's table, at the same bits as c's was.
 
     Attributes
     ----------
