@@ -43,6 +43,7 @@ def test_rom():
     assert max(rows) < 1 << PASS_BITS
     for program, passes in PROGRAMS.items():
         for step, item in enumerate(passes):
+            assert not (item.vector and item.to_vector)  # that memory has one port
             row = rows[(program << STEP_BITS) + step]
             for name, bits in PASS_FIELDS:
                 expected = step == len(passes) - 1 if name == "last" else getattr(item, name)
