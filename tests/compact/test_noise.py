@@ -10,7 +10,7 @@ from sterna.golden.sampler import gumbel, uniforms
 from sterna.spec.xorshift import next_element
 from sterna_rtl.compact.noise import Noise
 from sterna_rtl.lib.stream import connect_stream, transfers
-from sterna_sim.kit import Case, UnitBench, edited
+from sterna_sim.kit import Case, StreamContract, UnitBench, check_contract, edited
 from sterna_sim.kit.suite import bench_tests
 
 MOST, AROUND = 34, 9
@@ -103,3 +103,11 @@ def draw(state, count, uniform=None):
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(NoiseBench())
+
+
+def test_contract():
+    """An item holds."""
+    held = "m.d.comb += self.o.valid.eq(1)"
+    bug = held, f"{held}; m.d.sync += noise.eq(noise + 1)"
+    bugs = {"item not held": lambda: edited(Noise, *bug)()}
+    check_contract(Noise, StreamContract(depth=14, covers=1), bugs)
