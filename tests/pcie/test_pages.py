@@ -17,7 +17,15 @@ from sterna.spec.dma import (
 from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.memory.visits import request_layout
 from sterna_rtl.pcie.pages import DMA_PLACE, DmaPages
-from sterna_sim.kit import Case, StreamContract, UnitBench, bench_tests, check_contract, edited
+from sterna_sim.kit import (
+    Case,
+    Stalls,
+    StreamContract,
+    UnitBench,
+    bench_tests,
+    check_contract,
+    edited,
+)
 
 MEMORY = HostMemory(256)
 TABLE = 8
@@ -108,6 +116,7 @@ class PagesBench(UnitBench):
         "index stands": broken("m.d.sync += self.index.eq(self.index + 1)", "pass"),
         "lower half lost": broken("low.eq(self.data[_PAGE_BITS:])", "low.eq(self.data)"),
     }  # fmt: skip
+    far = 0  # requests of a case that may be for any place
     not_stalled = {
         "i_reads": "few requests, each of many places",
         "i_writes": "few requests, each of many places",
@@ -117,9 +126,12 @@ class PagesBench(UnitBench):
     def dut(self, config):
         return Written()
 
+    def kinds(self, rng):
+        """Large pages or small ones, how many, the longest place, and the first page of a ring."""
+        return ((0, 5, 4, 3), (1, 3, 4, 2), (0, 8, 2, 7), (0, 2, 1, None), (0, 0, 4, None))
+
     def cases(self, config, rng):
-        kinds = ((0, 5, 4, 3), (1, 3, 4, 2), (0, 8, 2, 7), (0, 2, 1, None), (0, 0, 4, None))
-        for large, pages, longest, first in kinds:
+        for large, pages, longest, first in self.kinds(rng):
             size = LARGE_BLOCKS if large else SMALL_BLOCKS
             # A ring may begin within a page; all of that page is the ring's.
             ring = 0 if first is None else first * size + int(rng.integers(3))
@@ -131,7 +143,8 @@ class PagesBench(UnitBench):
             for address, low in zip(table, noise, strict=True):
                 given = address | low
                 writes += [(DmaRegister.LOW, given & 0xFFFFFFFF), (DmaRegister.HIGH, given >> 32)]
-            writes += [(DmaRegister.STATUS, 9), (DmaRegister.INDEX, 3), (DmaRegister.RING, ring)]
+            others = [(DmaRegister.STATUS, 9)] * int(rng.integers(1, 3))
+            writes += [*others, (DmaRegister.INDEX, 3), (DmaRegister.RING, ring)]
             late = [
                 (DmaRegister.PAGES, TABLE | (1 - large) * LARGE), (DmaRegister.INDEX, 1),
                 (DmaRegister.LOW, 0), (DmaRegister.HIGH, 0), (DmaRegister.RING, 1),
@@ -139,7 +152,9 @@ class PagesBench(UnitBench):
             requests, places = ([], []), ([], [])
             for n in range(16):
                 block = int(rng.integers((pages + 1) * size))
-                if rng.integers(2):
+                if n < self.far:
+                    block = int(rng.integers(MEMORY.blocks - 20))
+                elif rng.integers(2):
                     block = int(rng.integers(1, pages + 2)) * size - int(rng.integers(1, 9))
                 blocks = int(rng.integers(1, 20))
                 kind = n % 2
@@ -178,7 +193,23 @@ def cut(block, blocks, longest, size, table):
     return places
 
 
+class ManyBench(PagesBench):
+    """Tables of any kind, and requests for places far outside of them."""
+
+    name = "dma pages many"
+    slow_configs = bug_configs = tuple(PagesBench.configs)
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+    far = 4
+
+    def kinds(self, rng):
+        for _ in range(40):
+            first = None if rng.random() < 0.3 else int(rng.integers(1, TABLE))
+            yield int(rng.integers(2)), int(rng.integers(TABLE + 1)), 1 << rng.integers(3), first
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(PagesBench())
+test_many, _, _ = bench_tests(ManyBench())
 
 
 def stays_inside(m, pages):

@@ -12,6 +12,10 @@ from tests.arith import test_largest as largest
 from tests.arith import test_normalise as normalise
 from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
+from tests.compact import bench_arithmetic as compact_arithmetic
+from tests.compact import test_lanes as compact_lanes
+from tests.compact import test_noise as compact_noise
+from tests.compact import test_parts as compact_parts
 from tests.control import test_banks as banks
 from tests.control import test_checker as checker
 from tests.control import test_counters as counters
@@ -206,8 +210,19 @@ UNITS = (
     Unit(results.ResultBench, "unit"),
     Unit(access.AccessBench, "access", ("window",), (access.ManyBench,)),
     Unit(pcie_window.WindowBench, "window", others=(pcie_window.ManyBench,)),
-    Unit(pages.PagesBench, "unit"),
-    Unit(dma_reader.ReaderBench, "reader"),
+    Unit(pages.PagesBench, "unit", others=(pages.ManyBench,)),
+    Unit(dma_reader.ReaderBench, "reader", others=(dma_reader.ManyBench,)),
     Unit(dma_writer.WriterBench, "writer"),
+    # Of the compact chip.
+    Unit(compact_parts.MultiplierBench, "unit"),
+    Unit(compact_parts.FinishBench, "unit"),
+    Unit(compact_parts.SigmoidBench, "unit"),
+    Unit(compact_parts.SumsBench),
+    Unit(compact_lanes.LanesBench, "unit"),
+    Unit(compact_noise.NoiseBench, "unit"),
+    Unit(
+        compact_arithmetic.ArithmeticBench,
+        without=("multiplier", "finish", "sigmoid", "total", "largest"),
+    ),
 )
 """All units."""

@@ -53,7 +53,7 @@ class EmbeddingFetch(Component):
         `Layouts.embedding_word`.
 
     Latency
-        7 clocks from a row to its request; 2 from a word's last piece.
+        6 clocks from a row to its request; 2 from a word's last piece.
 
     Throughput
         A piece, or a word if it is smaller, per clock.
@@ -93,25 +93,25 @@ class EmbeddingFetch(Component):
         place = Signal(range(self.part.block_words))
         m.d.sync += place.eq(place + transfers(queue.o))
         ends = place == self.part.block_words - 1
-        waiting, idle = self._requests(m, busy, row, transfers(queue.o) & ends)
+        idle = self._requests(m, busy, row, transfers(queue.o) & ends)
         with m.If(self.restart):
             m.d.sync += dropping.eq(busy)
-        with m.If(idle & ~waiting & busy & (dropping | none)):
+        with m.If(idle & busy & (dropping | none)):
             m.d.sync += [busy.eq(0), dropping.eq(0)]
         whole = self._words(m, queue.o, dropping, dropping | none, last)
         with m.If(whole):
             m.d.sync += [left.eq(left - 1), last.eq(left == 2), none.eq(last)]
         return m
 
-    def _requests(self, m: Module, busy: Signal, row, freed: Value) -> tuple[Value, Value]:
-        """Ask for a row; return whether there is more to ask for, and whether all has come."""
+    def _requests(self, m: Module, busy: Signal, row, freed: Value) -> Value:
+        """Ask for a row; return whether all has come that was asked for."""
         free = Signal(range(2 * _HALF + 1), init=2 * _HALF)
         # Steps, a register each: size, product, place; then for each request count and whether it
-        # may be asked for.
+        # may be asked for. Both are late on the clock after a request, which still waits then.
         blocks, at = Signal(range(self.part.blocks)), Signal(range(self.part.blocks))
         sized, multiplied, placed = Signal(), Signal(), Signal()
         product = Signal.like(at, reset_less=True)
-        count, counted, may = Signal(range(_HALF + 1)), Signal(), Signal()
+        count, may = Signal(range(_HALF + 1)), Signal()
         block_bits = self.part.block_bits
         if self.bits <= block_bits:
             words = block_bits // self.bits
@@ -122,8 +122,7 @@ class EmbeddingFetch(Component):
         m.d.sync += [
             product.eq(row.token * blocks),
             count.eq(Mux(blocks > _HALF, _HALF, blocks)),
-            counted.eq(placed & ~asks),
-            may.eq(counted & (blocks != 0) & (free >= _HALF) & ~asks),
+            may.eq(placed & (blocks != 0) & (free >= _HALF)),
             free.eq(free + freed - Mux(asks, count, 0)),
         ]
         with m.If(transfers(self.o_request)):
@@ -144,9 +143,9 @@ class EmbeddingFetch(Component):
             ]
         with m.If(self.restart):
             m.d.sync += [sized.eq(1), placed.eq(1), blocks.eq(0), may.eq(0)]
-        with m.If(~busy | transfers(self.i_row)):
+        with m.If(transfers(self.i_row)):
             m.d.sync += [sized.eq(0), multiplied.eq(0), placed.eq(0)]
-        return ~placed | (blocks != 0), free == 2 * _HALF
+        return free == 2 * _HALF
 
     def _words(self, m: Module, words, dropping: Signal, skips: Value, last: Signal) -> Signal:
         """Join pieces to words, or part them; return whether a word is whole."""

@@ -116,10 +116,11 @@ class Axi4Memory(Component):
 
 def _to_all(m: Module, source: Any, sinks: Sequence[Any], part: int = 0) -> None:
     """Give each item of a stream to all sinks, to each once; with `part`, so many bits of it."""
-    taken = Signal(len(sinks))  # those that have the item
-    takes = Cat(transfers(sink) for sink in sinks)
-    m.d.comb += source.ready.eq((taken | takes).all())
-    m.d.sync += taken.eq(Mux(source.ready, 0, taken | takes))
+    taken, have = Signal(len(sinks)), Signal(len(sinks))  # those that have the item; also now
+    m.d.comb += have.eq(taken | Cat(sink.ready for sink in sinks))
+    m.d.comb += source.ready.eq(have.all())
+    with m.If(source.valid):
+        m.d.sync += taken.eq(Mux(source.ready, 0, have))
     for number, sink in enumerate(sinks):
         payload = Value.cast(source.payload)
         given = payload.word_select(number, part) if part else payload

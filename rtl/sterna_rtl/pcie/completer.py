@@ -77,7 +77,7 @@ class Completer(Component):
         address = Signal(range(_WORDS))
         first = Signal()  # word of the request
         words = Signal(11)  # left of the request
-        piece = Signal(range(_PIECE + 1))  # left of the completion
+        piece = Signal(range(_PIECE + 1))  # words of the completion
         size = Signal(13)  # bytes from the completion's first one to the end
         head = Signal(CC_DESCRIPTOR)
         access = self.o_access.payload
@@ -194,19 +194,18 @@ class Completer(Component):
                 m.d.comb += [
                     self.o.valid.eq(self.i_word.valid),
                     self.o.payload.data.eq(self.i_word.payload),
-                    self.o.payload.last.eq(piece == 1),
+                    self.o.payload.last.eq((words == 1) | (room == 1)),
                     self.i_word.ready.eq(self.o.ready),
                 ]
                 with m.If(transfers(self.o)):
                     m.d.sync += [
                         address.eq(address + 1),
                         words.eq(words - 1),
-                        piece.eq(piece - 1),
                         size.eq(size - 4 + Mux(first, skipped, 0)),
                         first.eq(0),
                     ]
                     m.next = "READ"
-                    with m.If(piece == 1):
+                    with m.If(room == 1):
                         m.next = "PIECE"
                     with m.If(words == 1):
                         m.next = "DESCRIPTOR"

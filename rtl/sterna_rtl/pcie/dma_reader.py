@@ -88,9 +88,9 @@ class DmaReader(Component):
         self.pieces = REQUEST_BLOCKS * BLOCK_BYTES // _PIECE  # of a place
         self.ram = Ram(tags * self.pieces * self.piece_words, width)
         self.busy, self.done = Signal(tags), Signal(tags)  # asked for; all there, or given up
-        # Pieces of each that have come, and that are to come in all.
+        # Pieces of each that have come, and blocks that are to come in all.
         self.come = Signal(ArrayLayout(range(self.pieces + 1), tags))
-        self.whole = Signal(ArrayLayout(range(self.pieces + 1), tags))
+        self.blocks = Signal(ArrayLayout(range(REQUEST_BLOCKS + 1), tags))
         self.age = Signal(8 - exact_log2(tags))  # upper bits of the tags
         self.free = Signal(range(tags + 1), init=tags)
         self.slot = Signal(range(tags))  # whose answer comes
@@ -137,7 +137,8 @@ class DmaReader(Component):
     def _watch(self, m: Module) -> Value:
         """Return whether the host has been silent for too long."""
         waited, heard = Signal(range(self.patience)), self.known
-        expired = waited == self.patience - 1
+        expired = Signal()
+        m.d.comb += expired.eq(waited == self.patience - 1)
         self._error(m, DmaError.TIMEOUT, expired)
         m.d.sync += waited.eq(Mux(~self.busy.any() | heard | expired, 0, waited + 1))
         return expired
@@ -172,7 +173,7 @@ class DmaReader(Component):
             ]
         with m.If(transfers(self.i)):
             self._error(m, DmaError.OUTSIDE, read.outside)
-            m.d.sync += [tag.eq(tag + 1), self.whole[tag].eq(read.blocks << 1)]
+            m.d.sync += [tag.eq(tag + 1), self.blocks[tag].eq(read.blocks)]
             with m.If(read.outside | self.errors.any()):
                 m.d.comb += skipped.eq(1 << tag)
             with m.Else():
@@ -189,12 +190,15 @@ class DmaReader(Component):
     def _receive(self, m: Module, expired: Value, ended: Signal) -> None:
         """Take answers: descriptors, behind them whole pieces."""
         rc, lanes = self.rc, self.width // DWORD
-        before = Signal(self.width)
         m.d.comb += rc.ready.eq(1)
         heads = -(-RC_DESCRIPTOR.size // self.width)  # beats up to the descriptor's end
+        # Of the beat before, what stands in front of this one in a word or in the descriptor.
+        shift = RC_DESCRIPTOR.size // DWORD % lanes * DWORD
+        unused = shift if heads == 1 else 0
+        before = Signal(self.width - unused)
         place = Signal(range(heads + 1))  # of the beat in its packet; all later ones are alike
         with m.If(rc.valid):
-            m.d.sync += before.eq(rc.payload.data)
+            m.d.sync += before.eq(rc.payload.data[unused:])
             m.d.sync += place.eq(Mux(rc.payload.last, 0, Mux(place == heads, heads, place + 1)))
         is_head, is_body = rc.valid & (place == heads - 1), rc.valid & (place == heads)
         ends = rc.payload.last
@@ -203,7 +207,7 @@ class DmaReader(Component):
         head = RC_DESCRIPTOR(beats[: RC_DESCRIPTOR.size])
         slot, age = head.tag[: len(self.slot)], head.tag[len(self.slot) :]
         come, here = self.come[slot], head.dwords >> 4
-        left = self.whole[slot] - come
+        left = (self.blocks[slot] << 1) - come
         refused, poisoned, late, fits = (Signal() for _ in range(4))
         m.d.comb += [
             self.known.eq(is_head & self.busy.bit_select(slot, 1) & (age == self.age)),
@@ -223,10 +227,10 @@ class DmaReader(Component):
         # sound, what will have come with it, and the words of it that have not.
         wanted, good, then, whole = Signal(), Signal(), Signal.like(left), Signal()
         words = Signal(range(self.pieces * self.piece_words + 1))
-        write, shift = self.ram.write, RC_DESCRIPTOR.size // DWORD % lanes * DWORD
+        write = self.ram.write
         m.d.comb += [
             write.enable.eq(is_body & (words != 0)),
-            write.data.eq(Cat(before[shift:], rc.payload.data[:shift])),
+            write.data.eq(Cat(before[shift - unused :], rc.payload.data[:shift])),
         ]
         with m.If(write.enable):
             m.d.sync += [write.address.eq(write.address + 1), words.eq(words - 1)]
@@ -268,7 +272,7 @@ class DmaReader(Component):
         reads, ends = Signal(), Signal()
         m.d.comb += [
             reads.eq(self.done.bit_select(slot, 1) & (room != 0)),
-            ends.eq(reads & (word == self.whole[slot] * self.piece_words - 1)),
+            ends.eq(reads & (word == (self.blocks[slot] << 1) * self.piece_words - 1)),
             self.ram.read.address.eq(Cat(word, slot)),
             queue.i.valid.eq(in_flight),
             queue.i.payload.eq(self.ram.read.data),

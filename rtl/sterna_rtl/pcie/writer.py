@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from sterna_rtl.lib.queue import Queue
 from sterna_rtl.lib.stream import transfers
-from sterna_rtl.pcie.block import DWORD, cc_beat
+from sterna_rtl.pcie.block import CC_DESCRIPTOR, DWORD, cc_beat
 
 __all__ = ["CC_WORD", "CcWriter"]
 
@@ -54,7 +54,8 @@ class CcWriter(Component):
         place = Signal(range(places))
         word, beat = self.i.payload, Signal(cc_beat(self.width))
         whole = Signal()  # the beat
-        packets = Signal(range(self.beats + 1))  # that are in the queue to their ends
+        shortest = -(-CC_DESCRIPTOR.size // self.width)  # beats of a packet
+        packets = Signal(range(self.beats // shortest + 1))  # that are in the queue to their ends
         m.d.comb += [
             queue.i.valid.eq(whole),
             queue.i.payload.eq(beat),

@@ -29,6 +29,11 @@ delete top
 write_rtlil part.il
 """
 
+_NO_MEMORIES = " t:$mem_v2 %d"
+"""Takes memories out of a selection."""
+
+_MEMORY = re.compile(r"^  cell \$mem_v2 (\S+)$", re.M)
+
 _SCRIPT = """
 read_rtlil {file}
 rename {module} gold
@@ -51,7 +56,9 @@ def is_equivalent(netlist: Netlist, mutant: int, limit: int = LIMIT) -> bool:
 
     The logic from registers to registers in which it lies is tried first, then all that depends
     on it, then the submodules around it from the smallest on, whatever goes into them: what is
-    equal there is equal in the unit. If one is not decided in time, neither is the mutant.
+    equal there is equal in the unit. If one is not decided in time, neither is the mutant. Each is
+    first tried without its memories, which may be more than can be decided: then what goes into
+    these must be equal, and anything may come out.
 
     Parameters
     ----------
@@ -68,7 +75,9 @@ def is_equivalent(netlist: Netlist, mutant: int, limit: int = LIMIT) -> bool:
     mutation = listed.split(" -ctrl ")[0].replace("-module top", "-module gate")
     cell = re.search(r"-cell (\S+)", mutation)
     assert cell is not None
-    for cells in (*_parts(cell[1]), None):
+    memories = set(_MEMORY.findall((netlist.folder / "flat.il").read_text()))
+    apart = bool(memories) and cell[1] not in memories
+    for cells in (*_parts(cell[1], apart), None):
         if cells is None:
             file, module, unit = folder / "../flat.il", "top", ""
         else:
@@ -79,13 +88,17 @@ def is_equivalent(netlist: Netlist, mutant: int, limit: int = LIMIT) -> bool:
         (folder / "miter.v").write_text(_miter(file.read_text(), unit))
         script = _SCRIPT.format(file=file.relative_to(folder), module=module, mutation=mutation)
         answer = is_never(folder, script.replace("rename gold gold\n", ""), limit)
-        if answer is not Answer.FALSE:
-            return answer is Answer.PROVEN
+        if answer is Answer.PROVEN:
+            return True
+        if answer is Answer.UNKNOWN and not (cells or "").endswith(_NO_MEMORIES):
+            return False
     return False
 
 
-def _parts(cell: str) -> list[str]:
+def _parts(cell: str, memories: bool) -> list[str]:
     r"""Return patterns of cells around one: up to registers, all behind it, each submodule.
+
+    With `memories` each submodule and the unit come without theirs first.
 
     A flat name is ``$flatten\unit.\jobs.$43`` or ``unit.jobs.rows``; of generated cells the last
     part may hold dots too.
@@ -94,7 +107,11 @@ def _parts(cell: str) -> list[str]:
     names = [name.lstrip("\\") for name in path.split(".")]
     names = names if "$flatten" in cell else names[:-1]
     cones = f"c:{cell} %coe* %cie*", f"c:{cell} %co*"
-    return [*cones, *(f"c:*{'.*'.join(names[:depth])}.*" for depth in range(len(names), 0, -1))]
+    units = [f"c:*{'.*'.join(names[:depth])}.*" for depth in range(len(names), 0, -1)]
+    if memories:
+        units = [part for unit in units for part in (unit + _NO_MEMORIES, unit)]
+        units.append("c:*" + _NO_MEMORIES)
+    return [*cones, *units]
 
 
 def _miter(netlist: str, unit: str | None) -> str:
