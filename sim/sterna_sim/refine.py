@@ -26,8 +26,6 @@ _AGAIN = 3
 """Rounds that may go by without a gain."""
 _REACH = 4
 """Tiles around a good place that are looked at."""
-_TRIED = 12
-"""Places, the best first, at which room is looked for."""
 _NEARLY_NS = 1.5
 """Ways this much shorter than the longest of a cell say as well where it should be."""
 _WORTH = 0.02
@@ -97,7 +95,7 @@ class _Refinement:
         names = tuple(name for unit in units for name in unit)
         worth = self._cost(names) - _WORTH
         costs = sorted((self._cost(names, tile), tile) for tile in self._tempting(names))
-        for cost, tile in costs[:_TRIED]:
+        for cost, tile in costs:
             if cost >= worth:
                 break
             if self._move(units, tile):
