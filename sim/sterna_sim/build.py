@@ -26,8 +26,8 @@ from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
 from sterna_sim.pnr import (
     PARTS,
-    PATIENCE,
     Implementation,
+    NotRoutedError,
     count_block_rams,
     count_tables,
     implement,
@@ -96,7 +96,7 @@ def build_board(
         tell(f"place and route, seed {seed}", 1 + len(tried), 1 + len(seeds))
         try:
             result = implement(work, target.fpga, seed, clock_hz)
-        except TimeoutError:
+        except NotRoutedError:
             tried[seed] = 0.0
             continue
         tried[seed] = round(min(result.fmax_mhz.values()), 2)
@@ -104,7 +104,7 @@ def build_board(
             break
     else:
         found = ", ".join(
-            f"{f'{mhz:g} MHz' if mhz else f'not routed in {PATIENCE} s'} (seed {seed})"
+            f"{f'{mhz:g} MHz' if mhz else 'not routed'} (seed {seed})"
             for seed, mhz in tried.items()
         )
         raise InputError(

@@ -41,6 +41,7 @@ from sterna_sim.tools import BUILD, tool_environment
 __all__ = [
     "PARTS",
     "Implementation",
+    "NotRoutedError",
     "Part",
     "area_table",
     "count_block_rams",
@@ -136,6 +137,10 @@ ENGINE_MHZ = 150
 """What the engine alone is placed for."""
 
 
+class NotRoutedError(Exception):
+    """There are no ways for the wires of a placement, or none that are fast enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Implementation:
     """A placed and routed chip.
@@ -178,11 +183,11 @@ def implement(folder: Path, fpga: str, seed: int, clock_hz: int) -> Implementati
 
     Raises
     ------
-    TimeoutError
-        If the router does not find ways that are fast enough within `PATIENCE`.
+    NotRoutedError
+        If the router finds no ways, or none that are fast enough within `PATIENCE`.
     """
-    options = [PARTS[fpga].option, "--lpf", "top.lpf", "--seed", str(seed), REROUTED]
-    _place_and_route(folder, options, clock_hz / 1e6)
+    options = [PARTS[fpga].option, "--lpf", "top.lpf", REROUTED]
+    _place_and_route(folder, options, seed, clock_hz / 1e6)
     run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
     return _result(folder)
 
@@ -199,7 +204,7 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
     results = []
     for seed in seeds:
         options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ)]
-        _place_and_route(folder, [*options, "--seed", str(seed)], ENGINE_MHZ)
+        _place_and_route(folder, options, seed, ENGINE_MHZ)
         results.append(_result(folder))
     return results
 
@@ -248,18 +253,25 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     (folder / "chip.json").write_text(json.dumps(design))
 
 
-def _place_and_route(folder: Path, options: list[str], clock_mhz: float) -> None:
+def _place_and_route(folder: Path, options: list[str], seed: int, clock_mhz: float) -> None:
     """Place `chip.json`, make its late ways shorter, route."""
-    run_tool([*NEXTPNR, *options, "--json", "chip.json", "--no-route"], folder)
+    command = [*NEXTPNR, *options, "--seed", str(seed)]
+    run_tool([*command, "--json", "chip.json", "--no-route"], folder)
     design = json.loads((folder / "placed.json").read_text())
     module = design["modules"]["top"]
-    refine(module, AIM * 1000 / clock_mhz)
+    refine(module, AIM * 1000 / clock_mhz, seed)
     # What a netlist says here goes before the command's options, and clocks made by a PLL are known
     # to the packer only.
     module["settings"] |= {"router": "router2", "target_freq": f"{1e6 * clock_mhz:f}"}
     (folder / "refined.json").write_text(json.dumps(design))
     routed = ["--json", "refined.json", "--no-pack", "--no-place", "--textcfg", "chip.config"]
-    run_tool([*NEXTPNR, *options, *routed], folder, PATIENCE)
+    try:
+        run_tool([*command, *routed], folder, PATIENCE)
+    except SternaError as error:
+        # A table that hears a clock's net can be given the wire that another of its inputs needs.
+        if "Failed to route" in (folder / "nextpnr.log").read_text():
+            raise NotRoutedError from error
+        raise
 
 
 def _result(folder: Path) -> Implementation:
@@ -291,7 +303,7 @@ def unit_of(cell: str) -> str:
 
 
 def run_tool(command: list[str], folder: Path, seconds: float | None = None) -> None:
-    """Run a tool in a folder, for some time at most; what it said of a failure is kept there."""
+    """Run a tool in a folder, a router not for ever; what it said of a failure is kept there."""
     try:
         run = subprocess.run(
             command,
@@ -303,7 +315,7 @@ def run_tool(command: list[str], folder: Path, seconds: float | None = None) -> 
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"{command[0]} has not ended within {seconds:g} s") from error
+        raise NotRoutedError from error
     if run.returncode:
         log = folder / f"{command[0]}.txt"
         log.write_text(run.stdout + run.stderr)

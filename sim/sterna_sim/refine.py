@@ -36,7 +36,7 @@ Unit = tuple[str, ...]
 """A table, a flip-flop, or a table and the flip-flop right behind it."""
 
 
-def refine(module: dict[str, Any], aim_ns: float) -> None:
+def refine(module: dict[str, Any], aim_ns: float, seed: int) -> None:
     """Copy drivers and move cells, so that fewer ways are late.
 
     Parameters
@@ -45,6 +45,8 @@ def refine(module: dict[str, Any], aim_ns: float) -> None:
         As nextpnr writes it when it has placed it. Changed in place.
     aim_ns : float
         What a way may take by the estimate of `sterna_sim.ways`; what takes longer is late.
+    seed : int
+        Of the order in which late cells are moved.
     """
     cells = module["cells"]
     where = {name: place for name, cell in cells.items() if (place := place_of(cell))}
@@ -53,16 +55,16 @@ def refine(module: dict[str, Any], aim_ns: float) -> None:
     for name, place in copies.items():
         tiles.add(name, place)
         cells[name]["attributes"]["NEXTPNR_BEL"] = tiles.site[name]
-    for name, site in _Refinement(cells, tiles, aim_ns).sites().items():
+    for name, site in _Refinement(cells, tiles, aim_ns, seed).sites().items():
         cells[name]["attributes"]["NEXTPNR_BEL"] = site
 
 
 class _Refinement:
-    def __init__(self, cells: Mapping[str, Any], tiles: Tiles, aim_ns: float) -> None:
+    def __init__(self, cells: Mapping[str, Any], tiles: Tiles, aim_ns: float, seed: int) -> None:
         self._ways, self._tiles, self._aim = Ways(cells), tiles, aim_ns
         self._unit = _units(cells, self._ways)
         self._rams = sorted(name for name, cell in cells.items() if cell["type"] == "DP16KD")
-        self._chance = random.Random(1)
+        self._chance = random.Random(seed)
 
     def sites(self) -> dict[str, str]:
         """Return the sites of what can be moved when fewest ways are late."""

@@ -131,7 +131,7 @@ def test_a_table_comes_back_to_its_way():
     cells = fix(line(), "first", "last")
     moved, again = copy.deepcopy(cells), copy.deepcopy(cells)
     for one in (moved, again):
-        refine(module(one), 4.0)
+        refine(module(one), 4.0, 1)
     found = sites(moved)
     assert found == sites(again)
     assert len(set(found.values())) == len(cells)
@@ -141,13 +141,13 @@ def test_a_table_comes_back_to_its_way():
 
 def test_what_is_in_time_stays():
     cells = line()
-    refine(module(moved := copy.deepcopy(cells)), 9.0)
+    refine(module(moved := copy.deepcopy(cells)), 9.0, 1)
     assert sites(moved) == sites(cells)
 
 
 def test_what_the_netlist_fixes_stays():
     cells = fix(line(), "first", "table", "last")
-    refine(module(moved := copy.deepcopy(cells)), 4.0)
+    refine(module(moved := copy.deepcopy(cells)), 4.0, 1)
     assert sites(moved) == sites(cells)
 
 
@@ -157,7 +157,7 @@ def test_a_flip_flop_goes_with_its_table():
     cells["table"] = table("X40/Y10/SLICEC.K0", [2], 3)
     cells["next"] = flip_flop("X12/Y10/SLICEB.FF0", 4, 5)
     fix(cells, "next")
-    refine(module(cells), 2.0)
+    refine(module(cells), 2.0, 1)
     one, other = sites(cells)["table"], sites(cells)["last"]
     assert one == other.replace("FF", "K")
     assert int(one[1:3]) < 20
@@ -170,7 +170,7 @@ def test_block_rams_are_exchanged():
     cells["idle"] = cell("DP16KD", "X11/Y10/EBR1", {"DOA0": 51}, REGMODE_A="NOREG")
     cells["heard"] = flip_flop("X12/Y10/SLICEB.FF0", 50, 52)
     fix(cells, "idle", "heard")
-    refine(module(cells), 9.0)
+    refine(module(cells), 9.0, 1)
     assert sites(cells)["late"] == "X11/Y10/EBR1"
     assert sites(cells)["idle"] == "X90/Y10/EBR0"
 
@@ -184,7 +184,7 @@ def test_copies_of_placed_cells():
     cells |= {f"near_{n}": table(f"X{10 + n}/Y4/SLICEA.K0", [2, 3], 10 + n) for n in range(5)}
     cells |= {f"far_{n}": table(f"X{90 + n}/Y4/SLICEA.K0", [2, 3], 20 + n) for n in range(5)}
     before = copy.deepcopy(cells)
-    refine(module(cells), 9.0)
+    refine(module(cells), 9.0, 1)
     tables = [name for name in cells if name.startswith("table")]
     twin = next(name for name in cells if name.startswith("behind_copy"))
     assert len(tables) == 2
