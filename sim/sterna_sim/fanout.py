@@ -17,12 +17,13 @@ from typing import Any
 from sterna_sim.netlist import Bit, Load, Netlist
 from sterna_sim.ways import Place, mode_of
 
-__all__ = ["USUAL", "Limits", "copy_drivers"]
+__all__ = ["USUAL", "Limits", "copy_drivers", "leave_clock_nets"]
 
 _OUTPUTS = {"LUT4": "Z", "TRELLIS_COMB": "F", "TRELLIS_FF": "Q"}
 """What is copied: tables and flip-flops, as Yosys and as nextpnr calls them."""
 
-_GLOBAL_LOADS = ("DCCA", "EHXPLLL")
+_INTO_BUFFER = "CLKI"
+"""Input of a clock buffer, which resets go through as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def copy_drivers(
     families: dict[Bit, dict[Bit, str]] = {}
     for bit in sorted(loads, key=lambda bit: -len(loads[bit])):
         name = netlist.driver.get(bit)
-        if not name or not _is_copied(cells[name]) or _is_global(cells, loads[bit]):
+        if not name or not _is_copied(cells[name]) or _is_clock(loads[bit]):
             continue
         family: dict[Bit, str] = {bit: name}
         leaving = [load for load in loads[bit] if _may_leave(cells, load, place)]
@@ -100,6 +101,24 @@ def copy_drivers(
     return copies
 
 
+def leave_clock_nets(netlist: Netlist) -> int:
+    """Let tables hear what drives a clock buffer instead of the buffer; return how many inputs do.
+
+    The way from a clock's net into logic is found before all others, and may take the wire that
+    another input of the table needs.
+    """
+    cells, count = netlist.cells, 0
+    for cell in cells.values():
+        if cell["type"] == "TRELLIS_COMB":
+            for port in "ABCD":
+                for bit in cell["connections"].get(port, ()):
+                    buffer = cells.get(netlist.driver.get(bit, ""))
+                    if buffer and buffer["type"] == "DCCA":
+                        cell["connections"][port] = list(buffer["connections"][_INTO_BUFFER])
+                        count += 1
+    return count
+
+
 def _is_copied(cell: Mapping[str, Any]) -> bool:
     return cell["type"] in _OUTPUTS and not mode_of(cell)
 
@@ -124,14 +143,15 @@ def _twin(cell: Mapping[str, Any], net: int) -> dict[str, Any]:
 def _may_leave(cells: Mapping[str, Any], load: Load, place: Mapping[str, Place]) -> bool:
     """Tell whether a load may hear a copy.
 
-    What lies right behind its table may not, nor what multipliers beside each other share.
+    What lies right behind its table may not, nor what multipliers beside each other share, nor a
+    clock buffer, which is far from all.
     """
     name, port = load
+    if name not in place or port == _INTO_BUFFER:
+        return False
     if port == "DI" and "SD" in cells[name]["parameters"]:
         return False
-    if cells[name]["type"] == "MULT18X18D" and port.startswith(("CE", "RST")):
-        return False
-    return name in place
+    return cells[name]["type"] != "MULT18X18D" or not port.startswith(("CE", "RST"))
 
 
 def _middle(group: list[Load], place: Mapping[str, Place]) -> Place:
@@ -145,11 +165,8 @@ def _between(one: Place, other: Place) -> int:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True))
 
 
-def _is_global(cells: Mapping[str, Any], loads: Iterable[Load]) -> bool:
-    return any(
-        port.startswith(("CLK", "WCK")) or (name and cells[name]["type"] in _GLOBAL_LOADS)
-        for name, port in loads
-    )
+def _is_clock(loads: Iterable[Load]) -> bool:
+    return any(port.startswith(("CLK", "WCK")) and port != _INTO_BUFFER for _, port in loads)
 
 
 def _parts(loads: list[Load], place: Mapping[str, Place], limits: Limits) -> list[list[Load]]:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sterna_sim.fanout import copy_drivers
+from sterna_sim.fanout import copy_drivers, leave_clock_nets
 from sterna_sim.netlist import Netlist
 from sterna_sim.tiles import Tiles
 from sterna_sim.ways import Edge, Place, Ways, is_fixed, mode_of, place_of, wire_ns
@@ -50,6 +50,7 @@ def refine(module: dict[str, Any], aim_ns: float, seed: int) -> None:
     """
     cells = module["cells"]
     where = {name: place for name, cell in cells.items() if (place := place_of(cell))}
+    leave_clock_nets(Netlist(module))
     copies = copy_drivers(Netlist(module), where)
     tiles = Tiles(cells)
     for name, place in copies.items():

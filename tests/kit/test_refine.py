@@ -12,7 +12,7 @@ from sterna_sim.tiles import Tiles
 from sterna_sim.ways import Ways, place_of, wire_ns
 
 CLOCK, ENABLE, RESET = 900, 901, 902
-OUTPUTS = {"F", "Q", "FCO", "DOA0"}
+OUTPUTS = {"F", "Q", "CLKO", "FCO", "DOA0"}
 
 
 def cell(kind, site, pins, **parameters):
@@ -212,6 +212,23 @@ def test_resets_of_multipliers_stay():
     assert {
         one["connections"]["RST0"][0] for one in cells.values() if "RST0" in one["connections"]
     } == {2}
+
+
+def test_tables_leave_clock_nets():
+    """They hear a copy of what drives the buffer; flip-flops stay on the clock's net."""
+    cells = {
+        "reset": flip_flop("X9/Y4/SLICEA.FF0", 1, 2),
+        "buffer": cell("DCCA", "X60/Y0/TDCC1", {"CLKI": 2, "CLKO": 3}),
+        "cleared": flip_flop("X20/Y4/SLICEA.FF0", 4, 5, reset=3),
+    }
+    cells |= {f"load_{n}": table(f"X{10 + n}/Y4/SLICEA.K0", [3], 20 + n) for n in range(60)}
+    refine(module(cells), 9.0, 1)
+    copies = [name for name in cells if name.startswith("reset")]
+    assert len(copies) > 1
+    nets = {cells[name]["connections"]["Q"][0] for name in copies}
+    assert {cells[f"load_{n}"]["connections"]["A"][0] for n in range(60)} == nets
+    assert cells["buffer"]["connections"]["CLKI"] == [2]
+    assert cells["cleared"]["connections"]["LSR"] == [3]
 
 
 def test_chains_are_not_copied():
