@@ -85,29 +85,28 @@ def copy_drivers(
             for cell, port in group:
                 pins = cells[cell]["connections"]
                 pins[port] = [net if pin == bit else pin for pin in pins[port]]
-            for port, sources in cells[twin]["connections"].items():
-                if port != _OUTPUTS[cells[twin]["type"]]:
-                    for source in sources:
-                        loads[source].append((twin, port))
+            for port, sources in _inputs(cells[twin]):
+                for source in sources:
+                    loads[source].append((twin, port))
         if len(family) > 1:
             families.update(dict.fromkeys(family, family))
     # What copies hear comes from the nearest: its driver may have been parted before.
     for name in copies:
-        for port, sources in cells[name]["connections"].items():
-            if port != _OUTPUTS[cells[name]["type"]] and sources and sources[0] in families:
+        for _, sources in _inputs(cells[name]):
+            if sources and sources[0] in families:
                 drivers = families[sources[0]]
                 here = place[name]
                 sources[:] = [min(drivers, key=lambda net: _between(here, place[drivers[net]]))]
     return copies
 
 
-def leave_clock_nets(netlist: Netlist) -> int:
-    """Let tables hear what drives a clock buffer instead of the buffer; return how many inputs do.
+def leave_clock_nets(netlist: Netlist) -> None:
+    """Let tables hear what drives a clock buffer instead of the buffer.
 
     The way from a clock's net into logic is found before all others, and may take the wire that
     another input of the table needs.
     """
-    cells, count = netlist.cells, 0
+    cells = netlist.cells
     for cell in cells.values():
         if cell["type"] == "TRELLIS_COMB":
             for port in "ABCD":
@@ -115,8 +114,12 @@ def leave_clock_nets(netlist: Netlist) -> int:
                     buffer = cells.get(netlist.driver.get(bit, ""))
                     if buffer and buffer["type"] == "DCCA":
                         cell["connections"][port] = list(buffer["connections"][_INTO_BUFFER])
-                        count += 1
-    return count
+
+
+def _inputs(cell: Mapping[str, Any]) -> list[tuple[str, list[Bit]]]:
+    """Return ports and nets of what a table or a flip-flop hears."""
+    output = _OUTPUTS[cell["type"]]
+    return [(port, bits) for port, bits in cell["connections"].items() if port != output]
 
 
 def _is_copied(cell: Mapping[str, Any]) -> bool:

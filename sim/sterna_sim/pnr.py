@@ -268,7 +268,7 @@ def _place_and_route(folder: Path, options: list[str], seed: int, clock_mhz: flo
     try:
         run_tool([*command, *routed], folder, PATIENCE)
     except SternaError as error:
-        # A table that hears a clock's net can be given the wire that another of its inputs needs.
+        # Another placement may have ways for all.
         if "Failed to route" in (folder / "nextpnr.log").read_text():
             raise NotRoutedError from error
         raise

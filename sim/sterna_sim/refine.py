@@ -11,7 +11,7 @@ and LUTRAM stay where they are.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sterna_sim.fanout import copy_drivers, leave_clock_nets
@@ -103,7 +103,9 @@ class _Refinement:
                 break
             if self._move(units, tile):
                 self._ways.place.update(dict.fromkeys(names, tile))
-                self._hear(names)
+                for name in names:  # what is moved next is to know
+                    if name in self._ways.tables:
+                        self._ways.listen(name)
                 return True
         return False
 
@@ -136,15 +138,6 @@ class _Refinement:
             if won > _WORTH:
                 self._tiles.swap(one, other)
                 ways.place[one], ways.place[other] = ways.place[other], here
-
-    def _hear(self, names: Iterable[str]) -> None:
-        """Let what is moved next know when tables that were moved are heard."""
-        ways = self._ways
-        for name in names:
-            if name in ways.tables:
-                ways.arrive[name] = max(
-                    (ways.until(name, edge) for edge in ways.before[name]), default=0.0
-                )
 
     def _ends(self, names: tuple[str, ...]) -> list[tuple[float, bool, str]]:
         """Return ns, side (behind is true) and cell of each way from and to outside."""

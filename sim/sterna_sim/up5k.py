@@ -9,7 +9,6 @@ takes some minutes. `python -m sterna_sim.up5k_compute` maps the latter alone, a
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ from sterna.spec.chip import ICEBREAKER, ChipConfig
 from sterna_rtl.family.ice40 import ICE40
 from sterna_rtl.lib.ram import STARTS_ANYHOW
 from sterna_rtl.serial_chip import SerialChip
-from sterna_sim.pnr import unit_of
-from sterna_sim.tools import BUILD, tool_environment
+from sterna_sim.pnr import run_tool, unit_of
+from sterna_sim.tools import BUILD
 
 __all__ = ["HAVE", "SYNTHESIS", "main", "mapped", "print_table", "synthesise", "units"]
 
@@ -62,12 +61,7 @@ def synthesise(folder: Path, top: Elaboratable, ports: Sequence[Value]) -> dict[
     text = rtlil.convert(top, platform=ICE40, ports=ports, name="top", emit_src=False)
     (folder / "top.il").write_text(text)
     (folder / "synth.ys").write_text(SYNTHESIS)
-    run = subprocess.run(
-        ["yosys", "-q", "-s", "synth.ys"], cwd=folder, env=tool_environment(),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if run.returncode:
-        raise RuntimeError(f"yosys failed:\n{(run.stdout + run.stderr)[-3000:]}")
+    run_tool(["yosys", "-q", "-s", "synth.ys"], folder)
     return json.loads((folder / "mapped.json").read_text())["modules"]["top"]["cells"]
 
 
@@ -113,13 +107,9 @@ def print_table(found: Mapping[str, Counter[str]]) -> None:
 
 
 def main() -> None:
-    """Print the tables."""
-    from sterna_sim.up5k_compute import compute_units
-
+    """Print the table."""
     print(f"configuration {ICEBREAKER.digest}, iCE40 UP5K (Yosys)")
     print_table(units(mapped(ICEBREAKER)))
-    print("\nthe compute part of a compact chip alone")
-    print_table(compute_units())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections import Counter
 from statistics import median
 
@@ -17,7 +16,8 @@ from amaranth import *
 
 from sterna_rtl.compact.compute import Compute
 from sterna_sim.kit.ports import Ports
-from sterna_sim.tools import BUILD, tool_environment
+from sterna_sim.pnr import run_tool
+from sterna_sim.tools import BUILD
 from sterna_sim.up5k import print_table, synthesise, units
 
 __all__ = ["ComputeAlone", "compute_units", "main"]
@@ -92,13 +92,11 @@ def _part_of(cell: str) -> str:
 def place(seed: int) -> float:
     """Place and route what was mapped; return the clock's frequency in MHz."""
     report = FOLDER / f"seed-{seed}.json"
-    run = subprocess.run(
+    run_tool(
         ["nextpnr-ice40", "-q", "--up5k", "--package", "sg48", "--json", "mapped.json",
          "--freq", str(MHZ), "--seed", str(seed), "--asc", "compute.asc", "--report", report.name],
-        cwd=FOLDER, env=tool_environment(), capture_output=True, text=True, check=False,
+        FOLDER,
     )  # fmt: skip
-    if run.returncode:
-        raise RuntimeError(f"nextpnr-ice40 failed:\n{run.stderr[-3000:]}")
     clocks = json.loads(report.read_text())["fmax"]
     return min(clock["achieved"] for clock in clocks.values())
 

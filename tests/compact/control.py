@@ -24,22 +24,10 @@ from sterna.spec.compact import (
 from sterna.spec.fixed import SUM_SHIFT, VECTOR_BITS, normalise
 from sterna.spec.program import Op, Stats
 from sterna.spec.tape import Header
+from tests.compact.segments import OPERATIONS, STATISTICS
 
 __all__ = ["Control"]
 
-_OPERATIONS = {
-    Op.EMBED: Program.EMBED,
-    Op.SILU: Program.SILU,
-    Op.GATE: Program.GATE,
-    Op.PRODUCT: Program.PRODUCT,
-    Op.RESIDUAL: Program.RESIDUAL,
-}
-_STATISTICS = {
-    Op.EMBED: Program.STATISTICS,
-    Op.RESIDUAL: Program.STATISTICS,
-    Op.GATE: Program.SCRATCH_STATISTICS,
-    Op.PRODUCT: Program.PLAIN_STATISTICS,
-}
 _DOINGS = "load", "embed", "lanes", "programs", "settings", "sampler"
 VOCABULARY = 256
 _BEHIND = 5
@@ -259,10 +247,10 @@ class Control:
         part, op = (0, header.rows - 1), header.op
         if op is Op.STATE:
             await self.run(Program.BOUNDED_STATE if header.bounded else Program.STATE, *part)
-        elif op in _OPERATIONS:
-            second = (await self.run(_OPERATIONS[op], *part)).total
-            if op in _STATISTICS:
-                done = await self.run(_STATISTICS[op], *part)
+        elif op in OPERATIONS:
+            second = (await self.run(OPERATIONS[op], *part)).total
+            if op in STATISTICS:
+                done = await self.run(STATISTICS[op], *part)
                 self.largest, self.sums = done.largest, (done.total, second)
                 if op is Op.PRODUCT:
                     self.sums = done.total, 0

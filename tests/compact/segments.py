@@ -25,17 +25,17 @@ from sterna.spec.compact import (
 from sterna.spec.fixed import normalise
 from sterna.spec.program import Op
 
-__all__ = ["Commands", "Segments"]
+__all__ = ["OPERATIONS", "STATISTICS", "Commands", "Segments"]
 
 _PLACES = {place: 512 * place for place in Place}
-_OPERATION = {
+OPERATIONS = {
     Op.EMBED: Program.EMBED,
     Op.SILU: Program.SILU,
     Op.GATE: Program.GATE,
     Op.PRODUCT: Program.PRODUCT,
     Op.RESIDUAL: Program.RESIDUAL,
 }
-_STATISTICS = {
+STATISTICS = {
     Op.EMBED: Program.STATISTICS,
     Op.RESIDUAL: Program.STATISTICS,
     Op.GATE: Program.SCRATCH_STATISTICS,
@@ -150,7 +150,7 @@ class Segments:
             state = Program.BOUNDED_STATE if bounded else Program.STATE
             done.append(commands.run(state, first, last))
         elif op is not Op.LOGITS:
-            done.append(commands.run(_OPERATION[op], first, last))
+            done.append(commands.run(OPERATIONS[op], first, last))
         assert sum(item.clamped for item in done) == self.counters.saturations - before, op
         if op not in (Op.STATE, Op.GATE, Op.PRODUCT):
             assert (self.of(memories, "y", part) == y).all()
@@ -169,7 +169,7 @@ class Segments:
         )
         expected = statistics.statistics(target, None if op is Op.PRODUCT else w1, w12, second)
         sum2 = commands.done[-1].total
-        done = commands.run(_STATISTICS[op], part.start, part.stop - 1)
+        done = commands.run(STATISTICS[op], part.start, part.stop - 1)
         assert [done.largest] == expected.largest, op
         assert [done.total] == expected.sum1, op
         assert [sum2] == expected.sum2, op
