@@ -48,7 +48,6 @@ class MultiplierBench(UnitBench):
     """All pairs of numbers beside powers of two, and samples."""
 
     name = "compact-multiplier"
-    cocotb_configs = ()
     stalls = FEW_STALLS
     bugs = bugs_of(
         Multiplier,
@@ -75,7 +74,6 @@ class FinishBench(UnitBench):
     """Products that end beside the limits, with all shifts."""
 
     name = "compact-finish"
-    cocotb_configs = ()
     stalls = FEW_STALLS
     bugs = bugs_of(
         Finish,
@@ -160,7 +158,6 @@ class SumsBench(UnitBench):
     """Rows of products, many of them of almost the same magnitude."""
 
     name = "compact-sums"
-    cocotb_configs = ()
     bugs = {
         name: lambda _, part=part, old=old, new=new: Gathered(
             **{part.__name__.lower(): edited(part, old, new)}
@@ -209,8 +206,8 @@ class SumsBench(UnitBench):
             yield Case({"i": items}, {"o": shown}, clocks=3 * len(items))
 
 
-test_multiplier, _, test_multiplier_bugs = bench_tests(MultiplierBench())
-test_finish, _, test_finish_bugs = bench_tests(FinishBench())
+test_multiplier, test_multiplier_cocotb, test_multiplier_bugs = bench_tests(MultiplierBench())
+test_finish, test_finish_cocotb, test_finish_bugs = bench_tests(FinishBench())
 test_sigmoid, _, test_sigmoid_bugs = bench_tests(SigmoidBench())
 _, test_exhaustive, _ = bench_tests(ExhaustiveBench())
-test_sums, _, test_sums_bugs = bench_tests(SumsBench())
+test_sums, test_sums_cocotb, test_sums_bugs = bench_tests(SumsBench())
