@@ -3,15 +3,17 @@
 nextpnr's placer makes all wires together as short as it can, and the last cells of a way that
 decides over the clock may lie on the other side of the chip: its estimates for one netlist went
 from 47 to 89 MHz by chance. Here drivers of many loads get copies among these. Then each table and
-flip-flop on a late way is moved to where its own ways are least late, to a site that is free, and
-block RAMs are exchanged: again and again until nothing moves that helps. Multipliers, carry chains
-and LUTRAM stay where they are.
+flip-flop on a late way is moved to where its own ways are least late, to a site that is free; block
+RAMs and multipliers are exchanged; and where that is not enough, or a carry chain is late, all that
+stands in a tile changes places with all that stands in another. Again and again, until nothing
+moves that helps.
 """
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sterna_sim.fanout import copy_drivers, leave_clock_nets
@@ -26,6 +28,8 @@ _AGAIN = 3
 """Rounds that may go by without a gain."""
 _REACH = 4
 """Tiles around a good place that are looked at."""
+_VERY = 1.1
+"""What takes as many times what a way may take is very late."""
 _NEARLY_NS = 1.5
 """Ways this much shorter than the longest of a cell say as well where it should be."""
 _WORTH = 0.02
@@ -36,15 +40,16 @@ Unit = tuple[str, ...]
 """A table, a flip-flop, or a table and the flip-flop right behind it."""
 
 
-def refine(module: dict[str, Any], aim_ns: float, seed: int) -> None:
+def refine(module: dict[str, Any], aims_ns: Sequence[float], seed: int) -> None:
     """Copy drivers and move cells, so that fewer ways are late.
 
     Parameters
     ----------
     module : dict
         As nextpnr writes it when it has placed it. Changed in place.
-    aim_ns : float
-        What a way may take by the estimate of `sterna_sim.ways`; what takes longer is late.
+    aims_ns : sequence of float
+        What a way may take by the estimate of `sterna_sim.ways`; what takes longer is late. One
+        after another: a low one shortens many ways, and the higher ones behind it the longest.
     seed : int
         Of the order in which late cells are moved.
     """
@@ -56,15 +61,21 @@ def refine(module: dict[str, Any], aim_ns: float, seed: int) -> None:
     for name, place in copies.items():
         tiles.add(name, place)
         cells[name]["attributes"]["NEXTPNR_BEL"] = tiles.site[name]
-    for name, site in _Refinement(cells, tiles, aim_ns, seed).sites().items():
-        cells[name]["attributes"]["NEXTPNR_BEL"] = site
+    for aim_ns in aims_ns:
+        for name, site in _Refinement(cells, tiles, aim_ns, seed).sites().items():
+            cells[name]["attributes"]["NEXTPNR_BEL"] = site
+        tiles = Tiles(cells)
 
 
 class _Refinement:
     def __init__(self, cells: Mapping[str, Any], tiles: Tiles, aim_ns: float, seed: int) -> None:
         self._ways, self._tiles, self._aim = Ways(cells), tiles, aim_ns
         self._unit = _units(cells, self._ways)
-        self._rams = sorted(name for name, cell in cells.items() if cell["type"] == "DP16KD")
+        self._blocks = {
+            kind: sorted(name for name, cell in cells.items() if cell["type"] == kind)
+            for kind in ("DP16KD", "MULT18X18D")
+        }
+        self._chains = {name for name in self._ways.tables if mode_of(cells[name])}
         self._chance = random.Random(seed)
 
     def sites(self) -> dict[str, str]:
@@ -85,54 +96,105 @@ class _Refinement:
         return sum((ns - self._aim) ** 2 for ns in self._ways.measure() if ns > self._aim)
 
     def _round(self) -> None:
-        """Move what is late, in any order; what is of no use by itself goes with its neighbour."""
-        late = {unit for name, unit in self._unit.items() if self._ways.longest(name) > self._aim}
+        """Move what is late, in any order; what is of no use by itself goes with its neighbour.
+
+        What is very late still goes with all that stands in its tile: carry chains can't otherwise.
+        """
+        longest, stuck = self._ways.longest, set[str]()
+        late = {unit for name, unit in self._unit.items() if longest(name) > self._aim}
         for unit in self._chance.sample(sorted(late), len(late)):
             if not self._improve((unit,)):
                 both = self._with_neighbour(unit)
-                if len(both) > 1:
-                    self._improve(both)
+                if not (len(both) > 1 and self._improve(both)):
+                    stuck.add(unit[0])
+        self._ways.measure()
+        for name in sorted(stuck | self._chains):
+            if longest(name) > _VERY * self._aim:
+                self._exchange_tiles(name)
 
     def _improve(self, units: tuple[Unit, ...]) -> bool:
         """Move units to the tile where their ways are least late; tell whether there is one."""
         names = tuple(name for unit in units for name in unit)
-        worth = self._cost(names) - _WORTH
-        costs = sorted((self._cost(names, tile), tile) for tile in self._tempting(names))
-        for cost, tile in costs:
+        worth = self._cost(self._at(names)) - _WORTH
+        costs = (
+            (self._cost(dict.fromkeys(names, tile), worth), tile) for tile in self._tempting(names)
+        )
+        for cost, tile in sorted(costs):
             if cost >= worth:
                 break
             if self._move(units, tile):
-                self._ways.place.update(dict.fromkeys(names, tile))
-                for name in names:  # what is moved next is to know
-                    if name in self._ways.tables:
-                        self._ways.listen(name)
+                self._stand(dict.fromkeys(names, tile))
                 return True
         return False
 
     def _move(self, units: tuple[Unit, ...], tile: Place) -> bool:
         """Move all units to a tile, or none."""
-        for number, unit in enumerate(units):
-            if not self._tiles.move(unit, tile):
-                for moved in units[:number]:
-                    self._tiles.move(moved, self._ways.place[moved[0]])
-                return False
-        return True
+        before = {name: self._tiles.site[name] for unit in units for name in unit}
+        if all(self._tiles.move(unit, tile) for unit in units):
+            return True
+        self._tiles.stand(before)
+        return False
+
+    def _stand(self, at: Mapping[str, Place]) -> None:
+        """Take down where cells stand now; what is moved next is to know when they are heard."""
+        self._ways.place.update(at)
+        for name in at:
+            if name in self._ways.tables:
+                self._ways.listen(name)
+
+    def _exchange_tiles(self, name: str) -> None:
+        """Let the tile of a cell, and those that carries join to it, change places with others."""
+        here, tiles = self._ways.place[name], self._tiles
+        run = tiles.run(here)
+        choice: list[Place] = []
+        won = _WORTH
+        for tile in sorted(self._tempting((name,))):
+            right, down = tile[0] - here[0], tile[1] - here[1]
+            others = [(column + right, row + down) for column, row in run]
+            if tiles.may_exchange(run, others):
+                at = self._early(tiles.exchanged(run, others))
+                now = self._cost(self._at(tuple(at)))
+                gain = now - self._cost(at, now - won)
+                if gain > won:
+                    won, choice = gain, others
+        if choice:
+            self._stand(self._early(tiles.exchange(run, choice)))
+
+    def _early(self, at: Mapping[str, Place]) -> dict[str, Place]:
+        """Return cells that ways know, those that are heard first before the others."""
+        arrive = self._ways.arrive
+        known = (name for name in at if name in arrive)
+        return {
+            name: at[name]
+            for name in sorted(
+                known, key=lambda name: (name not in self._ways.tables, arrive[name])
+            )
+        }
+
+    def _at(self, names: tuple[str, ...]) -> dict[str, Place]:
+        return {name: self._ways.place[name] for name in names}
 
     def _exchange(self) -> None:
-        """Let each block RAM on a late way stand in the place of the one with which most is won."""
+        """Let each block on a late way stand in the place of the one with which most is won."""
         ways = self._ways
-        for one in [name for name in self._rams if ways.longest(name) > self._aim]:
+        late = [
+            (one, alike)
+            for alike in self._blocks.values()
+            for one in alike
+            if ways.longest(one) > self._aim
+        ]
+        for one, alike in late:
             here = ways.place[one]
-            now = self._cost((one,))
+            now = self._cost({one: here})
             won, other = max(
                 (
                     now
-                    + self._cost((other,))
-                    - self._cost((one,), there)
-                    - self._cost((other,), here),
+                    + self._cost({other: there})
+                    - self._cost({one: there})
+                    - self._cost({other: here}),
                     other,
                 )
-                for other in self._rams
+                for other in alike
                 if (there := ways.place[other]) != here
             )
             if won > _WORTH:
@@ -185,15 +247,17 @@ class _Refinement:
             for right in around
             for down in around
         }
-        yield from (tile for tile in tiles if tile != here and tile in self._tiles)
+        yield from (tile for tile in tiles if tile != here)
 
-    def _cost(self, names: tuple[str, ...], tile: Place | None = None) -> float:
-        """Return how late the ways of cells are, squared, where they are or all in one tile."""
+    def _cost(self, at: Mapping[str, Place], enough: float = math.inf) -> float:
+        """Return how late the ways of cells would be in some tiles, squared.
+
+        A cost that is `enough` or more need not be exact.
+        """
         ways, aim, cost = self._ways, self._aim, 0.0
-        at = {name: tile or ways.place[name] for name in names}
         arrive: dict[str, float] = {}
-        for name in names:
-            here, is_table, heard = at[name], name in ways.tables, 0.0
+        for name, here in at.items():
+            is_table, heard = name in ways.tables, 0.0
             for source, ns, wired, ends in ways.before[name]:
                 there = at.get(source) or ways.place[source]
                 wire = wire_ns(there, here, source in ways.tables) if wired else 0.0
@@ -211,6 +275,10 @@ class _Refinement:
                     cost += _NS_OF_WIRE * wire
                     if until > aim:
                         cost += (until - aim) ** 2
+                        if cost >= enough:
+                            return cost
+            if cost >= enough:
+                break
         return cost
 
 

@@ -14,11 +14,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sterna_sim.ways import Place, mode_of
+from sterna_sim.ways import Place, is_fixed, mode_of
 
 __all__ = ["Tiles"]
 
-_SITE = re.compile(r"X\d+/Y\d+/(?:SLICE[A-D]\.(?:(?:K|FF)[01]|RAMW)|EBR\d)")
+_SITE = re.compile(r"X\d+/Y\d+/(?:SLICE[A-D]\.(?:(?:K|FF)[01]|RAMW)|EBR\d|MULT18_\d)")
 _PAIRS = tuple(f"{part}{half}" for part in "ABCD" for half in "01")
 """A table and a flip-flop each: the table's output goes straight to the flip-flop."""
 _CONTROL = "CLKMUX", "LSRMUX", "SRMODE", "GSR"
@@ -35,7 +35,7 @@ class Tiles:
     Attributes
     ----------
     site : dict
-        Of each table, flip-flop and block RAM.
+        Of each table, flip-flop, block RAM and multiplier.
     """
 
     def __init__(self, cells: Mapping[str, Any]) -> None:
@@ -46,6 +46,8 @@ class Tiles:
         self._columns: set[int] = set()
         self._rows: set[int] = set()
         self._with_ram: set[Place] = set()
+        self._fixed: set[Place] = set()
+        self._goes_on: set[str] = set()
         for name, cell in cells.items():
             site = cell["attributes"].get("NEXTPNR_BEL", "")
             if _SITE.fullmatch(site):
@@ -55,6 +57,17 @@ class Tiles:
                 if cell["type"] in ("TRELLIS_COMB", "TRELLIS_FF"):
                     self._columns.add(_tile(site)[0])
                     self._rows.add(_tile(site)[1])
+                if is_fixed(cell):
+                    self._fixed.add(_tile(site))
+        carry = {
+            cell["connections"]["FCO"][0]: name
+            for name, cell in cells.items()
+            if name in self.site and cell["connections"].get("FCO")
+        }
+        for name in self.site:
+            before = carry.get(_net(cells[name], "FCI"))
+            if before and _tile(self.site[before]) != _tile(self.site[name]):
+                self._goes_on.add(name)
 
     def __contains__(self, tile: Place) -> bool:
         column, row = tile
@@ -81,11 +94,56 @@ class Tiles:
                         return one
         raise ValueError(f"no room for {name}")
 
-    def swap(self, one: str, other: str) -> None:
-        """Let two block RAMs stand in each other's place."""
-        sites = self._take(other), self._take(one)
-        for name, site in zip((one, other), sites, strict=True):
+    def stand(self, sites: Mapping[str, str]) -> None:
+        """Let cells stand at some sites, which are free or those of others among them."""
+        for name in sites:
+            self._take(name)
+        for name, site in sites.items():
             self._put(name, _tile(site), site)
+
+    def swap(self, one: str, other: str) -> None:
+        """Let two blocks of a kind stand in each other's place."""
+        self.stand({one: self.site[other], other: self.site[one]})
+
+    def run(self, tile: Place) -> list[Place]:
+        """Return the tiles that must stay side by side, as carries go on from one to the next."""
+        (first, row), last = tile, tile[0]
+        while self._hangs((first, row)):
+            first -= 1
+        while self._hangs((last + 1, row)):
+            last += 1
+        return [(column, row) for column in range(first, last + 1)]
+
+    def may_exchange(self, run: list[Place], others: list[Place]) -> bool:
+        """Tell whether all that stands in some tiles may stand in others, and the reverse."""
+        after = others[-1][0] + 1, others[-1][1]
+        return (
+            not set(run) & set(others)
+            and not self._hangs(others[0])
+            and not self._hangs(after)
+            and all(
+                column in self._columns and row in self._rows and (column, row) not in self._fixed
+                for column, row in run + others
+            )
+        )
+
+    def exchange(self, run: list[Place], others: list[Place]) -> dict[str, Place]:
+        """Let all that stands in tiles and in others change places; return each cell's tile."""
+        moved = self.exchanged(run, others)
+        self.stand({name: self._in(self.site[name], tile) for name, tile in moved.items()})
+        for one, other in zip(run, others, strict=True):
+            if (one in self._with_ram) != (other in self._with_ram):
+                self._with_ram ^= {one, other}
+        return moved
+
+    def exchanged(self, run: list[Place], others: list[Place]) -> dict[str, Place]:
+        """Return the tile that each cell would have after `exchange`."""
+        there = dict(zip(run + others, others + run, strict=True))
+        return {name: tile for here, tile in there.items() for name in sorted(self._of_tile[here])}
+
+    def _hangs(self, tile: Place) -> bool:
+        """Tell whether a carry chain comes into a tile from the one on its left."""
+        return self._at.get(f"X{tile[0]}/Y{tile[1]}/SLICEA.K0") in self._goes_on
 
     def _free(self, unit: tuple[str, ...], tile: Place) -> Iterator[str]:
         """Yield the pairs of a tile that a unit may have."""
@@ -128,6 +186,10 @@ class Tiles:
     def _site(self, name: str, tile: Place, pair: str) -> str:
         kind = "FF" if self._cells[name]["type"] == "TRELLIS_FF" else "K"
         return f"X{tile[0]}/Y{tile[1]}/SLICE{pair[0]}.{kind}{pair[1]}"
+
+    @staticmethod
+    def _in(site: str, tile: Place) -> str:
+        return f"X{tile[0]}/Y{tile[1]}/{site.split('/')[2]}"
 
 
 def _tile(site: str) -> Place:

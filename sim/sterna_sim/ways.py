@@ -26,6 +26,8 @@ _TABLE_NS, _INTO_CARRY_NS, _CARRY_NS = 0.24, 0.45, 0.07
 _SETUP_NS, _BEHIND_TABLE_NS = 0.20, 0.05
 _REGISTER_NS, _BLOCK_RAM_NS, _MULTIPLIER_NS = 0.52, 5.6, 3.9
 _OUTPUT_REGISTER_NS = 1.0
+_THROUGH_MULTIPLIER_NS = 3.5
+"""Setup of a multiplier that has no registers in front."""
 
 _CLOCKS = frozenset(("CLK", "CLKA", "CLKB", "WCK", "CLK0", "CLK1", "CLK2", "CLK3"))
 _WRITES = frozenset(("WRE", "WD", "WAD0", "WAD1", "WAD2", "WAD3"))
@@ -177,6 +179,8 @@ def _edge(cell: Mapping[str, Any], port: str) -> tuple[float, bool, bool]:
         return (_INTO_CARRY_NS if mode_of(cell) == "CCU2" else _TABLE_NS), True, False
     if cell["type"] == "TRELLIS_FF" and port == "DI":
         return _BEHIND_TABLE_NS, False, True
+    if cell["type"] == "MULT18X18D" and not _is_registered(cell, f"INPUT{port[0]}"):
+        return _THROUGH_MULTIPLIER_NS, True, True
     return _SETUP_NS, True, True
 
 
@@ -187,6 +191,10 @@ def _start(cell: Mapping[str, Any]) -> float:
         modes = {parameters.get(f"REGMODE_{side}", "").strip() for side in "AB"}
         return _OUTPUT_REGISTER_NS if "OUTREG" in modes else _BLOCK_RAM_NS
     if cell["type"] == "MULT18X18D":
-        registered = parameters.get("REG_OUTPUT_CLK", "NONE").strip() != "NONE"
-        return _OUTPUT_REGISTER_NS if registered else _MULTIPLIER_NS
+        return _OUTPUT_REGISTER_NS if _is_registered(cell, "OUTPUT") else _MULTIPLIER_NS
     return _REGISTER_NS
+
+
+def _is_registered(multiplier: Mapping[str, Any], side: str) -> bool:
+    """Tell whether a multiplier has registers at a side, `INPUTA`, `INPUTB` or `OUTPUT`."""
+    return multiplier["parameters"].get(f"REG_{side}_CLK", "NONE").strip() != "NONE"

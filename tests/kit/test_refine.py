@@ -12,7 +12,7 @@ from sterna_sim.tiles import Tiles
 from sterna_sim.ways import Ways, place_of, wire_ns
 
 CLOCK, ENABLE, RESET = 900, 901, 902
-OUTPUTS = {"F", "Q", "CLKO", "FCO", "DOA0"}
+OUTPUTS = {"F", "Q", "CLKO", "FCO", "DOA0", "P0"}
 
 
 def cell(kind, site, pins, **parameters):
@@ -92,6 +92,17 @@ def test_carries_and_hard_blocks():
         assert ends[0] == pytest.approx(start + wire_ns((4, 4), (9, 4), False) + 0.45 + 0.07 + 0.05)
 
 
+def test_multipliers():
+    """One without registers in front wants its operands early."""
+    for clock, setup in (("NONE", 3.5), ("CLK0", 0.2)):
+        cells = {
+            "first": flip_flop("X9/Y9/SLICEA.FF0", 1, 2),
+            "product": cell("MULT18X18D", "X9/Y10/MULT18_0", {"B3": 2}, REG_INPUTB_CLK=clock),
+        }
+        ns = 0.52 + wire_ns((9, 9), (9, 10), False) + setup
+        assert Ways(cells).measure()[0] == pytest.approx(ns)
+
+
 def test_what_may_share_a_slice_or_a_tile():
     cells = {
         "own": flip_flop("X2/Y2/SLICEA.FF0", 1, 2),
@@ -131,7 +142,7 @@ def test_a_table_comes_back_to_its_way():
     cells = fix(line(), "first", "last")
     moved, again = copy.deepcopy(cells), copy.deepcopy(cells)
     for one in (moved, again):
-        refine(module(one), 4.0, 1)
+        refine(module(one), [4.0], 1)
     found = sites(moved)
     assert found == sites(again)
     assert len(set(found.values())) == len(cells)
@@ -141,13 +152,13 @@ def test_a_table_comes_back_to_its_way():
 
 def test_what_is_in_time_stays():
     cells = line()
-    refine(module(moved := copy.deepcopy(cells)), 9.0, 1)
+    refine(module(moved := copy.deepcopy(cells)), [9.0], 1)
     assert sites(moved) == sites(cells)
 
 
 def test_what_the_netlist_fixes_stays():
     cells = fix(line(), "first", "table", "last")
-    refine(module(moved := copy.deepcopy(cells)), 4.0, 1)
+    refine(module(moved := copy.deepcopy(cells)), [4.0], 1)
     assert sites(moved) == sites(cells)
 
 
@@ -157,22 +168,74 @@ def test_a_flip_flop_goes_with_its_table():
     cells["table"] = table("X40/Y10/SLICEC.K0", [2], 3)
     cells["next"] = flip_flop("X12/Y10/SLICEB.FF0", 4, 5)
     fix(cells, "next")
-    refine(module(cells), 2.0, 1)
+    refine(module(cells), [2.0], 1)
     one, other = sites(cells)["table"], sites(cells)["last"]
     assert one == other.replace("FF", "K")
     assert int(one[1:3]) < 20
 
 
-def test_block_rams_are_exchanged():
+@pytest.mark.parametrize(
+    ("kind", "site", "pin"), [("DP16KD", "EBR", "DOA0"), ("MULT18X18D", "MULT18_", "P0")]
+)
+def test_blocks_are_exchanged(kind, site, pin):
     """The one on a late way gets the place beside its register, whatever the floor plan says."""
     cells = line("X15/Y10/SLICEA.K0")
-    cells["late"] = cell("DP16KD", "X90/Y10/EBR0", {"DOA0": 50}, REGMODE_A="NOREG")
-    cells["idle"] = cell("DP16KD", "X11/Y10/EBR1", {"DOA0": 51}, REGMODE_A="NOREG")
+    cells["late"] = cell(kind, f"X90/Y10/{site}0", {pin: 50})
+    cells["idle"] = cell(kind, f"X11/Y10/{site}1", {pin: 51})
     cells["heard"] = flip_flop("X12/Y10/SLICEB.FF0", 50, 52)
     fix(cells, "idle", "heard")
-    refine(module(cells), 9.0, 1)
-    assert sites(cells)["late"] == "X11/Y10/EBR1"
-    assert sites(cells)["idle"] == "X90/Y10/EBR0"
+    refine(module(cells), [8.0], 1)
+    assert sites(cells)["late"] == f"X11/Y10/{site}1"
+    assert sites(cells)["idle"] == f"X90/Y10/{site}0"
+
+
+def test_tiles_change_places():
+    """Those that a carry joins stay side by side, and all that stands in them goes along."""
+    cells = {}
+    for number, part in enumerate("ABCD"):
+        for half in "01":
+            for column in (20, 21):
+                before = 8 * (column - 20) + 2 * number + int(half)
+                pins = {"A": 2} if not before else {"FCI": 100 + before}
+                name = f"carry_{before}"
+                cells[name] = cell(
+                    "TRELLIS_COMB",
+                    f"X{column}/Y10/SLICE{part}.K{half}",
+                    {**pins, "FCO": 101 + before},
+                    MODE="CCU2",
+                )
+    cells["beside"] = flip_flop("X21/Y10/SLICEA.FF0", 1, 5)
+    cells["plain"] = table("X8/Y10/SLICEC.K0", [5], 6)
+    for column in (7, 9):
+        cells[f"there_{column}"] = table(f"X{column}/Y10/SLICEA.K0", [5], column)
+    tiles = Tiles(cells)
+    run = tiles.run((21, 10))
+    assert run == [(20, 10), (21, 10)]
+    assert not tiles.may_exchange([(8, 10)], [(20, 10)])  # would cut the chain
+    assert not tiles.may_exchange([(8, 10)], [(21, 10)])
+    assert not tiles.may_exchange(run, [(21, 10), (22, 10)])
+    assert not tiles.may_exchange(run, [(5, 10), (6, 10)])  # no tiles of logic
+    others = [(8, 10), (9, 10)]
+    assert tiles.may_exchange(run, others)
+    expected = tiles.exchanged(run, others)
+    assert tiles.exchange(run, others) == expected
+    assert tiles.site["carry_0"] == "X8/Y10/SLICEA.K0"
+    assert tiles.site["carry_15"] == "X9/Y10/SLICED.K1"
+    assert tiles.site["beside"] == "X9/Y10/SLICEA.FF0"
+    assert tiles.site["plain"] == "X20/Y10/SLICEC.K0"
+    assert tiles.run((8, 10)) == others
+    fixed = Tiles(fix(cells, "plain"))
+    assert not fixed.may_exchange(run, others)
+
+
+def test_a_late_chain_moves():
+    cells = fix(line("X15/Y10/SLICEA.K0"), "first", "last")
+    cells["sum"] = cell("TRELLIS_COMB", "X40/Y12/SLICEA.K0", {"A": 2, "F": 50}, MODE="CCU2")
+    cells["result"] = flip_flop("X16/Y10/SLICED.FF0", 50, 51)
+    fix(cells, "result")
+    refine(module(cells), [4.0], 1)
+    assert Ways(cells).measure()[0] < 4.0
+    assert int(sites(cells)["sum"][1:3]) < 30
 
 
 def test_copies_of_placed_cells():
@@ -184,7 +247,7 @@ def test_copies_of_placed_cells():
     cells |= {f"near_{n}": table(f"X{10 + n}/Y4/SLICEA.K0", [2, 3], 10 + n) for n in range(5)}
     cells |= {f"far_{n}": table(f"X{90 + n}/Y4/SLICEA.K0", [2, 3], 20 + n) for n in range(5)}
     before = copy.deepcopy(cells)
-    refine(module(cells), 9.0, 1)
+    refine(module(cells), [9.0], 1)
     tables = [name for name in cells if name.startswith("table")]
     twin = next(name for name in cells if name.startswith("behind_copy"))
     assert len(tables) == 2
@@ -222,7 +285,7 @@ def test_tables_leave_clock_nets():
         "cleared": flip_flop("X20/Y4/SLICEA.FF0", 4, 5, reset=3),
     }
     cells |= {f"load_{n}": table(f"X{10 + n}/Y4/SLICEA.K0", [3], 20 + n) for n in range(60)}
-    refine(module(cells), 9.0, 1)
+    refine(module(cells), [9.0], 1)
     copies = [name for name in cells if name.startswith("reset")]
     assert len(copies) > 1
     nets = {cells[name]["connections"]["Q"][0] for name in copies}
