@@ -25,7 +25,7 @@ from sterna_sim.kit import (
     prove,
 )
 
-HAZARD = 4  # clocks from reading a partial sum to the first that reads the new one
+HAZARD = 5  # clocks from reading a partial sum to the first that reads the new one
 BLOCKS = 5  # of C columns in the longest row
 
 
@@ -147,7 +147,7 @@ class EngineBench(UnitBench):
     bug_configs = ("2x8-2",)
     bugs = {
         "partial sums read too early": broken("groups < _HAZARD", "groups < 0"),
-        "hazard one clock short": broken("_HAZARD = 4", "_HAZARD = 3"),
+        "hazard one clock short": broken("_HAZARD = 5", "_HAZARD = 4"),
         "carry dropped": broken("both + carry_a", "both"),
         "last carry dropped": broken("shape.width] + carry", "shape.width]"),
         "signs swapped": broken(
@@ -268,5 +268,5 @@ def test_sums_for_all_inputs(bug):
     """Two blocks of two columns: every weight, every activation, every pattern of stalls."""
     config = chip(1, 2, 2, psum_words=2)
     engine = EngineBench.bugs[bug](config) if bug else TernaryEngine(config)
-    contract = StreamContract(also=held, depth=engine.latency + 8)
+    contract = StreamContract(also=held, depth=engine.latency + 9)
     assert prove(engine, contract, "bmc")[0] == ("FAIL" if bug else "PASS")

@@ -19,10 +19,9 @@ class SkidBench(UnitBench):
     name = "skid"
     configs = {"only": None}
     bugs = {
-        "an item lost": broken("held.eq(self.o.valid & ~self.o.ready)", "held.eq(0)"),
-        "an item doubled": broken(
-            "held.eq(self.o.valid &", "held.eq(self.i.valid | self.o.valid &"
-        ),
+        "an item lost": broken("held.eq(holds)", "held.eq(0)"),
+        "an item doubled": broken("held.eq(holds)", "held.eq(self.i.valid | holds)"),
+        "a clock lost behind each item": broken("free.eq(~holds)", "free.eq(~self.o.valid)"),
         "another item held": broken("with m.Else():", "with m.If(1):"),
         "what is held is not given": broken("self.o.payload.eq(payload)", "[]"),
     }

@@ -25,7 +25,7 @@ _QUEUE_DEPTH = 17
 """Output queue: 16 rows of LUTRAM and a register. A word has its place from when it is taken until
 its sums have left, `latency` and one clock: enough for sums on every clock up to C = 16384."""
 
-_HAZARD = 4
+_HAZARD = 5
 """Clocks from reading a partial sum to the first clock on which the new one can be read."""
 
 _TAG = StructLayout({"word": 1, "add": 1, "keep": 1, "end": 1})
@@ -176,8 +176,8 @@ class TernaryEngine(Component):
 
     Throughput
         A word per clock, across blocks and jobs, while the next job and its first block are there
-        in time: blocks of more than C / E words (and more than one). Blocks of fewer than four
-        words, if the job has several, wait three clocks for the partial sums of the one before. A
+        in time: blocks of more than C / E words (and more than one). Blocks of fewer than five
+        words, if the job has several, wait four clocks for the partial sums of the one before. A
         job begins on the second clock after the last block of the one before at the earliest, and
         on the third after that one began.
 
@@ -317,15 +317,17 @@ class TernaryEngine(Component):
 
         # Words come in order, so that a counter at the end of the pipeline knows their group.
         group = partial.read.address
-        reads = tags[levels - 1]
+        reads = tags[levels - 2]
         with m.If(reads.word):
             m.d.sync += group.eq(Mux(reads.end, 0, group + 1))
 
+        # A register without a reset can lie in the block RAM, which is late without it.
+        data = Signal(sums, reset_less=True)
         before = Signal(sums, reset_less=True)
         result = Signal(sums, reset_less=True)
-        m.d.sync += before.eq(0)
+        m.d.sync += [data.eq(partial.read.data), before.eq(0)]
         with m.If(tags[levels].add):
-            m.d.sync += before.eq(partial.read.data)
+            m.d.sync += before.eq(data)
         m.d.sync += [
             result[index].eq((before[index] + total)[: sums.elem_shape.width] + carry)
             for index, (total, carry) in enumerate(rows)
@@ -333,7 +335,7 @@ class TernaryEngine(Component):
 
         written = tags[levels + 2]
         address = group
-        for age in range(levels, levels + 3):
+        for age in range(levels - 1, levels + 3):
             later = Signal.like(group, name=f"group_{age}", reset_less=True)
             m.d.sync += later.eq(address)
             address = later

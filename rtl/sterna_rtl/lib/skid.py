@@ -37,10 +37,10 @@ class Skid(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        held = Signal()
+        held, free = Signal(), Signal(init=1)
         payload = Signal(self.shape, reset_less=True)
         m.d.comb += [
-            self.i.ready.eq(~held),
+            self.i.ready.eq(free),
             self.o.valid.eq(held | self.i.valid),
             self.o.payload.eq(self.i.payload),
         ]
@@ -48,5 +48,7 @@ class Skid(Component):
             m.d.comb += self.o.payload.eq(payload)
         with m.Else():
             m.d.sync += payload.eq(self.i.payload)
-        m.d.sync += held.eq(self.o.valid & ~self.o.ready)
+        # Two registers: one for the wide payload, and one for what comes before, that lies there.
+        holds = self.o.valid & ~self.o.ready
+        m.d.sync += [held.eq(holds), free.eq(~holds)]
         return m
