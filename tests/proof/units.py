@@ -16,6 +16,7 @@ from tests.compact import bench_arithmetic as compact_arithmetic
 from tests.compact import test_lanes as compact_lanes
 from tests.compact import test_noise as compact_noise
 from tests.compact import test_parts as compact_parts
+from tests.compact import test_tape as compact_tape
 from tests.control import test_banks as banks
 from tests.control import test_checker as checker
 from tests.control import test_counters as counters
@@ -220,6 +221,7 @@ UNITS = (
     Unit(compact_parts.SumsBench),
     Unit(compact_lanes.LanesBench, "unit"),
     Unit(compact_noise.NoiseBench, "unit"),
+    Unit(compact_tape.TapeBench, "unit", only="64 words"),
     Unit(
         compact_arithmetic.ArithmeticBench,
         without=("multiplier", "finish", "sigmoid", "total", "largest"),
