@@ -60,6 +60,7 @@ from tests.memory import test_sdram as sdram
 from tests.memory import test_visits as visits
 from tests.pcie import test_access as access
 from tests.pcie import test_dma_reader as dma_reader
+from tests.pcie import test_dma_tape as dma_tape
 from tests.pcie import test_dma_writer as dma_writer
 from tests.pcie import test_packets as packets
 from tests.pcie import test_pages as pages
@@ -214,6 +215,11 @@ UNITS = (
     Unit(pages.PagesBench, "unit", others=(pages.ManyBench,)),
     Unit(dma_reader.ReaderBench, "reader", others=(dma_reader.ManyBench,)),
     Unit(dma_writer.WriterBench, "writer"),
+    Unit(
+        dma_tape.TapeBench,
+        "unit",
+        ("pages", "reader", "fetch", "results", "writer", "packets"),
+    ),
     # Of the compact chip.
     Unit(compact_parts.MultiplierBench, "unit"),
     Unit(compact_parts.FinishBench, "unit"),
