@@ -13,6 +13,8 @@ from tests.arith import test_normalise as normalise
 from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
 from tests.compact import bench_arithmetic as compact_arithmetic
+from tests.compact import test_compute as compact_compute
+from tests.compact import test_core as compact_core
 from tests.compact import test_lanes as compact_lanes
 from tests.compact import test_noise as compact_noise
 from tests.compact import test_parts as compact_parts
@@ -232,5 +234,7 @@ UNITS = (
         compact_arithmetic.ArithmeticBench,
         without=("multiplier", "finish", "sigmoid", "total", "largest"),
     ),
+    Unit(compact_core.CoreBench, "unit", ("arithmetic",)),
+    Unit(compact_compute.ComputeBench, "unit", ("core", "lanes", "tape", "noise")),
 )
 """All units."""
