@@ -160,7 +160,7 @@ UNITS = (
         others=(sequencer_drawn.DrawnBench,),
         large=True,
     ),
-    Unit(engine.EngineBench, large=True),
+    Unit(engine.EngineBench, others=(engine.LongBench,), large=True),
     # Vectors.
     Unit(
         epilogue.EpilogueBench,
