@@ -1,17 +1,93 @@
-"""Core: a segment and its quantisation by commands, with nothing but sums written from outside."""
+"""Core: all programs on what was brought there by programs, and a segment, by its commands."""
 
 import numpy as np
 from amaranth.sim import Simulator
 
 from sterna.golden import epilogue, quantizer, statistics
 from sterna.golden.epilogue import Counters
-from sterna.spec.compact import CELLS, Cell, Place, Program, Shift
+from sterna.spec.compact import CELLS, NOISE_WORDS, Cell, Place, Program, Shift
 from sterna.spec.fixed import normalise
 from sterna_rtl.compact.core import Core
+from sterna_sim.kit import Stalls, UnitBench, edited
 from sterna_sim.kit.bench import default_seed
+from sterna_sim.kit.suite import bench_tests
+from tests.compact.steps import Played, Script
 
 PLACE = {Place.STATE: 1000, Place.WEIGHTS: 2000, Place.QUANTISE: 2000, Place.ONE: 3000}
 PLACE |= {Place.SUM_WEIGHTS: 4000}
+
+
+def broken(old, new):
+    return lambda _: Played(edited(Core, old, new)())
+
+
+def programs(rng, elements):
+    """Return all programs, each on what those before have left."""
+    script = Script(rng, elements)
+    script.loads()
+    script.scale(int(rng.integers(1 << 15, 1 << 16)), 16)
+    script.drawn_sums(8)
+    for program in (Program.SUMS, Program.EMBED):
+        script.run(program)
+    script.set_quantiser(script.run(Program.STATISTICS).largest)
+    for program in (Program.CUT, Program.ACTIVATE):
+        script.run(program)
+    for operation in (Program.SILU, Program.BOUNDED_STATE, Program.STATE, Program.GATE):
+        script.drawn_sums()
+        script.run(Program.SUMS)
+        script.run(operation)
+    script.set_quantiser(script.run(Program.SCRATCH_STATISTICS).largest)
+    for program in (Program.CUT_SCRATCH, Program.ACTIVATE):
+        script.run(program)
+    script.drawn_sums(17)
+    script.run(Program.FAR_SUMS)
+    for program in (Program.PRODUCT, Program.PLAIN_STATISTICS, Program.RESIDUAL, Program.LARGEST):
+        script.run(program)
+    script.row_sums(rng.integers(-(1 << 13), 1 << 17, elements), NOISE_WORDS)
+    script.run(Program.SCORE)
+    for program in (Program.SHOW_X, Program.SHOW_SCRATCH):
+        for element in rng.integers(elements, size=3).tolist():
+            script.run(program, element, element)
+    for place in Place:
+        for element in rng.integers(elements, size=3).tolist():
+            script.shows(place, element)
+    return script
+
+
+class CoreBench(UnitBench):
+    """Vectors of drawn numbers through all programs; places all over the vectors' memory."""
+
+    name = "compact-core"
+    configs = {"short": 24, "long": 96}
+    cocotb_configs = ("long",)
+    slow_configs = ("long",)
+    bug_configs = ("short",)
+    stalls = (Stalls(), Stalls("random", "random"), Stalls("long", "long"), Stalls(outputs="late"))
+    patience = 4000
+    not_stalled = {"i": "ready only when the command that waits there has been done"}
+    bugs = {
+        "constants not there": broken("init=STARTS.get(name)", "init=None"),
+        "half of each memory": broken(
+            "ram.write.address.eq(new.address)", "ram.write.address.eq(new.address[:-1])"
+        ),
+        "nothing is read": broken("ram.read.address.eq(read.address)", "ram.read.address.eq(0)"),
+        "written where it is read": broken(
+            "ram.write.address.eq(new.address)", "ram.write.address.eq(read.address)"
+        ),
+        "always written": broken("ram.write.enable.eq(new.enable)", "ram.write.enable.eq(1)"),
+        "only the first written": broken("new.address)", "0)"),
+        "no activations": broken("getattr(unit.activation, part)", "0"),
+    }
+
+    def dut(self, config):
+        return Played(Core())
+
+    def cases(self, config, rng):
+        for number in range(2):
+            yield programs(rng, config).case(f"programs {number}", True)
+
+
+test_pysim, test_cocotb, test_planted_bugs = bench_tests(CoreBench())
 
 
 class Control:

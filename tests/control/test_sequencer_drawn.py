@@ -53,6 +53,9 @@ def draw(config, rng, count, every=None, **fields):
         if rng.random() < 0.5:
             values["row"] = 0
         blocks = int(rng.integers(1, 1 << int(rng.integers(1, 13)))) if number else 0
+        if rng.random() < 0.2:  # a single bit
+            blocks &= -blocks
+            blocks <<= int(rng.integers(13 - blocks.bit_length()))
         groups = int(rng.integers(min(1 << 16, (1 << 24) // max(blocks, 1))))
         operation = Op(int(rng.integers(1, len(Op)))) if every is None else every
         values |= {
@@ -118,9 +121,15 @@ class DrawnBench(SequencerBench):
         yield self.good(config, rng, 12, 1, every=Op.LOGITS)
         for _ in range(6):
             yield self.with_wrong_words(config, rng, 9)
-        yield self.with_wrong_words(config, rng, 300)
+        for count in (300, 60, 60):
+            yield self.with_wrong_words(config, rng, count)
         for of in range(6):
             yield self.with_no_header(config, rng, of)
+        for of in (35, 71, 130):
+            yield self.with_no_header(config, rng, of, of + 4, 1)
+        for of in range(2, 5):
+            yield self.with_both(config, rng, of, first=True)
+            yield self.with_both(config, rng, of, first=False)
         for fields in ({"op": 7}, {"stats": 3}):
             yield self.with_unknown(config, rng, fields)
 
@@ -153,23 +162,40 @@ class DrawnBench(SequencerBench):
             name="wrong words",
         )
 
-    def stopped(self, config, tape, passes, pieces, number, name):
+    def stopped(self, config, tape, passes, pieces, number, name, finals=None):
         jobs_for = (len(passes) - 1) * len(tape.segments) + number
         return Case(
             {"i": tagged(pieces), "i_pass": passes if number else passes[:-1]},
             expected(tape, config, passes, pieces, jobs_for),
-            finals={"faults": {"header": 1, "checksum": 0}, "fault_segment": number},
+            finals=finals or {"faults": {"header": 1, "checksum": 0}, "fault_segment": number},
             name=name,
         )
 
-    def with_no_header(self, config, rng, number):
-        """In the second pass, a flipped bit; the words before it still pass."""
+    def with_no_header(self, config, rng, number, count=6, times=2):
+        """In the last pass, a flipped bit; the words before it still pass."""
         number -= number % headers_in_word(config.word_bits)
-        tape, passes = draw(config, rng, 6), passes_of(config, rng, 2)
+        tape, passes = draw(config, rng, count), passes_of(config, rng, times)
         pieces = list(walk(tape, config, passes))
-        which = [n for n, (header, of, *_) in enumerate(pieces) if header and of == number][1]
+        which = [n for n, (header, of, *_) in enumerate(pieces) if header and of == number][-1]
         pieces = up_to(flipped(pieces, which, rng, config.word_bits), which)
         return self.stopped(config, tape, passes, pieces, number, f"no header {number}")
+
+    def with_both(self, config, rng, number, first):
+        """Damaged words before a header that is none, or those that still pass behind it."""
+        number -= number % headers_in_word(config.word_bits)
+        tape, passes = draw(config, rng, 6), passes_of(config, rng, 1)
+        pieces = list(walk(tape, config, passes))
+        which = next(n for n, (header, of, *_) in enumerate(pieces) if header and of == number)
+        pieces = up_to(flipped(pieces, which, rng, config.word_bits), which)
+        words = range(which) if first else range(which + 1, len(pieces))
+        words = [n for n in words if not pieces[n][0]]
+        if not words:  # behind the header come those of EMBED, which has none
+            return self.with_no_header(config, rng, number)
+        damaged = int(rng.choice(words))
+        segment = pieces[damaged][1] if first else number
+        pieces = flipped(pieces, damaged, rng, config.word_bits)
+        finals = {"faults": {"header": 1, "checksum": 1}, "fault_segment": segment}
+        return self.stopped(config, tape, passes, pieces, number, "both", finals)
 
     def with_unknown(self, config, rng, fields):
         """A right sum, but a number that means nothing."""

@@ -17,6 +17,7 @@ from sterna_rtl.datapath.engine import TernaryEngine
 from sterna_sim.kit import (
     Case,
     CheckError,
+    Stalls,
     StreamContract,
     UnitBench,
     bench_tests,
@@ -187,7 +188,21 @@ class EngineBench(UnitBench):
         yield case(config, rng, "extremes", extremes(config))
 
 
+class LongBench(EngineBench):
+    """Jobs that fill the upper bits of both counts."""
+
+    name = "engine-long"
+    configs = {"2x8-2": EngineBench.configs["2x8-2"]}
+    cocotb_configs = ()
+    stalls = (Stalls(),)
+
+    def cases(self, config, rng):
+        jobs = [(8192 + 1600, 1), (4096 + 2048 + 64, 1), (3, 600), (2, 1)]
+        yield case(config, rng, "long", [matrix(config, rng, *job) for job in jobs])
+
+
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(EngineBench())
+test_long, _, _ = bench_tests(LongBench())
 
 
 def test_a_word_on_every_clock():

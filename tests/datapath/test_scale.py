@@ -3,7 +3,8 @@
 # amaranth: UnusedElaboratable=no
 
 from sterna.golden import scale
-from sterna.spec.fixed import SCALE_BITS, SUM_BITS, normalise
+from sterna.golden.scale import ROOT_BITS
+from sterna.spec.fixed import DENOMINATOR_BITS, SCALE_BITS, SUM_BITS, normalise
 from sterna_rtl.datapath.scale import Scale
 from sterna_sim.kit import (
     Case,
@@ -26,6 +27,20 @@ def random_sum(rng):
     return (1 << bits) - 1 if rng.random() < 0.1 else value
 
 
+def bits_of(rng, bits):
+    """Return a number of so many bits."""
+    return int(rng.integers(1 << bits)) | (1 << bits >> 1)
+
+
+def step_behind(denominator):
+    """Return the first denominator behind one that has another root."""
+    root, step = scale.inverse_root(denominator), 1 << max(denominator.bit_length() - ROOT_BITS, 0)
+    denominator -= denominator % step
+    while scale.inverse_root(denominator) == root:
+        denominator += step
+    return denominator
+
+
 class Requests:
     """Requests and their scales; remembers each slot's root as the unit does."""
 
@@ -33,17 +48,47 @@ class Requests:
         self.roots = [(0, 0)] * slots
 
     def add(self, rng, fresh):
-        slot = int(rng.integers(len(self.roots)))
         constants = random_constants(rng)
         sums = {"sum1": random_sum(rng), "sum2": random_sum(rng)}
         if rng.random() < 0.1:
             sums = {"sum1": 0, "sum2": 0}
+        return self.request(rng, fresh, sums, constants)
+
+    def add_near(self, rng, fresh):
+        """On either side of a step of the root, all bits of sums count; few shifts are clamped."""
+        low = 1 << SCALE_BITS - 1
+        # Bits of the parts: one as many as any, the others about as many, or none.
+        most = int(rng.integers(1, DENOMINATOR_BITS))
+        bits = [max(0, most - int(rng.choice([0, 1, 4, 60]))) for _ in range(3)]
+        sum2 = bits_of(rng, int(rng.integers(1, SUM_BITS + 1)))
+        # Of a product of 32 bits, moved up by 15 places at most, now and then by more.
+        up = min(bits[1] - 2 * SCALE_BITS, int(rng.choice([15, 15, 17])))
+        up -= normalise(sum2, SCALE_BITS)[1]
+        eps = int(rng.integers(low, 2 * low)) if bits[1] else 0, min(max(up, -128), 127)
+        constant = bits_of(rng, min(bits[2], 32))
+        least = scale.denominator(0, sum2, eps, constant)
+        sum1 = step_behind(least + bits_of(rng, min(bits[0], SUM_BITS))) - least
+        sum1 = min(max(sum1 - int(rng.integers(2)), 0), (1 << SUM_BITS) - 1)
+        constants = {
+            "eps_mantissa": eps[0],
+            "eps_exponent": eps[1],
+            "eps_constant": constant,
+            "scale_mantissa": int(rng.integers(low, 2 * low)),
+        }
+        return self.request(rng, fresh, {"sum1": sum1, "sum2": sum2}, constants)
+
+    def request(self, rng, fresh, sums, constants):
+        slot = int(rng.integers(len(self.roots)))
         largest = int(rng.integers(1 << int(rng.integers(33))))
         mantissa, exponent = normalise(largest, SCALE_BITS)
         if fresh:
             eps = constants["eps_mantissa"], constants["eps_exponent"]
             total = scale.denominator(*sums.values(), eps, constants["eps_constant"])
             self.roots[slot] = scale.inverse_root(total)
+        if "scale_exponent" not in constants:
+            others = exponent + self.roots[slot][1] + 2 * SCALE_BITS
+            near = -int(rng.integers(64)) - others
+            constants = {**constants, "scale_exponent": min(max(near, -128), 127)}
         constant = constants["scale_mantissa"], constants["scale_exponent"]
         mantissa_out, shift = scale.output_scale(largest, self.roots[slot], constant)
         request = {
@@ -101,6 +146,9 @@ class ScaleBench(UnitBench):
         pairs = [requests.add(rng, fresh) for fresh in (0, 1, *rng.integers(2, size=120))]
         inputs, outputs = zip(*pairs, strict=True)
         yield Case({"i": inputs}, {"o": outputs}, name="many")
+        pairs = [requests.add_near(rng, fresh) for fresh in rng.integers(2, size=60)]
+        inputs, outputs = zip(*pairs, strict=True)
+        yield Case({"i": inputs}, {"o": outputs}, name="near")
         for fresh, latency in (0, 6), (1, 21):
             request, result = requests.add(rng, fresh)
             yield Case({"i": [request]}, {"o": [result]}, clocks=1 + latency, name=f"{fresh=}")
@@ -112,13 +160,15 @@ class ManyBench(ScaleBench):
     name = "scale-many"
     configs = {"3-slots": ScaleBench.configs["3-slots"]}
     cocotb_configs = ()
-    stalls = (Stalls(),)
+    # Requests take an even number of clocks: only stalls show what changes on every other.
+    stalls = (Stalls("random", "random"),)
 
     def cases(self, config, rng):
         requests = Requests(config.slots)
-        pairs = [requests.add(rng, fresh) for fresh in rng.integers(2, size=1000)]
-        inputs, outputs = zip(*pairs, strict=True)
-        yield Case({"i": inputs}, {"o": outputs})
+        for add, count in (requests.add, 1000), (requests.add_near, 2000):
+            pairs = [add(rng, fresh) for fresh in rng.integers(2, size=count)]
+            inputs, outputs = zip(*pairs, strict=True)
+            yield Case({"i": inputs}, {"o": outputs}, name=add.__name__)
 
 
 test_pysim, test_cocotb, test_planted_bugs = bench_tests(ScaleBench())

@@ -51,10 +51,24 @@ class Queued(Component):
         return m
 
 
-class Vectors:
-    """Random vectors, or of given bits: their beats, and what is to be found."""
+def near(rng, bits, times, shape):
+    """Return values and weights of which all products are about the same, of either sign.
 
-    def __init__(self, rng, words, elements, bits=None, **kind):
+    With a multiple of x + d as value and x - d as weight they differ by that of small squares.
+    """
+    x = int(rng.integers(1 << bits - 1, (1 << bits) - 3))
+    apart = rng.integers(-3, 4, shape)
+    return rng.choice([-1, 1], shape) * times * (x + apart), x - apart
+
+
+class Vectors:
+    """Random vectors, or of given bits: their beats, and what is to be found.
+
+    With `alone` the largest product of so many bits is a power of two; `times` makes all products
+    nearly that of numbers of `bits`, times it.
+    """
+
+    def __init__(self, rng, words, elements, bits=None, alone=False, times=0, **kind):
         unit = rng.random() < 0.2
         values, second, w1, w12 = (
             random_vector(rng, bits, words * elements).reshape(words, elements)
@@ -62,16 +76,20 @@ class Vectors:
         )
         if rng.random() < 0.3:
             w1[0], w12[0], values[0] = -(1 << 15), -(1 << 15), (1 << 17) - 1
-        if bits == LARGEST_BITS:
+        if times:
+            values, w12 = near(rng, bits, times, (words, elements))
+        elif bits == LARGEST_BITS and not alone:
             w1[:], w12[:] = -(1 << 15), -(1 << 15)
             values[:], second[:] = (1 << 17) - 1, (1 << 15) - 1
         elif bits is not None:
             # One product of so many bits.
             values[:] = 0
             of = rng.integers(words), rng.integers(elements)
-            split = int(rng.integers(max(bits - 14, 1), min(bits, 17)))
-            w12[of] = int(rng.choice([-1, 1])) << bits - split
-            values[of] = rng.integers(1 << split - 1, 1 << split)
+            split = int(rng.integers(max(bits - 14, 1), min(bits, 17))) if bits < 31 else 17
+            w12[of] = (int(rng.choice([-1, 1])) if bits < LARGEST_BITS else -1) << bits - split
+            values[of] = 1 << split - 1 if alone else rng.integers(1 << split - 1, 1 << split)
+            if alone:
+                values[of] *= np.sign(w12[of])
         self.beats = [
             {
                 "values": values[word],
@@ -158,12 +176,13 @@ class StatisticsBench(UnitBench):
             kinds = rng.choice(["results", "both", "measure"], p=[0.4, 0.4, 0.2])
             yield self.one(config, rng, int(words), kinds)
 
-    def one(self, config, rng, words, kinds, bits=None):
+    def one(self, config, rng, words, kinds, bits=None, **products):
         """Results of all slots or of none, part by part, with what is measured among them."""
         elements = config.elements
         order = rng.permutation(config.slots) if kinds != "measure" else []
         results = [
-            Vectors(rng, words, elements, bits, slot=slot, results=1, measure=0) for slot in order
+            Vectors(rng, words, elements, bits, slot=slot, results=1, measure=0, **products)
+            for slot in order
         ]
         cuts = np.sort(rng.integers(words + 1, size=int(rng.integers(3)))).tolist()
         beats = [
@@ -179,7 +198,8 @@ class StatisticsBench(UnitBench):
         if kinds != "results":
             slot = rng.integers(config.slots)
             count = int(rng.integers(1, 9))
-            measured = Vectors(rng, count, elements, bits, slot=slot, results=0, measure=1)
+            kind = {"slot": slot, "results": 0, "measure": 1}
+            measured = Vectors(rng, count, elements, bits, **kind, **products)
             outputs["o_measured"] = [measured.found()]
             places = np.sort(rng.integers(len(beats) + 1, size=count))
             for index, (place, beat) in enumerate(zip(places, measured.beats, strict=True)):
@@ -213,6 +233,11 @@ class ManyBench(StatisticsBench):
             yield self.one(config, rng, words, rng.choice(["results", "both", "measure"]))
         for bits in (*range(2, 31), *range(2, 31)):
             yield self.one(config, rng, 1, "both", bits)
+        for bits in range(2, LARGEST_BITS + 1):
+            yield self.one(config, rng, 1, "both", bits, alone=True)
+        for bits in range(3, 16):
+            for times in (1, 2, 4):
+                yield self.one(config, rng, 2, "both", bits, times=times)
         of = {"slot": 0, "results": 1, "measure": 0}
         longest = Vectors(rng, 3000, config.elements, LARGEST_BITS, **of)
         outputs = {"o_largest": [longest.found()], "o_sums": [longest.sums]}

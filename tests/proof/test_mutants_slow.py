@@ -16,4 +16,5 @@ def test_mutants(name):
     warnings.filterwarnings("ignore", message=".* created but never used")
     result = LARGE[name].score(300, default_seed())
     print(f"{result.killed} of {result.mutants - len(result.equivalent)} killed")
+    print(*(f"survivor {site}" for site in result.survivors), sep="\n")
     assert result.share >= 0.95, [str(site) for site in result.survivors]

@@ -13,9 +13,12 @@ from tests.arith import test_normalise as normalise
 from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
 from tests.compact import bench_arithmetic as compact_arithmetic
+from tests.compact import test_compute as compact_compute
+from tests.compact import test_core as compact_core
 from tests.compact import test_lanes as compact_lanes
 from tests.compact import test_noise as compact_noise
 from tests.compact import test_parts as compact_parts
+from tests.compact import test_tape as compact_tape
 from tests.control import test_banks as banks
 from tests.control import test_checker as checker
 from tests.control import test_counters as counters
@@ -59,6 +62,7 @@ from tests.memory import test_sdram as sdram
 from tests.memory import test_visits as visits
 from tests.pcie import test_access as access
 from tests.pcie import test_dma_reader as dma_reader
+from tests.pcie import test_dma_tape as dma_tape
 from tests.pcie import test_dma_writer as dma_writer
 from tests.pcie import test_packets as packets
 from tests.pcie import test_pages as pages
@@ -156,7 +160,7 @@ UNITS = (
         others=(sequencer_drawn.DrawnBench,),
         large=True,
     ),
-    Unit(engine.EngineBench, large=True),
+    Unit(engine.EngineBench, others=(engine.LongBench,), large=True),
     # Vectors.
     Unit(
         epilogue.EpilogueBench,
@@ -213,6 +217,11 @@ UNITS = (
     Unit(pages.PagesBench, "unit", others=(pages.ManyBench,)),
     Unit(dma_reader.ReaderBench, "reader", others=(dma_reader.ManyBench,)),
     Unit(dma_writer.WriterBench, "writer"),
+    Unit(
+        dma_tape.TapeBench,
+        "unit",
+        ("pages", "reader", "fetch", "results", "writer", "packets"),
+    ),
     # Of the compact chip.
     Unit(compact_parts.MultiplierBench, "unit"),
     Unit(compact_parts.FinishBench, "unit"),
@@ -220,9 +229,12 @@ UNITS = (
     Unit(compact_parts.SumsBench),
     Unit(compact_lanes.LanesBench, "unit"),
     Unit(compact_noise.NoiseBench, "unit"),
+    Unit(compact_tape.TapeBench, "unit", only="64 words"),
     Unit(
         compact_arithmetic.ArithmeticBench,
         without=("multiplier", "finish", "sigmoid", "total", "largest"),
     ),
+    Unit(compact_core.CoreBench, "unit", ("arithmetic",)),
+    Unit(compact_compute.ComputeBench, "unit", ("core", "lanes", "tape", "noise")),
 )
 """All units."""

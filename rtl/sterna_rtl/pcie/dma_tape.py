@@ -112,6 +112,9 @@ class DmaTape(Component):
         connect_stream(m, self.i_answer, results.i_answer)
         connect_stream(m, results.o_result, writer.i)
         run, blocks, busy = Signal(), Signal.like(fetch.blocks), Signal()
+        # On the clock on which RUN falls the fetch may still ask.
+        ran = Signal()
+        m.d.sync += ran.eq(run)
         # Even the longest read is a small part of what a host allows at most.
         m.d.sync += pages.longest.eq(Mux(self.longest < 2, 1 << self.longest[0], REQUEST_BLOCKS))
         m.d.comb += [
@@ -119,7 +122,9 @@ class DmaTape(Component):
             fetch.blocks.eq(blocks),
             fetch.space.eq(self.space),
             fetch.restart.eq(self.restart | ~run | (self.length == 0) | reader.errors.any()),
-            busy.eq(fetch.o_request.valid | pages.busy | ~reader.idle | ~writer.idle),
+            busy.eq(
+                (ran & ~run) | fetch.o_request.valid | pages.busy | ~reader.idle | ~writer.idle
+            ),
             pages.locked.eq(run | busy),
             results.run.eq(run & (pages.ring != 0)),
             results.clear.eq(self.clear),
