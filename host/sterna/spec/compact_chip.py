@@ -41,7 +41,6 @@ class Write(IntEnum):
     SUM = 6  #: an unsigned sum; `SUM_AT` counts up with each of the three
     SUM_MORE = 7  #: 65536 and an unsigned one
     NIBBLE = 8  #: the lowest four bits are a signed one
-    LED = 9  #: bit 0 lights a lamp
     PIECE = 10  #: of the state of the noise, the lowest first
     NOISE = 11  #: begins the noise of logits 0 to this number
     SEEK = 12  #: address at which the tape goes on, or is written

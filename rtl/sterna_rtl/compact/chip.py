@@ -35,15 +35,16 @@ class CompactChip(Component):
     ----------
     rx, tx : Signal
         The UART. A line break begins the firmware anew.
-    led : Signal, out
+    restart : Signal, in
+        So does this, for as long as it is up.
     """
 
     def __init__(
         self, config: ChipConfig, clock_hz: int, waking_bits: int = _WAKING_BITS
     ) -> None:
-        self.waking_bits, self.divisor = waking_bits, divisor_of(clock_hz)
-        self.control = Control(firmware(config, clock_hz))
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "led": Out(1)})
+        self.waking_bits = waking_bits
+        self.control = Control(firmware(config, clock_hz), divisor_of(clock_hz))
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "restart": In(1)})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -63,7 +64,6 @@ class CompactChip(Component):
             transmitter.divisor.eq(control.divisor),
             self.tx.eq(transmitter.tx),
             control.sent.eq(transmitter.idle),
-            control.restart.eq(receiver.line_break | ~awake),
-            self.led.eq(control.led),
+            control.restart.eq(receiver.line_break | self.restart | ~awake),
         ]
         return m

@@ -25,6 +25,8 @@ class Control(Component):
     Parameters
     ----------
     firmware : Assembly
+    divisor : int
+        What `divisor` is until the firmware says another.
 
     Attributes
     ----------
@@ -36,12 +38,11 @@ class Control(Component):
         All of them have gone.
     divisor : Signal, out
         Clocks per bit of the link.
-    led : Signal, out
     restart : Signal, in
         Of `Processor`. What it has begun comes to its end.
     """
 
-    def __init__(self, firmware: Assembly) -> None:
+    def __init__(self, firmware: Assembly, divisor: int) -> None:
         self.firmware = firmware
         self.processor = Processor()
         self.checksum = Checksum()
@@ -51,8 +52,7 @@ class Control(Component):
                 "received": In(stream.Signature(DECODED)),
                 "send": Out(stream.Signature(8)),
                 "sent": In(1),
-                "divisor": Out(WORD_BITS),
-                "led": Out(1),
+                "divisor": Out(WORD_BITS, init=divisor),
                 "restart": In(1),
             }
         )
@@ -104,7 +104,7 @@ class Control(Component):
                 m.d.comb += free.eq(self.send.ready)
             with m.Case(Write.CHECK, Write.CHECK_START):
                 m.d.comb += free.eq(self.checksum.i.ready)
-            with m.Case(Write.TAPE, Write.DIVISOR, Write.LED):
+            with m.Case(Write.TAPE, Write.DIVISOR):
                 m.d.comb += free.eq(1)
             with m.Default():
                 m.d.comb += free.eq(~program)
@@ -125,8 +125,6 @@ class Control(Component):
                     m.d.sync += [noise.payload.eq(data), noise.valid.eq(1)]
                 with m.Case(Write.DIVISOR):
                     m.d.sync += self.divisor.eq(data)
-                with m.Case(Write.LED):
-                    m.d.sync += self.led.eq(data)
 
         # Sums: which two bits are above a word's.
         at, sums = Signal.like(compute.new_sums.address), compute.new_sums
