@@ -73,19 +73,24 @@ class Control(Component):
             if name == "data":
                 for part in ("enable", "address", "data"):
                     m.d.comb += getattr(ram.write, part).eq(getattr(processor.new_data, part))
-        self._write(m)
-        self._read(m)
+        self._read(m, self._write(m))
         return m
 
-    def _write(self, m: Module) -> None:
-        """Take what the processor writes, when who gets it is free."""
+    def _write(self, m: Module) -> Signal:
+        """Take what the processor writes, when who gets it is free; return whether it waits."""
         compute, given = self.compute, self.processor.o
-        port, data, moves = given.payload.port, given.payload.data, transfers(given)
+        # It waits in a register, so that who is free has not to be known on the processor's clock.
+        waits, held, free = Signal(name="waits"), Signal.like(given.payload), Signal()
+        port, data, moves = held.port, held.data, waits & free
+        m.d.comb += given.ready.eq(~waits)
+        with m.If(transfers(given)):
+            m.d.sync += [held.eq(given.payload), waits.eq(1)]
+        with m.Elif(moves):
+            m.d.sync += waits.eq(0)
         first, last, program = compute.i.payload.first, compute.i.payload.last, compute.i.valid
         block, noise = compute.i_block, compute.i_noise
         place, shift = (port[4:] == base >> 4 for base in (Write.PLACE, Write.SHIFT))
-        free = Signal()
-        m.d.comb += [given.ready.eq(free), compute.o.ready.eq(1)]
+        m.d.comb += compute.o.ready.eq(1)
         with m.If(transfers(compute.i)):
             m.d.sync += program.eq(0)
         for waiting in (compute.i_block, compute.i_noise):
@@ -171,14 +176,15 @@ class Control(Component):
             compute.piece.eq(data),
             compute.loads.eq(written(Write.PIECE)),
             self.send.payload.eq(data),
-            self.send.valid.eq(given.valid & (port == Write.SEND)),
+            self.send.valid.eq(waits & (port == Write.SEND)),
             self.checksum.i.payload.eq(data),
-            self.checksum.i.valid.eq(given.valid & (port == Write.CHECK)),
+            self.checksum.i.valid.eq(waits & (port == Write.CHECK)),
             self.checksum.starts.eq(written(Write.CHECK_START)),
         ]
+        return waits
 
-    def _read(self, m: Module) -> None:
-        """Show what the processor reads, when it is there."""
+    def _read(self, m: Module, waits: Signal) -> None:
+        """Show what the processor reads, when it is there and what was written has been taken."""
         compute, shown = self.compute, self.processor.i
         port, done = self.processor.port, compute.o.payload
         tape = compute.shows & ~compute.i_block.valid
@@ -198,24 +204,27 @@ class Control(Component):
             for number, word in words.items():
                 with m.Case(number):
                     m.d.comb += shown.payload.eq(word)
+        there = Signal()
         with m.Switch(port):
             with m.Case(Read.RECEIVED):
-                m.d.comb += shown.valid.eq(received.valid)
+                m.d.comb += there.eq(received.valid)
             with m.Case(Read.SENT):
-                m.d.comb += shown.valid.eq(self.sent)
+                m.d.comb += there.eq(self.sent)
             with m.Case(Read.NOISE):
-                m.d.comb += shown.valid.eq(~compute.i_noise.valid)
+                m.d.comb += there.eq(~compute.i_noise.valid)
             with m.Case(*(Read.TAPE + number for number in range(3))):
-                m.d.comb += shown.valid.eq(tape)
+                m.d.comb += there.eq(tape)
             with m.Case(Read.CHECK, Read.CHECK + 1):
-                m.d.comb += shown.valid.eq(self.checksum.i.ready)
+                m.d.comb += there.eq(self.checksum.i.ready)
             with m.Default():
-                m.d.comb += shown.valid.eq(~compute.i.valid)
+                m.d.comb += there.eq(~compute.i.valid)
         takes = transfers(shown)
         m.d.comb += [
-            received.ready.eq(shown.ready & (port == Read.RECEIVED)),
-            compute.takes.eq(takes & (port == Read.TAPE + 2)),
+            shown.valid.eq(there & ~waits),
+            received.ready.eq(shown.ready & (port == Read.RECEIVED) & ~waits),
         ]
+        # A clock later: the next word is there before the next instruction reads it.
+        m.d.sync += compute.takes.eq(takes & (port == Read.TAPE + 2))
 
 
 def _pieces(first: int, value: Value, count: int) -> dict[int, Value]:
