@@ -33,7 +33,7 @@ from sterna.spec.registers import (
     Status,
 )
 
-__all__ = ["divisor_of", "firmware"]
+__all__ = ["NAMES", "divisor_of", "firmware", "source"]
 
 CRC_RIGHT = 0x2144DF1C
 """CRC-32 of a message and its own."""
@@ -67,7 +67,7 @@ clear:      sub   #1
 _COUNTERS_END = REGISTERS["COUNTER_SATURATIONS"].address + 1
 """Behind the counters of the compact chip; registers from here on read as 0."""
 
-_NAMES: dict[str, Any] = {
+NAMES: dict[str, Any] = {
     **{name: register.address for name, register in REGISTERS.items()},
     "COUNTERS_END": _COUNTERS_END,
     "draw": 2 * REGISTERS["SEED_LOW"].address,
@@ -100,11 +100,14 @@ def divisor_of(clock_hz: int) -> int:
 @cache
 def firmware(config: ChipConfig, clock_hz: int) -> Assembly:
     """Assemble the firmware of a chip."""
+    return assemble(source(config, clock_hz), NAMES | {"DIVISOR": divisor_of(clock_hz)})
+
+
+def source(config: ChipConfig, clock_hz: int) -> str:
+    """Return the text of a chip's firmware."""
     table = " ".join(map(str, _table(config, clock_hz)))
-    parts = (_START, link, registers, drawing, segments, scales, numbers)
-    texts = [part if isinstance(part, str) else part.TEXT for part in parts]
-    text = "".join([f".word registers {table}\n", *texts])
-    return assemble(text, {**_NAMES, "DIVISOR": divisor_of(clock_hz)})
+    parts = (link, registers, drawing, segments, scales, numbers)
+    return "".join([f".word registers {table}\n", _START, *(part.TEXT for part in parts)])
 
 
 def _table(config: ChipConfig, clock_hz: int) -> list[int]:

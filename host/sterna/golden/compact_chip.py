@@ -14,7 +14,7 @@ from sterna.firmware.assembler import Assembly
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.processor import Processor
 from sterna.golden.sampler import gumbel, uniforms
-from sterna.spec.compact import COLUMNS, NOISE_WORDS, TAPE_WORDS, Program
+from sterna.spec.compact import COLUMNS, FACTOR_WORDS, NOISE_WORDS, TAPE_WORDS, Program
 from sterna.spec.compact_chip import SETTINGS, Read, Write
 from sterna.spec.trits import Packing, unpack
 
@@ -56,7 +56,7 @@ class Chip:
         self._at = self._first = self._last = self._sum_at = self._last_row = self._state = 0
         self._pieces: list[int] = []
         self._checked = b""
-        self._partial = np.zeros(0, dtype=np.int64)
+        self._partial = np.zeros(FACTOR_WORDS, dtype=np.int64)
 
     def run(self) -> None:
         """Run until the processor waits for a byte."""
@@ -148,11 +148,8 @@ class Chip:
         raw = b"".join(word.to_bytes(6, "little") for word in words)
         bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), bitorder="little")
         trits = unpack(bits.reshape(rows, -1), COLUMNS, Packing.TWO_BITS).astype(np.int64)
-        sums = trits @ self._activations()
-        self._partial = sums if begins else self._partial + sums
+        # Those of the last program, which were shifted in.
+        sums = trits @ self.memories.activations[self._first : self._last + 1]
+        self._partial[:rows] = sums if begins else self._partial[:rows] + sums
         if ends:
-            self.memories.sums[:rows] = self._partial
-
-    def _activations(self) -> np.ndarray:
-        """The last block's, which were shifted in."""
-        return self.memories.activations[self._first : self._last + 1]
+            self.memories.sums[:rows] = self._partial[:rows]
