@@ -27,9 +27,6 @@ __all__ = ["CompiledCompact", "Pins"]
 _HERE = Path(__file__).parent
 _FILES = [_HERE / name for name in ("pins.cpp", "uart.h")]
 
-_LONGEST = 200_000_000
-"""Clocks for which a port waits for a byte."""
-
 _WAKING_BITS = 4
 
 
@@ -161,8 +158,8 @@ class Pins:
         self.chip.send(data, self._bit)
 
     def read(self, seconds: float) -> bytes:
-        """Bytes that have come; waits for the first, unless `seconds` is 0."""
-        self.chip.wait(_LONGEST if seconds else 0)
+        """Bytes that have come; waits up to `seconds` of the chip's time for the first."""
+        self.chip.wait(round(seconds * self.chip.clock_hz))
         self.chip.run(round(20 * self._bit))
         return self.chip.receive(self._bit)
 
