@@ -53,11 +53,15 @@ class ChecksumBench(UnitBench):
             ("not complemented", "self.crc.eq(~state)", "self.crc.eq(state)"),
             ("seven bits", "left.eq(_BYTE)", "left.eq(_BYTE - 1)"),
             ("not begun anew", "m.d.sync += state.eq(CRC_INIT)", "m.d.sync += state.eq(state)"),
-            ("begins with 0", "state, left = Signal(32, init=CRC_INIT)", "state, left = Signal(32)"),
+            (
+                "begins with 0",
+                "state, left = Signal(32, init=CRC_INIT)",
+                "state, left = Signal(32)",
+            ),
             ("another polynomial", "0xEDB88320", "0x82F63B78"),
             ("upper bits first", "rest[0])", "rest[-1])"),
         )
-    }  # fmt: skip
+    }
     not_stalled = {"i": "ready only when the byte before has been looked at"}
 
     def dut(self, config):

@@ -64,7 +64,8 @@ DONE += [f"Read.{name} + {n}" for name in ("TOTAL", "REST") for n in range(3)]
 TEXT = "".join(
     [
         # Tape: written, read, and its blocks.
-        f"load #{TAPE_AT + n}\nout Write.SEEK\n" + given("Write.TAPE", "Write.TAPE", "Write.TAPE_WORD")
+        f"load #{TAPE_AT + n}\nout Write.SEEK\n"
+        + given("Write.TAPE", "Write.TAPE", "Write.TAPE_WORD")
         for n in range(2 * ROWS)
     ]
     + [f"load #{TAPE_AT}\nout Write.SEEK\n"]
@@ -81,7 +82,11 @@ TEXT = "".join(
     + [run(Program.SHOW_VECTORS, n, n) + said("Read.RESULT") for n in (FIRST, 9, LAST)]
     # x and scratch of the sums, their largest product and sum of squares.
     + ["load #15\nout Write.SHIFT + Shift.SCALE\nload #7\nout Write.SHIFT + Shift.CUT\n"]
-    + ["load #507\nout Write.SUM_AT\n", given("Write.SUM", "Write.SUM"), run(Program.SET_FACTORS, 507, 508)]
+    + [
+        "load #507\nout Write.SUM_AT\n",
+        given("Write.SUM", "Write.SUM"),
+        run(Program.SET_FACTORS, 507, 508),
+    ]
     + [run(Program.SUMS), said(*DONE), run(Program.EMBED), said(*DONE)]
     + [run(Program.STATISTICS), said(*DONE)]
     # Activations and blocks.
@@ -101,7 +106,7 @@ TEXT = "".join(
     + ["out Write.CHECK_START\n", *[given("Write.CHECK")] * 5, said("Read.CHECK", "Read.CHECK + 1")]
     + ["in Read.SENT\n", given("Write.DIVISOR"), "in Read.RECEIVED\ncall show\n" * 2]
     + ["stop: in Read.RECEIVED\ngoto stop\n", ROUTINES]
-)  # fmt: skip
+)
 
 FIRMWARE = assemble(TEXT, NAMES)
 
@@ -138,20 +143,32 @@ class ControlBench(UnitBench):
         for name, old, new in (
             ("a program's elements change", "free.eq(~program)", "free.eq(1)"),
             ("pieces the wrong way round", "Cat(pieces[WORD_BITS:], data)", "Cat(data, pieces)"),
-            ("seeks in a block", "Write.LAST_ROW, Write.BLOCK, Write.SEEK, Write.TAPE_WORD", "Write.TAPE_WORD"),
+            (
+                "seeks in a block",
+                "Write.LAST_ROW, Write.BLOCK, Write.SEEK, Write.TAPE_WORD",
+                "Write.TAPE_WORD",
+            ),
             ("a nibble without its sign", "(nibble & data[3])", "(nibble & 0)"),
             ("sums at one place", "m.d.sync += at.eq(at + 1)", "m.d.sync += at.eq(at)"),
             ("no more than 16 bits", "(port == Write.SUM_MORE) | signs[0]", "signs[0]"),
             ("each piece takes the word", "port == Read.TAPE + 2", "port == Read.TAPE + 1"),
             ("noise is not waited for", "there.eq(~compute.i_noise.valid)", "there.eq(1)"),
             ("results before the end", "there.eq(~compute.i.valid)", "there.eq(1)"),
-            ("reads before what was written", "shown.valid.eq(there & ~waits)", "shown.valid.eq(there)"),
-            ("the last block is the first", "Cat(block.payload.begins, block.payload.ends)", "Cat(block.payload.ends, block.payload.begins)"),
+            (
+                "reads before what was written",
+                "shown.valid.eq(there & ~waits)",
+                "shown.valid.eq(there)",
+            ),
+            (
+                "the last block is the first",
+                "Cat(block.payload.begins, block.payload.ends)",
+                "Cat(block.payload.ends, block.payload.begins)",
+            ),
             ("an end like a byte", "Cat(byte.good, C(1 << 14, 15))", "byte.data"),
             ("damaged frames are good", "Cat(byte.good,", "Cat(C(1, 1),"),
             ("words the wrong way round", "first + n: value", "first + count - 1 - n: value"),
         )
-    }  # fmt: skip
+    }
 
     def dut(self, config):
         return Linked()

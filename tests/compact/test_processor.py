@@ -12,7 +12,6 @@ from sterna.spec.processor import (
     PROGRAM_WORDS,
     Code,
     Go,
-    Mode,
     Move,
     instruction,
 )
@@ -51,7 +50,9 @@ class Restarted(Component):
         for name in ("program", "data", "new_data"):
             for part in getattr(unit, name).signature.members:
                 one, other = getattr(getattr(unit, name), part), getattr(getattr(self, name), part)
-                m.d.comb += one.eq(other) if part == "data" and name != "new_data" else other.eq(one)
+                m.d.comb += (
+                    one.eq(other) if part == "data" and name != "new_data" else other.eq(one)
+                )
         return m
 
 
@@ -69,12 +70,24 @@ class ProcessorBench(UnitBench):
     bugs = {
         name: lambda _, old=old, new=new: Restarted(edited(Processor, old, new))
         for name, old, new in (
-            ("no carry into a subtraction", "Code.SUBTRACT), negates, carry)", "Code.SUBTRACT), 0, carry)"),
-            ("a carry into every sum", "Mux((code == Code.ADD) | (code == Code.SUBTRACT), negates", "Mux(0, negates"),
+            (
+                "no carry into a subtraction",
+                "Code.SUBTRACT), negates, carry)",
+                "Code.SUBTRACT), 0, carry)",
+            ),
+            (
+                "a carry into every sum",
+                "Mux((code == Code.ADD) | (code == Code.SUBTRACT), negates",
+                "Mux(0, negates",
+            ),
             ("index in every mode", "(mode == Mode.INDEXED).replicate(len(x))", "C(0xFF, 8)"),
             ("returns to the call", "Mux(calls, after, a)", "Mux(calls, at, a)"),
             ("right without carry", "Cat(a[1:], carry)), carry", "Cat(a[1:], C(0, 1))), carry"),
-            ("left without carry", "Cat(a, carry).eq(Cat(carry, a))", "Cat(a, carry).eq(Cat(C(0, 1), a))"),
+            (
+                "left without carry",
+                "Cat(a, carry).eq(Cat(carry, a))",
+                "Cat(a, carry).eq(Cat(C(0, 1), a))",
+            ),
             ("zero by its upper bits", "zero = ~a.any()", "zero = ~a[8:].any()"),
             ("goes on while it waits", "done.eq(executes & ~waits)", "done.eq(executes)"),
             ("other halves", "operand[0], WORD_BITS", "~operand[0], WORD_BITS"),
@@ -88,7 +101,7 @@ class ProcessorBench(UnitBench):
             ("a product of the sum", "product.eq(a * v)", "product.eq(total * v)"),
             ("sign of the other kind", "(a[-1] ^ mode[0])", "(a[-1] ^ 0)"),
         )
-    }  # fmt: skip
+    }
 
     def dut(self, config):
         return Restarted()

@@ -306,7 +306,7 @@ class ChipDevice:
         return self._generate(list(prompt), count, sampling)
 
     def counters(self) -> dict[str, int]:
-        """Counters of the chip since it was opened, or reset; a compact chip has the first three."""
+        """Counters of the chip since it was opened, or reset; a compact one has the first three."""
         counters = tuple(Counter)[: Counter.SATURATIONS + 1 if self.config.compact else None]
         words = self._retry(
             lambda: self.port.execute([read_next(f"COUNTER_{counters[0].name}", len(counters))])

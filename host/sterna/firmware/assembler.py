@@ -33,7 +33,7 @@ from sterna.spec.processor import (
     instruction,
 )
 
-__all__ = ["AssemblyError", "Assembly", "assemble"]
+__all__ = ["Assembly", "AssemblyError", "assemble"]
 
 _WITH_VALUE = {
     "load": Code.LOAD,
@@ -158,4 +158,3 @@ def _value(text: str, names: Mapping[str, Any], number: int) -> int:
         return int(eval(text, {"__builtins__": {}}, dict(names)))
     except Exception as error:
         raise AssemblyError(f"line {number}: {text!r}: {error}") from error
-

@@ -130,8 +130,8 @@ CONFIG_REGISTERS = {
     if field.name not in ("memory", "compact")
 }
 """Registers that show the chip's configuration, and their fields; packings by number. CONFIG_MEMORY
-and CONFIG_COMPACT stand apart: registers that come later stand behind all others, so that a chip from before reads as
-one without them."""
+and CONFIG_COMPACT stand apart: registers that come later stand behind all others, so that a chip
+from before reads as one without them."""
 
 
 def _registers() -> dict[str, Register]:

@@ -16,8 +16,9 @@ _OSCILLATOR_HZ = 533_000_000, 1_066_000_000
 
 
 class Icebreaker(Elaboratable):
-    """Top level. The green LED lights up while bits come and go, the red one while the button is
-    pressed, which does what a line break does.
+    """Top level, with the button for a line break.
+
+    The green LED lights up while bits come and go, the red one while the button is pressed.
 
     The clock comes when the PLL has locked; configuration has set all flip-flops to their initial
     values.

@@ -39,9 +39,7 @@ class CompactChip(Component):
         So does this, for as long as it is up.
     """
 
-    def __init__(
-        self, config: ChipConfig, clock_hz: int, waking_bits: int = _WAKING_BITS
-    ) -> None:
+    def __init__(self, config: ChipConfig, clock_hz: int, waking_bits: int = _WAKING_BITS) -> None:
         self.waking_bits = waking_bits
         self.control = Control(firmware(config, clock_hz), divisor_of(clock_hz))
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "restart": In(1)})

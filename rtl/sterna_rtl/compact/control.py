@@ -19,6 +19,7 @@ from sterna_rtl.link.frames import DECODED
 
 __all__ = ["Control"]
 
+
 class Control(Component):
     """Execute firmware whose ports are those of `sterna.spec.compact_chip`.
 

@@ -102,9 +102,7 @@ class Processor(Component):
         m.d.sync += [starts.eq(0), executes.eq(~starts & ~done)]
         index = x & (mode == Mode.INDEXED).replicate(len(x))
         depth = Signal(range(DATA_WORDS - STACK))
-        returns, calls = (
-            (code == Code.GO) & (mode == kind) for kind in (Go.RETURN, Go.CALL)
-        )
+        returns, calls = ((code == Code.GO) & (mode == kind) for kind in (Go.RETURN, Go.CALL))
         m.d.comb += [
             self.data.address.eq(operand + index),
             self.new_data.address.eq(self.data.address),
@@ -125,9 +123,7 @@ class Processor(Component):
         negates = (code == Code.SUBTRACT) | (code == Code.SUBTRACT_CARRY)
         m.d.comb += v.eq(Mux(mode == Mode.NUMBER, operand, self.data.data))
         first = Signal()
-        m.d.comb += first.eq(
-            Mux((code == Code.ADD) | (code == Code.SUBTRACT), negates, carry)
-        )
+        m.d.comb += first.eq(Mux((code == Code.ADD) | (code == Code.SUBTRACT), negates, carry))
         # One chain of carries, which begins with one more bit.
         sums = Cat(C(1, 1), a) + Cat(first, v ^ negates.replicate(WORD_BITS))
         m.d.comb += total.eq(sums[1:])
