@@ -90,7 +90,7 @@ TEXT = "".join(
     + [run(Program.SUMS), said(*DONE), run(Program.EMBED), said(*DONE)]
     + [run(Program.STATISTICS), said(*DONE)]
     # Activations and blocks.
-    + ["load #20\nout Write.SHIFT + Shift.ACTIVATION\n"]
+    + ["load #26\nout Write.SHIFT + Shift.ACTIVATION\n"]
     + [f"load #{TAPE_AT}\nout Write.SEEK\nload #{ROWS - 1}\nout Write.LAST_ROW\n"]
     + [run(Program.CUT), run(Program.ACTIVATE), block(1)]
     + [run(Program.CUT), run(Program.ACTIVATE), block(2)]
