@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sterna.cli.doctor import _answer, _memories
 from sterna.device.chip import ChipDevice
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
@@ -12,6 +13,7 @@ from sterna.device.known_answer import known_model
 from sterna.device.operations import write
 from sterna.device.serial_link import SerialLink
 from sterna.model import container
+from sterna.spec.chip import COMPACT
 from sterna_sim.compiled.compact import CompiledCompact, Pins
 from sterna_sim.kit.bench import default_seed
 
@@ -56,9 +58,13 @@ def test_small_model():
 
 @pytest.mark.slow
 def test_shipped_model():
-    """Bit for bit, and the clocks that a token takes."""
+    """All of `sterna doctor`; then bit for bit, and the clocks that a token takes."""
     model = container.load(MODEL)
-    chip, own = opened(model)
+    chip = CompiledCompact(CLOCK_HZ)
+    link = SerialLink(Pins(chip), BAUD)
+    _memories(link, COMPACT, lambda *_: None)
+    _answer(link, "compiled chip", lambda *_: None)
+    own = ChipDevice(link, model, "compiled chip")
     compare(own, GoldenDevice(model), np.random.default_rng(default_seed()))
     clocks = []
     for count in (1, 21):

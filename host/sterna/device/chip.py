@@ -18,7 +18,7 @@ from sterna.golden.log_probability import log_scale, of_targets
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
-from sterna.spec.compact import VECTOR_WORDS
+from sterna.spec.compact_chip import Area
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.memories import MEMORIES, external
 from sterna.spec.registers import (
@@ -116,12 +116,12 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
     """Words of a memory, and bits of a word."""
     elements = config.elements
     beside = external(config.memory) if config.memory else None
+    if config.compact and memory in (Memory.VECTOR_A, Memory.VECTOR_B, Memory.EMBEDDING):
+        # One memory holds all of them; behind it the chip keeps what is its own.
+        return (int(Area.STATE) if memory is Memory.VECTOR_A else 0), VECTOR_BITS
     return {
         Memory.TAPE: (config.tape_words, config.word_bits),
-        Memory.VECTOR_A: (
-            VECTOR_WORDS if config.compact else config.vector_a_words,
-            VECTOR_BITS * elements,
-        ),
+        Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
         Memory.VECTOR_B: (config.vector_b_words, VECTOR_BITS * elements),
         Memory.EMBEDDING: (config.embedding_words, config.embedding_bits * elements),
         Memory.STATE: (config.slots * config.state_words, STATE_BITS * elements),
