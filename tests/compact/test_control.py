@@ -97,13 +97,18 @@ TEXT = "".join(
     + [run(Program.SUMS, 0, ROWS - 1), said(*DONE), said("Read.TAPE + 2")]
     # Two blocks one after the other, and what must wait for them.
     + [f"load #{TAPE_AT}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE), block(1)]
-    + ["load #2\nout Write.BLOCK\n", f"load #{TAPE_AT + 5}\nout Write.SEEK\n"]
+    + ["load #2\nout Write.BLOCK\nload #5\nout Write.LAST_ROW\nload #9\nout Write.TAPE_WORD\n"]
+    + ["load #1\nout Write.BLOCK\n", f"load #{TAPE_AT + 5}\nout Write.SEEK\n"]
     + [said("Read.TAPE", "Read.TAPE + 1"), run(Program.SUMS, 0, ROWS - 1), said(*DONE)]
     # Noise, and a choice.
     + [given("Write.PIECE")] * 4
     + [f"load #{LAST}\nout Write.NOISE\nin Read.NOISE\n", run(Program.SCORE), said(*DONE)]
+    + [f"load #{LAST}\nout Write.NOISE\nload #77\n", "out Write.PIECE\n" * 4]
+    + [f"load #{LAST}\nout Write.NOISE\nin Read.NOISE\n", run(Program.SCORE), said(*DONE)]
     # The link's own.
     + ["out Write.CHECK_START\n", *[given("Write.CHECK")] * 5, said("Read.CHECK", "Read.CHECK + 1")]
+    + ["out Write.CHECK\nout Write.CHECK_START\nout Write.CHECK\nout Write.CHECK\n"]
+    + [said("Read.CHECK", "Read.CHECK + 1")]
     + ["in Read.SENT\n", given("Write.DIVISOR"), "in Read.RECEIVED\ncall show\n" * 2]
     + ["stop: in Read.RECEIVED\ngoto stop\n", ROUTINES]
 )

@@ -53,7 +53,7 @@ class Chip:
         self.processor = Processor(firmware.program, firmware.data, self._read, self._write)
         self.steps = 0
         self._done = Done()
-        self._at = self._first = self._last = self._sum_at = self._last_row = self._state = 0
+        self._at = self._seek = self._first = self._last = self._sum_at = self._last_row = self._state = 0
         self._pieces: list[int] = []
         self._checked = b""
         self._partial = np.zeros(FACTOR_WORDS, dtype=np.int64)
@@ -96,12 +96,12 @@ class Chip:
                 noise = gumbel(uniforms(self._state, word + 1))
                 memories.sums[NOISE_WORDS : NOISE_WORDS + word + 1] = noise
             case Write.SEEK:
-                self._at = word % TAPE_WORDS
+                self._at = self._seek = word % TAPE_WORDS
             case Write.TAPE:
                 self._pieces = [*self._pieces[-1:], word]
             case Write.TAPE_WORD:
                 low, middle = self._pieces
-                self.tape[self._at] = low | middle << 16 | word << 32
+                self.tape[self._seek] = low | middle << 16 | word << 32
             case Write.SEND:
                 self.sent.append(word & 0xFF)
             case Write.CHECK_START:
