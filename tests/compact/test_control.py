@@ -96,7 +96,7 @@ TEXT = "".join(
     + [run(Program.CUT), run(Program.ACTIVATE), block(2)]
     + [run(Program.SUMS, 0, ROWS - 1), said(*DONE), said("Read.TAPE + 2")]
     # Two blocks one after the other, and what must wait for them.
-    + [f"load #{TAPE_AT}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE), block(1)]
+    + [f"load #{TAPE_AT + 7}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE), block(1)]
     + ["load #2\nout Write.BLOCK\nload #5\nout Write.LAST_ROW\nload #9\nout Write.TAPE_WORD\n"]
     + ["load #1\nout Write.BLOCK\n", f"load #{TAPE_AT + 5}\nout Write.SEEK\n"]
     + [said("Read.TAPE", "Read.TAPE + 1"), run(Program.SUMS, 0, ROWS - 1), said(*DONE)]

@@ -53,7 +53,8 @@ class Chip:
         self.processor = Processor(firmware.program, firmware.data, self._read, self._write)
         self.steps = 0
         self._done = Done()
-        self._at = self._seek = self._first = self._last = self._sum_at = self._last_row = self._state = 0
+        self._at = self._seek = 0
+        self._first = self._last = self._sum_at = self._last_row = self._state = 0
         self._pieces: list[int] = []
         self._checked = b""
         self._partial = np.zeros(FACTOR_WORDS, dtype=np.int64)
