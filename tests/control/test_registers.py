@@ -206,6 +206,7 @@ class Host:
             "UART_DIVISOR": 417,
             **{name: int(getattr(config, field)) for name, field in CONFIG_REGISTERS.items()},
             "CONFIG_MEMORY": MEMORIES.index(config.memory),
+            "CONFIG_COMPACT": 0,
             # Registers that are only written.
             "CONTROL": 0,
             "TOKEN": 0,

@@ -10,7 +10,7 @@ from sterna.errors import InputError
 from sterna.spec.chip import REFERENCE
 from sterna_sim import build as build_module
 from sterna_sim.build import build_board, config_of, report_of
-from sterna_sim.pnr import Implementation, NotRoutedError
+from sterna_sim.pnr import PARTS, Implementation, NotRoutedError
 
 FILES = {"chip.bit", "floorplan.svg", "manifest.json", "report.json"}
 
@@ -193,4 +193,4 @@ def test_report_of(tools, tmp_path):
     """Both of the figures that a manifest shows are rounded the same."""
     (tmp_path / "report.json").write_text(json.dumps(EMPTY))
     result = Implementation(tmp_path, {}, {"clk": 58.3333})
-    assert report_of(result, "LFE5U-85F")["fmax_mhz"] == {"clk": 58.33}
+    assert report_of(result, PARTS["LFE5U-85F"].have)["fmax_mhz"] == {"clk": 58.33}

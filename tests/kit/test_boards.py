@@ -3,10 +3,13 @@
 import re
 
 import pytest
+from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from sterna.model.layout import fit
 from sterna.spec.boards import TARGETS
+from sterna.spec.chip import COMPACT
 from sterna.spec.trits import Packing
+from sterna_rtl.boards.icebreaker import Icebreaker
 from sterna_rtl.boards.ulx3s import Ulx3s
 from sterna_sim.build import config_of
 from sterna_sim.pnr import PARTS
@@ -37,7 +40,7 @@ def pins(plan):
     return found
 
 
-@pytest.mark.parametrize("board", TARGETS)
+@pytest.mark.parametrize("board", [name for name in TARGETS if name != "icebreaker"])
 def test_every_pin_is_constrained(board):
     target, memory = TARGETS[board], config_of(board).memory
     plan = PARTS[target.fpga].platform().prepare(Ulx3s(small(memory), 25_000_000), "top")
@@ -54,7 +57,27 @@ def test_every_pin_is_constrained(board):
 
 
 def test_boards_have_their_parts():
-    assert {target.fpga for target in TARGETS.values()} == PARTS.keys()
+    assert {target.fpga for target in TARGETS.values()} == {*PARTS, "iCE40UP5K"}
+
+
+def test_icebreaker():
+    """Each of its pins has a place, and the PLL makes the clocks that it can make."""
+    plan = ICEBreakerPlatform().prepare(Icebreaker(COMPACT, 21_000_000), "top")
+    rules = plan.files["top.pcf"]
+    rules = rules if isinstance(rules, str) else rules.decode()
+    placed = dict(re.findall(r"^set_io (\S+) (\d+)", rules, re.M))
+    assert placed == {
+        "clk12_0__io": "35", "uart_0__rx__io": "6", "uart_0__tx__io": "9",
+        "button_0__io": "10", "led_r_0__io": "11", "led_g_0__io": "37",
+    }  # fmt: skip
+    for clock_hz in (16_875_000, 21_000_000, 24_000_000, 48_000_000):
+        board = Icebreaker(COMPACT, clock_hz)
+        oscillator = 12_000_000 * board.multiple
+        assert 533e6 <= oscillator <= 1066e6
+        assert oscillator == clock_hz << board.halvings
+    for clock_hz in (20_000_000, 5_000_000):
+        with pytest.raises(ValueError, match=f"no clock of {clock_hz} Hz"):
+            Icebreaker(COMPACT, clock_hz)
 
 
 def test_clocks():

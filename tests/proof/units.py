@@ -13,11 +13,14 @@ from tests.arith import test_normalise as normalise
 from tests.arith import test_rounding as rounding
 from tests.arith import test_sigmoid as sigmoid
 from tests.compact import bench_arithmetic as compact_arithmetic
+from tests.compact import test_checksum as compact_checksum
 from tests.compact import test_compute as compact_compute
+from tests.compact import test_control as compact_control
 from tests.compact import test_core as compact_core
 from tests.compact import test_lanes as compact_lanes
 from tests.compact import test_noise as compact_noise
 from tests.compact import test_parts as compact_parts
+from tests.compact import test_processor as compact_processor
 from tests.compact import test_tape as compact_tape
 from tests.control import test_banks as banks
 from tests.control import test_checker as checker
@@ -236,5 +239,8 @@ UNITS = (
     ),
     Unit(compact_core.CoreBench, "unit", ("arithmetic",)),
     Unit(compact_compute.ComputeBench, "unit", ("core", "lanes", "tape", "noise")),
+    Unit(compact_processor.ProcessorBench, "unit"),
+    Unit(compact_checksum.ChecksumBench, "unit"),
+    Unit(compact_control.ControlBench, "unit", without=("processor", "checksum", "compute")),
 )
 """All units."""

@@ -15,7 +15,7 @@ from sterna.spec.trits import Packing
 NAMES = [field.name for field in dataclasses.fields(ChipConfig)]
 TAPES = ("tape_words", "ring_words")
 """One of them is 0: the tape lies on the chip or passes through a ring."""
-EXTRAS = ("top_k", "log_probability", "memory")
+EXTRAS = ("top_k", "log_probability", "memory", "compact")
 DEPTHS = [name for name in NAMES if name.endswith("_words") and name not in TAPES]
 
 

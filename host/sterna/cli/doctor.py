@@ -117,6 +117,8 @@ def _memories(port: RegisterPort, config: ChipConfig, tell: Progress) -> None:
         if memory in (Memory.STREAM, Memory.EXTERNAL):
             continue
         words, bits = memory_shape(config, memory)
+        if not words:
+            continue
         data = rng.integers(0, 256, (words, -(-bits // 8)), dtype=np.uint8)
         if bits % 8:
             data[:, -1] &= (1 << bits % 8) - 1

@@ -51,7 +51,9 @@ def flash_command(
             "openFPGALoader is not installed: `apt install openfpgaloader`, or as its guide says, "
             "https://trabucayre.github.io/openFPGALoader/guide/install.html"
         )
-    command = [loader, "--board", target.loader, *["--write-flash"] * keep, str(bitstream)]
+    keep = keep or bool(target.loads)
+    options = target.loads or ["--write-flash"] * keep
+    command = [loader, "--board", target.loader, *options, str(bitstream)]
     with showing(f"loading {bitstream}"):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:

@@ -18,6 +18,7 @@ from sterna.golden.log_probability import log_scale, of_targets
 from sterna.model.layout import Image, lay_out, ram_pieces
 from sterna.model.model import Model
 from sterna.spec.chip import ChipConfig
+from sterna.spec.compact_chip import Area
 from sterna.spec.fixed import LOG_PROBABILITY_BITS, STATE_BITS, VECTOR_BITS
 from sterna.spec.memories import MEMORIES, external
 from sterna.spec.registers import (
@@ -89,14 +90,16 @@ def read_config(port: RegisterPort) -> ChipConfig:
             read_next("DIGEST_LOW", 2),
             read_next(next(iter(CONFIG_REGISTERS)), len(CONFIG_REGISTERS)),
             read("CONFIG_MEMORY"),
+            read("CONFIG_COMPACT"),
         ]
     )
     values: dict[str, Any] = {
-        field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:-1], strict=True)
+        field: int(word) for field, word in zip(CONFIG_REGISTERS.values(), words[2:-2], strict=True)
     }
     try:
         values["log_probability"] = bool(values["log_probability"])
-        values["memory"] = dict(enumerate(MEMORIES))[int(words[-1])]
+        values["memory"] = dict(enumerate(MEMORIES))[int(words[-2])]
+        values["compact"] = bool(words[-1])
         config = ChipConfig(**{**values, "packing": Packing(values["packing"])})
     except (ValueError, KeyError, InputError) as error:
         raise DeviceError(f"the device has a configuration that cannot be: {error}") from error
@@ -113,6 +116,9 @@ def memory_shape(config: ChipConfig, memory: Memory) -> tuple[int, int]:
     """Words of a memory, and bits of a word."""
     elements = config.elements
     beside = external(config.memory) if config.memory else None
+    if config.compact and memory in (Memory.VECTOR_A, Memory.VECTOR_B, Memory.EMBEDDING):
+        # One memory holds all of them; behind it the chip keeps what is its own.
+        return (int(Area.STATE) if memory is Memory.VECTOR_A else 0), VECTOR_BITS
     return {
         Memory.TAPE: (config.tape_words, config.word_bits),
         Memory.VECTOR_A: (config.vector_a_words, VECTOR_BITS * elements),
@@ -210,7 +216,8 @@ class ChipDevice:
         try:
             self.config = read_config(port)
             self.clock_hz = int(port.execute([read("CLOCK_HZ")])[0])
-            self.image: Image = lay_out(model, self.config, streamed=True)
+            # A compact chip has no room for words that wait.
+            self.image: Image = lay_out(model, self.config, streamed=not self.config.compact)
             on_chip = len(self.image.tape) <= self.config.tape_words
             # Whether the tape lies neither on the chip nor beside it, and must be streamed to it.
             self._outside = not (on_chip or self.config.memory)
@@ -299,12 +306,12 @@ class ChipDevice:
         return self._generate(list(prompt), count, sampling)
 
     def counters(self) -> dict[str, int]:
-        """Counters of the chip since it was opened, or reset."""
-        first = next(iter(Counter))
+        """Counters of the chip since it was opened, or reset; a compact one has the first three."""
+        counters = tuple(Counter)[: Counter.SATURATIONS + 1 if self.config.compact else None]
         words = self._retry(
-            lambda: self.port.execute([read_next(f"COUNTER_{first.name}", len(Counter))])
+            lambda: self.port.execute([read_next(f"COUNTER_{counters[0].name}", len(counters))])
         )
-        return {c.name.lower(): int(word) for c, word in zip(Counter, words, strict=True)}
+        return {c.name.lower(): int(word) for c, word in zip(counters, words, strict=True)}
 
     # What follows a reset.
 
@@ -467,6 +474,8 @@ class ChipDevice:
         )
         items = [word for word in words if word & VALID]
         self._status(status)
+        if self.config.compact:  # it has no clocks to tell; what it has done, it has in a moment
+            clocks = round(time.monotonic() * self.clock_hz)
         if items:
             self._silent_since = None
         elif self._silent_since is None:

@@ -58,6 +58,7 @@ class SerialLink:
         self._baud = baud
         self._session = random.randrange(15)
         self._next = 0
+        self._credits = 1
         self._heard = b""
         self._wait = 1.0
         self._round_trip = self._deviation = None
@@ -162,6 +163,7 @@ class SerialLink:
             self._port.read(0)
             self._heard = b""
             self._session = self._session % 15 + 1
+            self._credits = 1  # until the device has said how many
             self._next = random.randrange(256)
             self._port.write(encode(Frame(Kind.SYNC, self._session, self._next)))
             end = time.monotonic() + 0.2 * 2**attempt
@@ -186,11 +188,11 @@ class SerialLink:
         """Send requests, the first of them RESUME; return outcome, words done and words read."""
         replies: list[tuple[int, int, bytes] | None] = [None] * len(requests)
         sent_at = [0.0] * len(requests)
-        begin, following, credits = 0, 0, WINDOW
+        begin, following = 0, 0
         silent, rounds = 0, 0  # waits and retransmissions since the last reply
         wait, heard_at = self._wait, time.monotonic()
         while begin < len(requests):
-            while following < min(begin + credits, len(requests)):
+            while following < min(begin + self._credits, len(requests)):
                 if replies[following] is None:
                     kind = Kind.EXECUTE if following else Kind.RESUME
                     number = (self._next + following) % 256
@@ -228,7 +230,7 @@ class SerialLink:
                         self._measure(sent_at[index], heard_at)
                         wait = self._wait
                     replies[index] = self._reply(frame, requests[index])
-                    credits = max(1, frame.payload[-1])
+                    self._credits = min(max(1, frame.payload[-1]), WINDOW)
             if rounds > _ROUNDS:
                 raise self._reset()
             while begin < len(requests) and replies[begin] is not None:

@@ -116,7 +116,8 @@ def execute(program: Program, first: int, last: int, memories: Memories) -> Done
 
 
 def _execute(item: Pass, index: np.ndarray, memories: Memories, done: Done) -> None:
-    vector = memories.vectors[memories.places[item.place] + index]
+    place = (memories.places[item.place] + index) % VECTOR_WORDS
+    vector = memories.vectors[place]
     if not item.plain:
         vector = vector - (vector >> VECTOR_BITS - 1 << VECTOR_BITS)
     work = np.zeros_like(index) if item.fixed_page else index
@@ -150,6 +151,6 @@ def _execute(item: Pass, index: np.ndarray, memories: Memories, done: Done) -> N
     if item.to_factor:
         memories.factors[index] = result
     if item.to_vector:
-        memories.vectors[memories.places[item.place] + index] = result & (1 << VECTOR_BITS) - 1
+        memories.vectors[place] = result & (1 << VECTOR_BITS) - 1
     if item.to_engine:
         memories.activations[index] = np.clip(result, -ACTIVATION_MAX, ACTIVATION_MAX)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sterna.errors import InputError
+from sterna.model.compact import lay_out_tape, vector_memory
 from sterna.model.model import Model
 from sterna.model.outline import Outline
 from sterna.model.sizes import (
@@ -86,6 +87,8 @@ class Image:
             Memory.VECTOR_A: ram_pieces(self.vector_a),
             Memory.VECTOR_B: ram_pieces(self.vector_b),
         }
+        if not len(self.embedding) and not self.tape_blocks:  # a compact chip
+            return {Memory.TAPE: self.tape, Memory.VECTOR_A: vectors[Memory.VECTOR_A]}
         if self.tape_blocks:
             return {**vectors, Memory.EXTERNAL: self.external}
         return {Memory.TAPE: self.tape, **vectors, Memory.EMBEDDING: self.embedding}
@@ -250,6 +253,8 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         check_memory(Outline.of(model), config)
     a, b = _SideRam(config.elements), _SideRam(config.elements)
     parts = _headers(model, config, a, b)
+    if config.compact:
+        return _compact(model, parts, a.image()[:, 0], b.image()[:, 0])
     tape: list[np.ndarray] = []
     segments: list[Segment] = []
     position = 0
@@ -278,6 +283,23 @@ def lay_out(model: Model, config: ChipConfig, streamed: bool = False) -> Image:
         vocab=len(model.embedding),
     )
     return image
+
+
+def _compact(
+    model: Model, parts: list[tuple[int, Header, np.ndarray]], a: np.ndarray, b: np.ndarray
+) -> Image:
+    """Return the image of a compact chip: side RAM A is all its vector memory."""
+    tape, segments = lay_out_tape(parts, (len(a), len(b)), model.shape.hidden)
+    return Image(
+        tape=tape,
+        vector_a=vector_memory(a, b, model.embedding)[:, None],
+        vector_b=np.zeros((0, 1), np.uint16),
+        embedding=np.zeros((0, 1), np.uint32),
+        external=np.zeros((0, 4), np.uint32),
+        tape_blocks=0,
+        segments=tuple(segments),
+        vocab=len(model.embedding),
+    )
 
 
 def read_back(image: Image, config: ChipConfig) -> dict[int, np.ndarray]:

@@ -10,6 +10,7 @@ from sterna.errors import InputError
 from sterna.model.model import Model
 from sterna.model.outline import Outline
 from sterna.spec.chip import ChipConfig
+from sterna.spec.compact_chip import PIECES, RECORD_WORDS
 from sterna.spec.memories import external
 from sterna.spec.program import Op, Stats, Step
 from sterna.spec.tape import header_words, headers_in_word
@@ -121,7 +122,10 @@ def needs(outline: Outline, config: ChipConfig) -> dict[str, int]:
     tape = weight_words(outline.steps, config)
     headers = sum(_segments(step, config) for step in outline.steps)
     bits = config.word_bits
-    tape += ceil_div(headers, headers_in_word(bits)) * header_words(bits)
+    if config.compact:
+        tape += headers * RECORD_WORDS // PIECES
+    else:
+        tape += ceil_div(headers, headers_in_word(bits)) * header_words(bits)
     vectors_a = {step.vector_a: step.rows for step in outline.steps if step.vector_a}
     vectors_b = {step.vector_q: step.columns for step in outline.steps if step.vector_q}
     sides = [

@@ -1,4 +1,4 @@
-"""Power of a chip on an ECP5, by a model of assumed constants: for orders of magnitude.
+"""Power of a chip on an ECP5 or iCE40, by a model of assumed constants: for orders of magnitude.
 
 Nothing here has been measured, and nothing is the maker's: his own estimator needs the design in
 his own tools. What a board draws besides (USB bridge, regulators, SDRAM, LEDs) is not in it.
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 __all__ = ["nanojoules_per_clock", "power"]
 
-STATIC_WATTS = {"LFE5U-85F": 0.25, "LFE5U-45F": 0.15}
+STATIC_WATTS = {"LFE5U-85F": 0.25, "LFE5U-45F": 0.15, "iCE40UP5K": 0.0005}
 """Of an FPGA that is configured and stands still."""
 
 VOLTS = 1.1
-"""Of the core."""
+"""Of an ECP5's core; an iCE40's 1.2 are taken as the same."""
 
 TOGGLES = 0.125
 """Share of the cells' outputs that change in a clock: what vendors' estimators begin with."""

@@ -25,6 +25,8 @@ class Target:
         File of the chip's configuration in a clone; empty for the reference.
     model : str
         File of a model for it in a clone.
+    loads : tuple of str
+        What openFPGALoader is told besides; empty where a bitstream can be loaded until power goes.
     """
 
     fpga: str
@@ -32,6 +34,7 @@ class Target:
     clock_hz: int
     config: str
     model: str
+    loads: tuple[str, ...] = ()
 
 
 _SDRAM = "models/tern-sdram/ulx3s.json", "models/tern-sdram/tern-sdram.sterna"
@@ -42,6 +45,10 @@ TARGETS = {
     ),
     "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 50_000_000, *_SDRAM),
     "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 50_000_000, *_SDRAM),
+    "icebreaker": Target(
+        "iCE40UP5K", "ice40_generic", 21_000_000, "models/tern-up5k/icebreaker.json",
+        "models/tern-up5k/tern-up5k.sterna", ("--write-flash", "--file-type", "bin"),
+    ),
 }  # fmt: skip
 """By name, as `sterna build` and `sterna flash` take it."""
 

@@ -12,9 +12,9 @@ from sterna.spec.memories import MEMORIES
 from sterna.spec.ram import BANK_WORDS, BANKED_CLOCKS
 from sterna.spec.trits import Packing
 
-__all__ = ["ICEBREAKER", "MAX_SLOTS", "REFERENCE", "ChipConfig"]
+__all__ = ["COMPACT", "ICEBREAKER", "MAX_SLOTS", "REFERENCE", "ChipConfig"]
 
-_EXTRAS = ("top_k", "log_probability", "memory")
+_EXTRAS = ("top_k", "log_probability", "memory", "compact")
 """Parts that a chip may have besides. A chip without them has the digest that it had before there
 were any."""
 
@@ -69,6 +69,9 @@ class ChipConfig:
     memory : str
         Not empty: the memory beside the chip, a name in `sterna.spec.memories.MEMORIES`.
         It holds the tape, which passes through the ring, and the embedding behind it.
+    compact : bool
+        It is the compact chip (`sterna.spec.compact_chip`) of one row of 24 lanes, whose tape has
+        records instead of headers and whose vectors lie in one memory.
     """
 
     rows: int
@@ -91,6 +94,7 @@ class ChipConfig:
     top_k: int = 0
     log_probability: bool = False
     memory: str = ""
+    compact: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -133,12 +137,14 @@ class ChipConfig:
             )
         if not (type(self.top_k) is int and 0 <= self.top_k <= 16):
             raise InputError(f"top_k must be an integer from 0 to 16, not {self.top_k!r}")
-        if type(self.log_probability) is not bool:
-            raise InputError(f"log_probability must be true or false, not {self.log_probability!r}")
+        for name in ("log_probability", "compact"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(f"{name} must be true or false, not {getattr(self, name)!r}")
         for name in ("top_k", "log_probability"):
             if self.slots > 1 and getattr(self, name):
                 raise InputError(f"{name} needs a chip with one slot, not {self.slots}")
         self._check_memory()
+        self._check_compact()
         if self.max_columns > 1 << 16:
             raise InputError(f"max_columns must be at most 65536, not {self.max_columns}")
 
@@ -157,6 +163,15 @@ class ChipConfig:
                 f"a chip with a memory needs ring_words of {_LEAST_RING} or more, "
                 f"not {self.ring_words}"
             )
+
+    def _check_compact(self) -> None:
+        """Refuse a compact chip of other sizes: there is but one."""
+        if not self.compact:
+            return
+        sizes = {name: value for name, value in asdict(self).items() if value != _COMPACT[name]}
+        if sizes:
+            name, value = next(iter(sizes.items()))
+            raise InputError(f"{name} of a compact chip must be {_COMPACT[name]!r}, not {value!r}")
 
     @property
     def lanes(self) -> int:
@@ -257,6 +272,11 @@ ICEBREAKER = ChipConfig(
     max_columns=288,
     max_vocab=256,
 )
-"""24 lanes for the iCE40 UP5K of an iCEBreaker, for tern-up5k: a word of the tape is as wide as
-three of its large RAMs side by side, the fourth holds the embedding. It does not fit yet
-(docs/architecture.md, "iCEBreaker")."""
+"""The large chip with 24 lanes, for tern-up5k: a word of the tape is as wide as three of the large
+RAMs of an iCE40 UP5K side by side, the fourth holds the embedding. It does not fit that FPGA
+(docs/architecture.md, "iCEBreaker"); its compact chip does."""
+
+_COMPACT = {**asdict(ICEBREAKER), "compact": True}
+
+COMPACT = ChipConfig(**_COMPACT)
+"""The compact chip, for the same models."""

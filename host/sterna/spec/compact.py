@@ -98,7 +98,7 @@ class Cell(IntEnum):
 CELLS = FACTOR_WORDS - 8
 """Where the constants begin."""
 
-STARTS = {
+STARTS: dict[str, dict[int, int]] = {
     "work": {Page.FINE * PAGE: 256},
     "factor": {CELLS + Cell.ONE: 1, CELLS + Cell.MINUS_ONE: -1, CELLS + Cell.FINE: 256},
 }
@@ -243,6 +243,7 @@ class Program(IntEnum):
     SHOW_VECTORS = 19  #: products of sums with the vectors at `Place.STATE`; the last one stays
     SHOW_X = 20  #: of x; the last one stays
     SHOW_SCRATCH = 21  #: of scratch; the last one stays
+    SHOW_Y = 22  #: of pre-activations, which may be logits; the last one stays
 
 
 def _copy(**others) -> Pass:
@@ -394,6 +395,7 @@ PROGRAMS: dict[Program, tuple[Pass, ...]] = {
     Program.SHOW_VECTORS: (Pass(sums=True, vector=True, wide=True),),
     Program.SHOW_X: (_copy(page=Page.X),),
     Program.SHOW_SCRATCH: (_copy(page=Page.SCRATCH),),
+    Program.SHOW_Y: (_copy(page=Page.Y),),
 }  # fmt: skip
 """The passes of each program."""
 

@@ -127,11 +127,11 @@ class Register:
 CONFIG_REGISTERS = {
     f"CONFIG_{field.name.upper()}": field.name
     for field in fields(ChipConfig)
-    if field.name != "memory"
+    if field.name not in ("memory", "compact")
 }
 """Registers that show the chip's configuration, and their fields; packings by number. CONFIG_MEMORY
-stands apart: registers that come later stand behind all others, so that a chip from before reads as
-one without them."""
+and CONFIG_COMPACT stand apart: registers that come later stand behind all others, so that a chip
+from before reads as one without them."""
 
 
 def _registers() -> dict[str, Register]:
@@ -171,6 +171,7 @@ def _registers() -> dict[str, Register]:
         *((f"COUNTER_{c.name}", "r", "see Counter") for c in Counter),
         ("CONFIG_MEMORY", "r", "chip configuration: memory, its place among the parts from 1 on"),
         ("TAPE_BLOCKS", "rw", "blocks of EXTERNAL that hold the tape; the embedding lies behind"),
+        ("CONFIG_COMPACT", "r", "chip configuration: compact; VECTOR_A is all its vector memory"),
     ]  # fmt: skip
     return {name: Register(address, *rest) for address, (name, *rest) in enumerate(rows)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib.wiring import Component, In
+from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.compact import COLUMNS, TAPE_WORDS
 from sterna_rtl.compact.core import Core
@@ -37,6 +37,10 @@ class Compute(Component):
         Where the tape goes on; not during a block.
     new_tape : WritePort
         Words of the tape; not during a block.
+    word, shows : Signal, out
+        The next word of the tape, and whether it is shown.
+    takes : Signal, in
+        It is taken; not during a block.
 
     Latency, throughput, backpressure
         As of the parts.
@@ -60,6 +64,9 @@ class Compute(Component):
                 "seeks": In(1),
                 "tape_address": In(range(TAPE_WORDS)),
                 "new_tape": In(WritePort(TAPE_WORDS, bits)),
+                "word": Out(bits),
+                "shows": Out(1),
+                "takes": In(1),
             }
         )
 
@@ -74,7 +81,9 @@ class Compute(Component):
         m.d.comb += [
             Value.cast(lanes.i_words.payload).eq(tape.o.payload),
             lanes.i_words.valid.eq(tape.o.valid),
-            tape.o.ready.eq(lanes.i_words.ready),
+            tape.o.ready.eq(lanes.i_words.ready | self.takes),
+            self.word.eq(tape.o.payload),
+            self.shows.eq(tape.o.valid),
             tape.seeks.eq(self.seeks),
             tape.address.eq(self.tape_address),
             lanes.shifts.eq(core.activation.enable),

@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In
 
 from sterna.spec.compact import STARTS
+from sterna.spec.compact_chip import SETTINGS
 from sterna_rtl.compact.arithmetic import MEMORIES, Arithmetic
 from sterna_rtl.family.ice40 import Spram, is_ice40
 from sterna_rtl.lib.memory import WritePort
@@ -59,7 +60,7 @@ class Core(Component):
             if name == "vector" and is_ice40(platform):
                 ram = Spram(depth, shape)
             else:
-                ram = Ram(depth, shape, init=STARTS.get(name), block=True)
+                ram = Ram(depth, shape, init=(STARTS | SETTINGS).get(name), block=True)
             m.submodules[name] = ram
             read, write = getattr(unit, name), self if name in _SET else unit
             new = getattr(write, f"new_{name}")

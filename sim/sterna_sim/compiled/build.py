@@ -26,12 +26,12 @@ from sterna_sim.compiled.gates import gate_level, sources
 from sterna_sim.compiled.probes import LEVELS, PROBES, ProbedChip
 from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
 
-__all__ = ["Library", "MemoryCall", "build"]
+__all__ = ["VERILATOR", "Library", "MemoryCall", "build"]
 
 _DRIVER = Path(__file__).with_name("driver.cpp")
-_AXI = Path(__file__).with_name("axi.h")
+_HEADERS = [Path(__file__).with_name(name) for name in ("axi.h", "uart.h")]
 
-_VERILATOR = (
+VERILATOR = (
     "--cc", "--exe", "--build", "-O3", "-j", "2", "--x-assign", "fast", "--x-initial", "fast",
     "--no-timing", "-fno-dfg", "--output-split-cfuncs", "1000",
     "-CFLAGS", "-march=native -fPIC -std=c++17", "-LDFLAGS", "-shared", *VERILATOR_MAKEFLAGS,
@@ -120,7 +120,8 @@ def build(config: ChipConfig, gates: bool = False) -> Library:
         If the Verilator run fails, with the end of its output.
     """
     driver = _DRIVER.read_text()
-    texts = [config.digest, _sources(), driver, _AXI.read_text(), *_VERILATOR]
+    texts = [config.digest, _sources(), driver, *VERILATOR]
+    texts += [header.read_text() for header in _HEADERS]
     if gates:
         texts += sources()
     key = hashlib.sha256("\0".join(texts).encode())
@@ -178,7 +179,8 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     (work / "driver.cpp").write_text(driver)
-    shutil.copy(_AXI, work)
+    for header in _HEADERS:
+        shutil.copy(header, work)
     (work / "widths.json").write_text(json.dumps(widths))
     rows = [f"PROBE({n}, {probe.name}, {widths[probe.name]})" for n, probe in enumerate(PROBES)]
     (work / "probes.inc").write_text(
@@ -186,7 +188,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     )
     command = [
         "verilator",
-        *_VERILATOR,
+        *VERILATOR,
         "-CFLAGS",
         f"-I{work}",
         "--Mdir",

@@ -1,0 +1,1 @@
+"""Firmware of the compact chip's control processor, and its assembler."""
