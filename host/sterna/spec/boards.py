@@ -41,7 +41,7 @@ _SDRAM = "models/tern-sdram/ulx3s.json", "models/tern-sdram/tern-sdram.sterna"
 
 TARGETS = {
     "ulx3s-85f": Target(
-        "LFE5U-85F", "ulx3s", 80_000_000, "", "models/tern-ecp5/tern-ecp5.sterna"
+        "LFE5U-85F", "ulx3s", 100_000_000, "", "models/tern-ecp5/tern-ecp5.sterna"
     ),
     "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 50_000_000, *_SDRAM),
     "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 50_000_000, *_SDRAM),
