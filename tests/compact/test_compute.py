@@ -81,7 +81,7 @@ class ComputeBench(UnitBench):
         "no sums of the lanes": broken("| lanes.new_sums.enable |", "|"),
         "the tape goes on": broken("tape.seeks.eq(self.seeks)", "tape.seeks.eq(0)"),
         "the tape never stops": broken(
-            "tape.o.ready.eq(lanes.i_words.ready)", "tape.o.ready.eq(1)"
+            "tape.o.ready.eq(lanes.i_words.ready | self.takes)", "tape.o.ready.eq(1)"
         ),
         "no activations": broken("lanes.shifts.eq(core.activation.enable)", "lanes.shifts.eq(0)"),
         "half an activation": broken("eq(core.activation.data)", "eq(core.activation.data[:7])"),

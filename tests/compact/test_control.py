@@ -70,6 +70,7 @@ TEXT = "".join(
     ]
     + [f"load #{TAPE_AT}\nout Write.SEEK\n"]
     + [said("Read.TAPE", "Read.TAPE + 1", "Read.TAPE + 2")] * 3
+    + ["in Read.TAPE + 2\nin Read.TAPE\ncall show\n"]
     # Vectors, by the sums.
     + [f"load #{FIRST}\nout Write.SUM_AT\n"]
     + [given("Write.SUM")] * 8
@@ -80,6 +81,11 @@ TEXT = "".join(
     + ["load =2000\nout Write.PLACE + Place.QUANTISE\nout Write.PLACE + Place.WEIGHTS\n"]
     + ["out Write.PLACE + Place.TEMPERATURE\n"]
     + [run(Program.SHOW_VECTORS, n, n) + said("Read.RESULT") for n in (FIRST, 9, LAST)]
+    + [
+        f"load =2000 + {n}\nout Write.PEEK\nin Read.PEEKED\ncall show\n"
+        for n in (FIRST, FIRST + 1, LAST)
+    ]
+    + ["load =2000\nout Write.PLACE + Place.STATE\n"]
     # x and scratch of the sums, their largest product and sum of squares.
     + ["load #15\nout Write.SHIFT + Shift.SCALE\nload #7\nout Write.SHIFT + Shift.CUT\n"]
     + [
@@ -95,6 +101,11 @@ TEXT = "".join(
     + [run(Program.CUT), run(Program.ACTIVATE), block(1)]
     + [run(Program.CUT), run(Program.ACTIVATE), block(2)]
     + [run(Program.SUMS, 0, ROWS - 1), said(*DONE), said("Read.TAPE + 2")]
+    # A sum that waits until the lanes have written theirs.
+    + [f"load #{TAPE_AT}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE)]
+    + ["load #5\nout Write.SUM_AT\n", block(3)]
+    + ["out Write.SUM, #17\nout Write.SUM_MORE, #30\nout Write.NIBBLE, #9\n"]
+    + [run(Program.SUMS, 0, ROWS - 1), said(*DONE)]
     # Two blocks one after the other, and what must wait for them.
     + [f"load #{TAPE_AT + 7}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE), block(1)]
     + ["load #2\nout Write.BLOCK\nload #5\nout Write.LAST_ROW\nload #9\nout Write.TAPE_WORD\n"]
@@ -157,6 +168,14 @@ class ControlBench(UnitBench):
             ("sums at one place", "m.d.sync += at.eq(at + 1)", "m.d.sync += at.eq(at)"),
             ("no more than 16 bits", "(port == Write.SUM_MORE) | signs[0]", "signs[0]"),
             ("each piece takes the word", "port == Read.TAPE + 2", "port == Read.TAPE + 1"),
+            ("a word twice", " & ~compute.takes", ""),
+            ("a peek too early", "there.eq(~self._peeks.any())", "there.eq(~self._peeks[0])"),
+            ("a peek at the place before", "with m.If(written(Write.PEEK)):", "with m.If(0):"),
+            (
+                "sums beside those of the lanes",
+                "~program & ~(block.valid & block.payload.ends)",
+                "~program",
+            ),
             ("noise is not waited for", "there.eq(~compute.i_noise.valid)", "there.eq(1)"),
             ("results before the end", "there.eq(~compute.i.valid)", "there.eq(1)"),
             (

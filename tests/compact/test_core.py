@@ -66,7 +66,7 @@ class CoreBench(UnitBench):
     patience = 4000
     not_stalled = {"i": "ready only when the command that waits there has been done"}
     bugs = {
-        "constants not there": broken("init=STARTS.get(name)", "init=None"),
+        "constants not there": broken("(STARTS | SETTINGS).get(name)", "None"),
         "half of each memory": broken(
             "ram.write.address.eq(new.address)", "ram.write.address.eq(new.address[:-1])"
         ),

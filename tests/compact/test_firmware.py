@@ -116,8 +116,8 @@ BUGS = {
     ),
     "eps left out": ("mul   record + Record.EPS_MANTISSA", "mul   #0"),
     "first sum left out": (
-        "            in    Read.TOTAL\n            add   n0\n",
-        "            load  n0\n",
+        "in    Read.TOTAL\n            add   record + Record.EPS_LOW\n",
+        "load  record + Record.EPS_LOW\n",
     ),
     "largest without its one": ("in    Read.MORE\n", "load  #0\n"),
     "constant of the scale left out": (
@@ -126,15 +126,22 @@ BUGS = {
     ),
     "no new largest product": ("            ifz   find_peak\n", "            ifnz  scale\n"),
     "nibbles in another order": (
-        "            call  peek\n            out   Write.NIBBLE\n",
-        "            call  peek\n",
+        "            in    Read.PEEKED\n            out   Write.NIBBLE\n",
+        "            in    Read.PEEKED\n",
     ),
     "the generator stands": ("            load  #512\n            call  mix\n", ""),
-    "first block never begins": ("blocks:     load  #1\n", "blocks:     load  #0\n"),
+    "first block never begins": (
+        "            load  #1\n            store kind\n",
+        "            load  #0\n            store kind\n",
+    ),
+    "the scale of the segment before": (
+        "            call  scale\n            goto  next_block\n",
+        "            goto  next_block\n",
+    ),
     "states of the first layer": ("load  record + Record.STATE\n", "load  =Area.STATE\n"),
     "clamped results are not counted": (
-        "            load  #2 * COUNTER_SATURATIONS\n",
-        "            load  #2 * COUNTER_TOKENS\n",
+        "count:      load  #2 * COUNTER_SATURATIONS\n",
+        "count:      load  #2 * COUNTER_TOKENS\n",
     ),
     "stop tokens are not seen": ("            sub   token\n            ifz   is_last\n", ""),
     "no token is the last": ("load  =(VALID | LAST) >> 16", "load  =VALID >> 16"),

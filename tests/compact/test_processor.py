@@ -8,11 +8,13 @@ from sterna.golden.processor import Processor as Golden
 from sterna.spec.processor import (
     DATA_WORDS,
     OPERAND_BITS,
+    PORT_BITS,
     PORTS,
     PROGRAM_WORDS,
     Code,
     Go,
     Move,
+    clocks,
     instruction,
 )
 from sterna_rtl.compact.processor import Processor
@@ -80,6 +82,11 @@ class ProcessorBench(UnitBench):
                 "Mux((code == Code.ADD) | (code == Code.SUBTRACT), negates",
                 "Mux(0, negates",
             ),
+            ("A instead of a number", "Mux(mode[0], Cat(", "Mux(0, Cat("),
+            ("a number of four bits", "operand[PORT_BITS:], mode[1])", "operand[PORT_BITS:])"),
+            ("two clocks each", "(second | ~reads)", "second"),
+            ("an operand before it is read", "(mode != Mode.NUMBER)) | returns", "0) | returns"),
+            ("an address before it is read", "Mode.NUMBER)) | returns", "Mode.NUMBER))"),
             ("index in every mode", "(mode == Mode.INDEXED).replicate(len(x))", "C(0xFF, 8)"),
             ("returns to the call", "Mux(calls, after, a)", "Mux(calls, at, a)"),
             ("right without carry", "Cat(a[1:], carry)), carry", "Cat(a[1:], C(0, 1))), carry"),
@@ -138,7 +145,9 @@ def drawn_program(rng, length):
                 program.append(instruction(code, int(rng.integers(4)), ahead()))
             case 7:
                 code = Code(rng.choice([Code.IN, Code.OUT, Code.OUT]))
-                program.append(instruction(code, 0, int(rng.integers(RESTART))))
+                number = int(rng.integers(1 << OPERAND_BITS - PORT_BITS)) << PORT_BITS
+                mode = int(rng.integers(4)) if code == Code.OUT else 0
+                program.append(instruction(code, mode, number + int(rng.integers(RESTART))))
             case 8:
                 program.append(instruction(Code.GO, int(rng.choice([Go.TO, Go.CALL])), ahead()))
             case 9 if room > 8:
@@ -170,7 +179,7 @@ def case(rng, length):
     ).tolist()
     # Every pass reads at least one word.
     words_in = rng.integers(0, 1 << 16, int(rng.integers(3, 30))).tolist()
-    waiting, out, steps = list(words_in), [], 0
+    waiting, out, steps, taken = list(words_in), [], 0, 0
 
     def read(port):
         return seen(waiting.pop(0), port) & 0xFFFF
@@ -183,8 +192,10 @@ def case(rng, length):
     golden = Golden(program, words, read, write)
     try:
         while steps < 100 * length:
+            word = program[golden.at]
             golden.step()
             steps += 1
+            taken += clocks(word)
     except IndexError:  # it waits for a word that doesn't come
         pass
     assert steps < 100 * length
@@ -202,7 +213,7 @@ def case(rng, length):
                 name="data",
             ),
         ],
-        clocks=2 * steps + len(out) + 4,
+        clocks=taken + len(out) + 4,
         name=str(length),
     )
 
@@ -220,6 +231,6 @@ def test_all_instructions_are_drawn():
 
 def test_contract():
     """A word that is offered holds."""
-    held = "self.o.payload.data.eq(a)"
+    held = "operand[PORT_BITS:], mode[1]), a)"
     bugs = {"word not held": lambda: edited(Processor, held, f"{held[:-1]} + self.i.valid)")()}
     check_contract(Processor, StreamContract(depth=8, covers=1), bugs)

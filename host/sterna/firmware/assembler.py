@@ -7,6 +7,7 @@ A line is a label, an instruction or a declaration of data; what follows a semic
             add   table,x       ; the word X places behind
             and   =0xFF00       ; a constant of 16 bits, which gets a word of its own
             ifnz  again
+            out   port, #3      ; a number of at most 5 bits to a port, instead of A
             call  routine
             return
     .word   table 1 2 0x10      ; data and what they are at the start
@@ -31,6 +32,7 @@ from sterna.spec.processor import (
     Move,
     Result,
     instruction,
+    output,
 )
 
 __all__ = ["Assembly", "AssemblyError", "assemble"]
@@ -138,6 +140,10 @@ def assemble(text: str, constants: Mapping[str, Any]) -> Assembly:
         try:
             if name in _WITH_VALUE:
                 program.append(instruction(_WITH_VALUE[name], *operand(rest, number)))
+            elif name == "out" and "#" in rest:
+                port, _, value = rest.partition(", #")
+                sent = _value(port, known, number), _value(value, known, number)
+                program.append(output(*sent))
             elif name in _WITH_ADDRESS:
                 code, mode = _WITH_ADDRESS[name]
                 program.append(instruction(code, mode, _value(rest, known, number)))

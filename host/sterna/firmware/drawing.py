@@ -7,12 +7,10 @@ __all__ = ["TEXT"]
 TEXT = """
 ; choose: token = that of the largest sum of a logit and its noise; the generator goes on
 choose:     in    Read.NOISE
-            load  #0
-            out   Write.FIRST
+            out   Write.FIRST, #0
             load  vocabulary_last
             out   Write.LAST
-            load  #Program.SCORE
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.SCORE
             in    Read.ELEMENT
             store token
 ; By 13, 7 and 17 places: words times a power of two, of a copy that is moved by whole words.

@@ -183,8 +183,7 @@ check_byte: call  fetch
             load  base
             add   fill
             store stop
-            load  #0
-            out   Write.SEND
+            out   Write.SEND, #0
 ; A block ends before the next zero, and the last one before one that is not there.
 block:      load  begin
             store pos

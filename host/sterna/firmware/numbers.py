@@ -5,26 +5,16 @@ from __future__ import annotations
 __all__ = ["TEXT"]
 
 TEXT = """
-; The vector memory is reached by programs alone: a product with the sum 511, which is 1, or a sum
-; 510 that is moved there.
-
-; peek: A = the word at the address A
-peek:       sub   #511
-peek_place: out   Write.PLACE + Place.STATE
-            load  #511
-            out   Write.FIRST
-            out   Write.LAST
-            load  #Program.SHOW_VECTORS
-            out   Write.PROGRAM
-            in    Read.RESULT
-            return
+; The vector memory is written by a program: a sum 510 is moved there.
 
 ; fetch: A = the word at `pos`, which moves on
 fetch:      load  pos
             add   #1
             store pos
-            sub   #512
-            goto  peek_place
+            sub   #1
+            out   Write.PEEK
+            in    Read.PEEKED
+            return
 
 ; poke: the word at `at` = A
 poke:       store value
@@ -37,8 +27,7 @@ poke_value: load  #510
             out   Write.PLACE + Place.STATE
             load  value
             out   Write.SUM
-            load  #Program.LOAD
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.LOAD
             return
 
 ; normalise: n2 n1 n0 moves left until the highest bit is 1; exponent = bit length - 16.
@@ -101,11 +90,13 @@ drop:       load  n1
 curve:      add   row
             add   row
             store at
-            call  peek
+            out   Write.PEEK
+            in    Read.PEEKED
             store value
             load  at
             add   #1
-            call  peek
+            out   Write.PEEK
+            in    Read.PEEKED
             store above
             and   =0x0FFF
             mul   rest

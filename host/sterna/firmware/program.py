@@ -40,11 +40,7 @@ CRC_RIGHT = 0x2144DF1C
 
 _START = """
 ; After power-up and after a line break. Memories stay, and programs that run come to their end.
-start:      load  #511
-            out   Write.SUM_AT
-            load  #1
-            out   Write.SUM
-            load  =DIVISOR
+start:      load  =DIVISOR
             out   Write.DIVISOR
             store registers + 2 * UART_DIVISOR
             load  #2 * CHECKSUM - 2 * STATUS

@@ -63,9 +63,8 @@ no_reset:   load  w0
 temperature:
             call  set
 ; heat: the vector of the temperature w0
-heat:       load  #0
-            out   Write.SUM_AT
-            out   Write.FIRST
+heat:       out   Write.SUM_AT, #0
+            out   Write.FIRST, #0
             load  =Area.TEMPERATURE
             out   Write.PLACE + Place.STATE
             load  #256
@@ -77,8 +76,7 @@ heat_word:  sub   #1
             ifnz  heat_word
             load  #255
             out   Write.LAST
-            load  #Program.LOAD
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.LOAD
             return
 
 memory:     load  #0
@@ -192,7 +190,8 @@ read_end:   return
 data_out:   load  registers + 2 * MEMORY
             ifz   tape_out
             call  where
-            call  peek
+            out   Write.PEEK
+            in    Read.PEEKED
             store w0
             load  #0
             store w1
@@ -221,8 +220,7 @@ next_logit: load  vocabulary_last
             out   Write.LAST
             add   #1
             store logit
-            load  #Program.SHOW_Y
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.SHOW_Y
             in    Read.RESULT
             store w0
             load  =VALID >> 16

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 __all__ = ["TEXT"]
 
-TEXT = """
-; quantise: set all that a segment's quantisation needs, as its statistics say
+_SETTINGS = "\n".join(
+    f"            load  record + Record.{word}\n            out   Write.{port}"
+    for word, port in (
+        ("SIGMOID", "SHIFT + Shift.SIGMOID"),
+        ("OUT", "SHIFT + Shift.OUT"),
+        ("RESIDUAL", "SHIFT + Shift.RESIDUAL"),
+    )
+)
+
+TEXT = f"""
+; quantise: set all that a segment's activations need, as its statistics say
 quantise:   load  record + Record.SOURCE
-            ifneg scale
+            ifneg write_end
             ifz   find_peak
-            load  #0
-            out   Write.FIRST
+            out   Write.FIRST, #0
             load  record + Record.SOURCE_LAST
             out   Write.LAST
             load  record + Record.QUANTISE
             out   Write.PLACE + Place.WEIGHTS
-            load  #Program.LARGEST
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.LARGEST
 find_peak:  in    Read.MORE
             store t
             in    Read.REST
@@ -46,12 +53,18 @@ peak_small: add   #RECIPROCAL_SHIFT
             out   Write.SHIFT + Shift.ACTIVATION
             sub   #RECIPROCAL_SHIFT
             ifpos peak_set
-            load  #0
-            out   Write.SHIFT + Shift.CUT
-peak_set:   load  record + Record.SOURCE
-            ifnz  reciprocal
-            call  inverse_root
-reciprocal: load  place
+            out   Write.SHIFT + Shift.CUT, #0
+; The first sum with the constant, before another program takes its place.
+peak_set:   in    Read.TOTAL
+            add   record + Record.EPS_LOW
+            store total
+            in    Read.TOTAL + 1
+            addc  record + Record.EPS_HIGH
+            store total + 1
+            in    Read.TOTAL + 2
+            addc  #0
+            store total + 2
+            load  place
             mul   #512
             low
             store rest
@@ -64,12 +77,16 @@ reciprocal: load  place
             ifz   no_more
             load  value
             out   Write.SUM_MORE
-            goto  scale
+            goto  factors
 no_more:    load  value
             out   Write.SUM
+            goto  factors
 
 ; scale: mantissa and amount, of the largest product, the root and the segment's constant
-scale:      load  peak
+scale:      load  record + Record.SOURCE
+            ifnz  has_root
+            call  inverse_root
+has_root:   load  peak
             store mantissa
             load  peak_exponent
             add   root_exponent
@@ -85,7 +102,7 @@ scale:      load  peak
             ifpos apply
             load  #0
             store amount
-; apply: set mantissa and amount of the row sums' scale
+; apply: set mantissa and amount of the row sums' scale, and what the operation needs
 apply:      load  #32
             sub   amount
             ifpos in_reach
@@ -97,15 +114,20 @@ in_reach:   load  amount
             mul   power + 11
             high
             store sums_program
+            load  record + Record.VECTOR_A
+            out   Write.PLACE + Place.BOUND
+            out   Write.PLACE + Place.SUM_WEIGHTS
+{_SETTINGS}
             load  #CELLS + Cell.MANTISSA
             out   Write.SUM_AT
-            out   Write.FIRST
             load  mantissa
             out   Write.SUM
+; factors: mantissa and reciprocal, from among the sums
+factors:    load  #CELLS + Cell.MANTISSA
+            out   Write.FIRST
             load  #CELLS + Cell.RECIPROCAL
             out   Write.LAST
-            load  #Program.SET_FACTORS
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.SET_FACTORS
             return
 
 ; inverse_root: root and root_exponent, of the two sums of squares and both parts of epsilon
@@ -137,22 +159,13 @@ lowers:     add   #16
 partly:     call  shift
             call  drop
 adds:       load  n0
-            add   record + Record.EPS_LOW
+            add   total
             store n0
             load  n1
-            addc  record + Record.EPS_HIGH
+            addc  total + 1
             store n1
             load  n2
-            addc  #0
-            store n2
-            in    Read.TOTAL
-            add   n0
-            store n0
-            in    Read.TOTAL + 1
-            addc  n1
-            store n1
-            in    Read.TOTAL + 2
-            addc  n2
+            addc  total + 2
             store n2
             call  normalise
             load  n2
@@ -201,6 +214,7 @@ is_even:    load  exponent
 .room peak 1
 .room peak_exponent 1
 .room place 1
+.room total 3
 .room amount 1
 .room root 1
 .room root_exponent 1

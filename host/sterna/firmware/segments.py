@@ -6,46 +6,26 @@ from sterna.spec.compact_chip import RECORD_WORDS
 
 __all__ = ["TEXT"]
 
-_SETTINGS = "\n".join(
-    f"            load  record + Record.{word}\n            out   Write.{port}"
-    for word, port in (
-        ("VECTOR_A", "PLACE + Place.BOUND"),
-        ("VECTOR_A", "PLACE + Place.SUM_WEIGHTS"),
-        ("QUANTISE", "PLACE + Place.QUANTISE"),
-        ("SIGMOID", "SHIFT + Shift.SIGMOID"),
-        ("OUT", "SHIFT + Shift.OUT"),
-        ("RESIDUAL", "SHIFT + Shift.RESIDUAL"),
-    )
-)
-
 TEXT = f"""
 ; step: do `token`; its logits are the pre-activations afterwards
 step:       load  #0
             store segment
             store logit
             out   Write.SEEK
-segments:   load  #0
-            store t
-record_word:
-            load  t
-            index
-            in    Read.TAPE
-            store record,x
-            in    Read.TAPE + 1
-            store record + 1,x
-            in    Read.TAPE + 2
-            store record + 2,x
-            load  t
-            add   #3
-            store t
-            sub   #RECORD_WORDS
-            ifnz  record_word
-            load  record + Record.MAGIC
+            call  next_record
+segments:   load  record + Record.MAGIC
             xor   =RECORD_MAGIC
             ifnz  no_record
-{_SETTINGS}
+            load  record + Record.QUANTISE
+            out   Write.PLACE + Place.QUANTISE
             load  record + Record.BLOCKS
             ifz   is_embed
+            load  #1
+            store kind
+            load  #0
+            store block_first
+            load  record + Record.LAST_ROW
+            out   Write.LAST_ROW
             call  quantise
             call  blocks
             goto  operate
@@ -54,31 +34,40 @@ operate:    load  record + Record.STATE
             out   Write.PLACE + Place.STATE
             load  record + Record.WEIGHTS
             out   Write.PLACE + Place.WEIGHTS
-            call  count
+            in    Read.CLAMPED
+            store t
             load  record + Record.OPERATION
             ifz   token_end
             out   Write.PROGRAM
+; Beside the operation: counters, and the next record.
             call  count
+            call  count_segment
             load  record + Record.STATISTICS
-            ifz   segment_end
-; The first sum and the largest product stay where they are until they are wanted.
+            store statistics
+            call  next_record
+            in    Read.CLAMPED
+            store t
             in    Read.TOTAL
             store n0
             in    Read.TOTAL + 1
             store n1
             in    Read.TOTAL + 2
             store n2
-            load  record + Record.STATISTICS
+            load  statistics
+            ifz   counted
             out   Write.PROGRAM
+; The first sum and the largest product stay where they are until they are wanted.
+            call  count
             call  normalise
             load  n2
             store second
             load  exponent
             store second_exponent
-segment_end:
-            call  count_segment
             goto  segments
-token_end:  call  count_segment
+counted:    call  count
+            goto  segments
+token_end:  call  count
+            call  count_segment
             load  #2 * COUNTER_TOKENS
             goto  count_more
 no_record:  load  #1 << Status.HEADER_FAULT
@@ -96,10 +85,25 @@ count_segment:
             load  #2 * COUNTER_SEGMENTS
             goto  count_more
 
-; count: what the program has clamped
-count:      in    Read.CLAMPED
+; next_record: the words behind the weights
+next_record:
+            load  =-RECORD_WORDS
+record_word:
             store t
-            load  #2 * COUNTER_SATURATIONS
+            index
+            in    Read.TAPE
+            store record + RECORD_WORDS,x
+            in    Read.TAPE + 1
+            store record + RECORD_WORDS + 1,x
+            in    Read.TAPE + 2
+            store record + RECORD_WORDS + 2,x
+            load  t
+            add   #3
+            ifnz  record_word
+            return
+
+; count: t results that a program has clamped
+count:      load  #2 * COUNTER_SATURATIONS
 ; count_more: the counter at A goes up by t
 count_more: index
             load  registers,x
@@ -125,7 +129,8 @@ embed:      in    Read.NOISE
             out   Write.NOISE
             load  token
             add   record + Record.QUANTISE
-            call  peek
+            out   Write.PEEK
+            in    Read.PEEKED
             store mantissa
             load  record + Record.SCALE_EXPONENT
             store amount
@@ -135,10 +140,10 @@ embed:      in    Read.NOISE
             low
             add   record + Record.ROWS_AT
             store at
-            load  #0
-            out   Write.SUM_AT
+            out   Write.SUM_AT, #0
 row_word:   load  at
-            call  peek
+            out   Write.PEEK
+            in    Read.PEEKED
             out   Write.NIBBLE
             mul   power + 12
             high
@@ -158,8 +163,7 @@ row_word:   load  at
             ifnz  row_word
 
 ; sums: scale the row sums
-sums:       load  #0
-            out   Write.FIRST
+sums:       out   Write.FIRST, #0
             load  record + Record.LAST_ROW
             out   Write.LAST
             load  sums_program
@@ -167,13 +171,7 @@ sums:       load  #0
             return
 
 ; blocks: activations and weights block by block, then the row sums
-blocks:     load  #1
-            store kind
-            load  #0
-            store block_first
-            load  record + Record.LAST_ROW
-            out   Write.LAST_ROW
-            call  activate
+blocks:     call  activate
 next_block: load  record + Record.BLOCKS
             sub   #1
             store record + Record.BLOCKS
@@ -186,10 +184,20 @@ more_blocks:
             load  kind
             out   Write.BLOCK
             and   #2
-            ifnz  sums
-            store kind
+            ifnz  last_block
             call  activate
+; The scale is not wanted before the row sums: beside the first block, or behind the only one.
+            load  kind
+            ifz   next_block
+            load  #0
+            store kind
+            call  scale
             goto  next_block
+last_block: load  kind
+            and   #1
+            ifz   sums
+            call  scale
+            goto  sums
 
 ; activate: bring the next block's activations to the lanes
 activate:   load  block_first
@@ -200,8 +208,7 @@ activate:   load  block_first
             store block_first
             load  record + Record.CUT
             out   Write.PROGRAM
-            load  #Program.ACTIVATE
-            out   Write.PROGRAM
+            out   Write.PROGRAM, #Program.ACTIVATE
             return
 
 .room record {RECORD_WORDS}
@@ -211,6 +218,7 @@ activate:   load  block_first
 .room logit 1
 .room second 1
 .room second_exponent 1
+.room statistics 1
 .room kind 1
 .room block_first 1
 """

@@ -14,7 +14,7 @@ from sterna.firmware.assembler import Assembly
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.processor import Processor
 from sterna.golden.sampler import gumbel, uniforms
-from sterna.spec.compact import COLUMNS, FACTOR_WORDS, NOISE_WORDS, TAPE_WORDS, Program
+from sterna.spec.compact import COLUMNS, FACTOR_WORDS, NOISE_WORDS, TAPE_WORDS, Place, Program
 from sterna.spec.compact_chip import SETTINGS, Read, Write
 from sterna.spec.trits import Packing, unpack
 
@@ -55,6 +55,7 @@ class Chip:
         self._done = Done()
         self._at = self._seek = 0
         self._first = self._last = self._sum_at = self._last_row = self._state = 0
+        self._shifted = slice(0)  # elements that were shifted into the lanes last
         self._pieces: list[int] = []
         self._checked = b""
         self._partial = np.zeros(FACTOR_WORDS, dtype=np.int64)
@@ -81,6 +82,8 @@ class Chip:
                 self._last = word % (1 << 9)
             case Write.PROGRAM:
                 self._done = execute(Program(word), self._first, self._last, memories)
+                if word == Program.ACTIVATE:
+                    self._shifted = slice(self._first, self._last + 1)
             case Write.LAST_ROW:
                 self._last_row = word
             case Write.BLOCK:
@@ -91,6 +94,8 @@ class Chip:
                 more = {Write.SUM: word, Write.SUM_MORE: word + (1 << 16)}
                 memories.sums[self._sum_at] = more.get(Write(port), (word & 15 ^ 8) - 8)
                 self._sum_at = (self._sum_at + 1) % len(memories.sums)
+            case Write.PEEK:
+                memories.places[Place.STATE] = word % len(memories.vectors)
             case Write.PIECE:
                 self._state = self._state >> 16 | word << 48
             case Write.NOISE:
@@ -130,6 +135,8 @@ class Chip:
                 return done.clamped
             case Read.MORE:
                 return done.more
+            case Read.PEEKED:
+                return int(self.memories.vectors[self.memories.places[Place.STATE]]) & 0xFFFF
             case _ if port in range(Read.TOTAL, Read.TOTAL + 3):
                 return done.total >> 16 * (port - Read.TOTAL) & 0xFFFF
             case _ if port in range(Read.REST, Read.REST + 3):
@@ -149,8 +156,7 @@ class Chip:
         raw = b"".join(word.to_bytes(6, "little") for word in words)
         bits = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), bitorder="little")
         trits = unpack(bits.reshape(rows, -1), COLUMNS, Packing.TWO_BITS).astype(np.int64)
-        # Those of the last program, which were shifted in.
-        sums = trits @ self.memories.activations[self._first : self._last + 1]
+        sums = trits @ self.memories.activations[self._shifted]
         self._partial[:rows] = sums if begins else self._partial[:rows] + sums
         if ends:
             self.memories.sums[:rows] = self._partial[:rows]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from sterna.spec.processor import (
     DATA_WORDS,
     OPERAND_BITS,
+    PORT_BITS,
     PORTS,
     PROGRAM_WORDS,
     STACK,
@@ -75,7 +76,8 @@ class Processor:
             case Code.IN:
                 self.a = self.read(operand % PORTS)
             case Code.OUT:
-                self.write(operand % PORTS, self.a)
+                number = mode >> 1 << 4 | operand >> PORT_BITS
+                self.write(operand % PORTS, number if mode & 1 else self.a)
             case Code.MOVE:
                 self._move(mode, operand)
             case Code.GO:

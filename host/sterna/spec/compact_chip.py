@@ -41,6 +41,7 @@ class Write(IntEnum):
     SUM = 6  #: an unsigned sum; `SUM_AT` counts up with each of the three
     SUM_MORE = 7  #: 65536 and an unsigned one
     NIBBLE = 8  #: the lowest four bits are a signed one
+    PEEK = 9  #: place in the vector memory, also `Place.STATE`; shows its word, between programs
     PIECE = 10  #: of the state of the noise, the lowest first
     NOISE = 11  #: begins the noise of logits 0 to this number
     SEEK = 12  #: address at which the tape goes on, or is written
@@ -63,6 +64,7 @@ class Read(IntEnum):
     ELEMENT = 3  #: that of the largest product
     CLAMPED = 4  #: results that were clamped
     MORE = 5  #: one that the largest product has besides
+    PEEKED = 6  #: the word that was asked for, if no program has begun since
     TOTAL = 8  #: three words of the sum of squares
     REST = 12  #: three words of the largest product
     TAPE = 16  #: three pieces of the next tape word, when no block passes; the last one takes it

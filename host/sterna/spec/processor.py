@@ -15,6 +15,7 @@ __all__ = [
     "DATA_WORDS",
     "OPERAND_BITS",
     "PORTS",
+    "PORT_BITS",
     "PROGRAM_WORDS",
     "STACK",
     "WORD_BITS",
@@ -24,7 +25,9 @@ __all__ = [
     "Mode",
     "Move",
     "Result",
+    "clocks",
     "instruction",
+    "output",
 ]
 
 WORD_BITS, OPERAND_BITS = 16, 10
@@ -38,7 +41,9 @@ DATA_WORDS = 256
 STACK = DATA_WORDS - 8
 """Where the stack begins; it grows upwards, and goes round after eight words."""
 
-PORTS = 64
+PORT_BITS = 6
+
+PORTS = 1 << PORT_BITS
 """Ports of either direction."""
 
 
@@ -56,7 +61,7 @@ class Code(IntEnum):
     MULTIPLY = 8  #: P = A * v, 32 bits
     STORE = 9  #: data[operand (+ X)] = A
     IN = 10  #: A = what comes from a port; waits for it
-    OUT = 11  #: A to a port; waits until it is taken
+    OUT = 11  #: A, or a number (`output`), to a port; waits until it is taken
     MOVE = 12  #: see `Move`
     GO = 13  #: see `Go`
     IF = 14  #: see `If`
@@ -110,3 +115,24 @@ def instruction(code: Code, mode: int, operand: int) -> int:
     if not 0 <= operand < 1 << OPERAND_BITS:
         raise ValueError(f"operand must be 0 to {(1 << OPERAND_BITS) - 1}, not {operand}")
     return code << OPERAND_BITS + 2 | mode << OPERAND_BITS | operand
+
+
+def output(port: int, number: int) -> int:
+    """Return the word of an OUT of a number of five bits instead of A.
+
+    Its lowest bit of the mode is 1; the other one is the number's highest bit, and above the port
+    stand the other four.
+    """
+    if not 0 <= number < 32:
+        raise ValueError(f"number to a port must be 0 to 31, not {number}")
+    return instruction(Code.OUT, number >> 4 << 1 | 1, (number & 15) << PORT_BITS | port)
+
+
+def clocks(word: int) -> int:
+    """Return the clocks that an instruction takes whose port does not wait.
+
+    One, and another one to read the data memory.
+    """
+    code, mode = word >> OPERAND_BITS + 2, word >> OPERAND_BITS & 3
+    return_ = code == Code.GO and mode == Go.RETURN
+    return 1 + (return_ or (code <= Code.MULTIPLY and mode != Mode.NUMBER))

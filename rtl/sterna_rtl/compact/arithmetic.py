@@ -82,7 +82,8 @@ class Arithmetic(Component):
     factor, new_factor : ReadPort, WritePort
         Factors, `Cell` behind them.
     vector, new_vector : ReadPort, WritePort
-        The vector memory. It is never read on a clock on which it is written.
+        The vector memory. It is never read on a clock on which it is written. While no program is
+        executed it is read at the place of the command that is shown, from two clocks after that.
     place, shift : ReadPort
         What a segment has set: addresses in the vector memory by `Place`, and amounts by `Shift`.
     activation : WritePort
@@ -152,6 +153,7 @@ class Arithmetic(Component):
         m.d.comb += [self.place.address.eq(now.place), self.shift.address.eq(now.shift)]
         with m.FSM(name="pass"):
             with m.State("COMMAND"):
+                m.d.sync += index.eq(0)
                 with m.If(self.i.valid):
                     m.next = "BEGIN"
             with m.State("BEGIN"):

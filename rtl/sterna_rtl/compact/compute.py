@@ -33,6 +33,8 @@ class Compute(Component):
         Of `Noise`, which writes behind the row sums.
     new_sums, new_place, new_shift : WritePort
         Of `Core`; no sum is written from outside while the lanes write theirs.
+    peeked : Signal, out
+        Of `Core`.
     seeks, tape_address : Signal, in
         Where the tape goes on; not during a block.
     new_tape : WritePort
@@ -53,7 +55,7 @@ class Compute(Component):
         bits = 2 * COLUMNS
         self.tape = Tape(TAPE_WORDS, bits)
         core = self.core.signature.members
-        names = "i", "o", "new_sums", "new_place", "new_shift"
+        names = "i", "o", "new_sums", "new_place", "new_shift", "peeked"
         super().__init__(
             {
                 **{name: core[name] for name in names},
@@ -82,6 +84,7 @@ class Compute(Component):
             Value.cast(lanes.i_words.payload).eq(tape.o.payload),
             lanes.i_words.valid.eq(tape.o.valid),
             tape.o.ready.eq(lanes.i_words.ready | self.takes),
+            self.peeked.eq(core.peeked),
             self.word.eq(tape.o.payload),
             self.shows.eq(tape.o.valid),
             tape.seeks.eq(self.seeks),

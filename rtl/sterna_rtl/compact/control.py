@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from sterna.firmware.assembler import Assembly
-from sterna.spec.compact import TAPE_WORDS, Place, Shift
+from sterna.spec.compact import TAPE_WORDS, Place, Program, Shift
 from sterna.spec.compact_chip import Read, Write
 from sterna.spec.processor import DATA_WORDS, PROGRAM_WORDS, WORD_BITS
 from sterna_rtl.compact.checksum import Checksum
@@ -60,6 +60,8 @@ class Control(Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        # Clocks on which a peek is not there yet.
+        self._peeks = Signal(3, name="peeks")
         m.submodules.processor = processor = self.processor
         m.submodules.checksum, m.submodules.compute = self.checksum, self.compute
         m.d.comb += processor.restart.eq(self.restart)
@@ -106,6 +108,8 @@ class Control(Component):
                 m.d.comb += free.eq(~block.valid)
             with m.Case(Write.NOISE, Write.PIECE):
                 m.d.comb += free.eq(~noise.valid)
+            with m.Case(Write.SUM, Write.SUM_MORE, Write.NIBBLE):
+                m.d.comb += free.eq(~program & ~(block.valid & block.payload.ends))
             with m.Case(Write.SEND):
                 m.d.comb += free.eq(self.send.ready)
             with m.Case(Write.CHECK, Write.CHECK_START):
@@ -122,6 +126,8 @@ class Control(Component):
                     m.d.sync += last.eq(data)
                 with m.Case(Write.PROGRAM):
                     m.d.sync += [compute.i.payload.program.eq(data), program.eq(1)]
+                with m.Case(Write.PEEK):
+                    m.d.sync += compute.i.payload.program.eq(Program.SHOW_VECTORS)
                 with m.Case(Write.LAST_ROW):
                     m.d.sync += block.payload.last_row.eq(data)
                 with m.Case(Write.BLOCK):
@@ -161,6 +167,13 @@ class Control(Component):
                 new.address.eq(port[: (len(names) - 1).bit_length()]),
                 new.data.eq(data),
             ]
+        # A word of the vector memory is shown where a program that does not begin would read.
+        with m.If(written(Write.PEEK)):
+            m.d.comb += [
+                compute.new_place.enable.eq(1),
+                compute.new_place.address.eq(Place.STATE),
+            ]
+        m.d.sync += self._peeks.eq(Cat(written(Write.PEEK), self._peeks))
 
         # Tape: two pieces wait for the third one.
         pieces, seek = Signal(2 * WORD_BITS, reset_less=True), Signal(range(TAPE_WORDS))
@@ -188,7 +201,7 @@ class Control(Component):
         """Show what the processor reads, when it is there and what was written has been taken."""
         compute, shown = self.compute, self.processor.i
         port, done = self.processor.port, compute.o.payload
-        tape = compute.shows & ~compute.i_block.valid
+        tape = compute.shows & ~compute.i_block.valid & ~compute.takes
         byte, received = self.received.payload, self.received
         words = {
             Read.RECEIVED: Mux(byte.end, Cat(byte.good, C(1 << 14, 15)), byte.data),
@@ -196,6 +209,7 @@ class Control(Component):
             Read.ELEMENT: done.element,
             Read.CLAMPED: done.clamped,
             Read.MORE: done.more,
+            Read.PEEKED: compute.peeked,
             **_pieces(Read.TOTAL, done.total, 3),
             **_pieces(Read.REST, done.rest, 3),
             **_pieces(Read.TAPE, compute.word, 3),
@@ -213,6 +227,8 @@ class Control(Component):
                 m.d.comb += there.eq(self.sent)
             with m.Case(Read.NOISE):
                 m.d.comb += there.eq(~compute.i_noise.valid)
+            with m.Case(Read.PEEKED):
+                m.d.comb += there.eq(~self._peeks.any())
             with m.Case(*(Read.TAPE + number for number in range(3))):
                 m.d.comb += there.eq(tape)
             with m.Case(Read.CHECK, Read.CHECK + 1):
@@ -224,7 +240,7 @@ class Control(Component):
             shown.valid.eq(there & ~waits),
             received.ready.eq(shown.ready & (port == Read.RECEIVED) & ~waits),
         ]
-        # A clock later: the next word is there before the next instruction reads it.
+        # A clock later, on which the word is not read again.
         m.d.sync += compute.takes.eq(takes & (port == Read.TAPE + 2))
 
 

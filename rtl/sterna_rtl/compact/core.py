@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth import *
-from amaranth.lib.wiring import Component, In
+from amaranth.lib.wiring import Component, In, Out
 
 from sterna.spec.compact import STARTS
 from sterna.spec.compact_chip import SETTINGS
@@ -22,8 +22,9 @@ _SET = "sums", "place", "shift"
 class Core(Component):
     """Everything between row sums and activations, for who gives commands.
 
-    There is one way in, the row sums, and one way out, the last result: all else that has to be
-    brought to a memory or seen there is moved by programs (`SET_FACTORS` and those behind it).
+    There is one way in, the row sums, and besides vectors one way out, the last result: all else
+    that has to be brought to a memory or seen there is moved by programs (`SET_FACTORS` and those
+    behind it).
 
     Attributes
     ----------
@@ -36,6 +37,9 @@ class Core(Component):
         What a segment sets, by `Place` and `Shift`; not while a program that uses it is executed.
     activation : WritePort
         Activations for the engine, by their number.
+    peeked : Signal, out
+        The word of the vector memory at the place of a program that is shown at `i` and does not
+        begin, from three clocks after both have been set.
 
     Latency, throughput, backpressure
         As of `Arithmetic`.
@@ -48,6 +52,7 @@ class Core(Component):
             {
                 **{name: members[name] for name in ("i", "o", "activation")},
                 **{f"new_{name}": In(WritePort(*MEMORIES[name])) for name in _SET},
+                "peeked": Out(MEMORIES["vector"][1]),
             }
         )
 
@@ -71,6 +76,7 @@ class Core(Component):
                 ram.write.address.eq(new.address),
                 ram.write.data.eq(new.data),
             ]
+        m.d.comb += self.peeked.eq(unit.vector.data)
         for part in ("enable", "address", "data"):
             m.d.comb += getattr(self.activation, part).eq(getattr(unit.activation, part))
         return m

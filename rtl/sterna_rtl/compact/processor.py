@@ -1,4 +1,4 @@
-"""Processor: the compact chip's control, an accumulator and two clocks an instruction."""
+"""Processor: the compact chip's control, an accumulator and a clock or two an instruction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from amaranth.lib.wiring import Component, In, Out
 from sterna.spec.processor import (
     DATA_WORDS,
     OPERAND_BITS,
+    PORT_BITS,
     PORTS,
     PROGRAM_WORDS,
     STACK,
@@ -49,7 +50,8 @@ class Processor(Component):
         Begin at address 0 with an empty stack on the next clock; all else is as it was.
 
     Latency
-        An instruction takes two clocks: its word and its operand are read one after the other.
+        An instruction takes a clock, and one more where it reads the data memory: those of `Mode`
+        with another one than NUMBER, but for STORE; and RETURN.
 
     Throughput
         One instruction at a time.
@@ -83,13 +85,17 @@ class Processor(Component):
         a, carry, x = Signal(WORD_BITS), Signal(), Signal(range(DATA_WORDS))
         product = Signal(2 * WORD_BITS)
 
-        # The first clock of an instruction reads its operand; at the start none has been read yet.
-        starts, executes, done = Signal(init=1), Signal(), Signal()
+        # The first clock of an instruction that has to reads its operand; at the start no
+        # instruction has been read yet.
+        starts, second, executes, done = Signal(init=1), Signal(), Signal(), Signal()
         at, following = Signal(PROGRAM_WORDS.bit_length() - 1), Signal(OPERAND_BITS)
         waits = Mux(code == Code.OUT, ~self.o.ready, (code == Code.IN) & ~self.i.valid)
         after = Signal(range(PROGRAM_WORDS))
+        returns, calls = ((code == Code.GO) & (mode == kind) for kind in (Go.RETURN, Go.CALL))
+        reads = ((code <= Code.MULTIPLY) & (mode != Mode.NUMBER)) | returns
         m.d.comb += [
             after.eq(at + 1),
+            executes.eq(~starts & (second | ~reads)),
             done.eq(executes & ~waits),
             following.eq(after),
             self.program.address.eq(Mux(done, following, at)),
@@ -97,12 +103,11 @@ class Processor(Component):
             self.i.ready.eq(executes & (code == Code.IN)),
             self.o.valid.eq(executes & (code == Code.OUT)),
             self.o.payload.port.eq(operand),
-            self.o.payload.data.eq(a),
+            self.o.payload.data.eq(Mux(mode[0], Cat(operand[PORT_BITS:], mode[1]), a)),
         ]
-        m.d.sync += [starts.eq(0), executes.eq(~starts & ~done)]
+        m.d.sync += [starts.eq(0), second.eq(~starts & ~executes)]
         index = x & (mode == Mode.INDEXED).replicate(len(x))
         depth = Signal(range(DATA_WORDS - STACK))
-        returns, calls = ((code == Code.GO) & (mode == kind) for kind in (Go.RETURN, Go.CALL))
         m.d.comb += [
             self.data.address.eq(operand + index),
             self.new_data.address.eq(self.data.address),
@@ -159,7 +164,7 @@ class Processor(Component):
                             with m.If(operand[1]):
                                 m.d.sync += a.eq(_zeros(a))
         with m.If(self.restart):
-            m.d.sync += [at.eq(0), depth.eq(0), starts.eq(1), executes.eq(0)]
+            m.d.sync += [at.eq(0), depth.eq(0), starts.eq(1), second.eq(0)]
         return m
 
     @staticmethod
