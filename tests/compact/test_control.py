@@ -7,7 +7,8 @@ from amaranth.lib.wiring import Component
 from sterna.firmware.assembler import assemble
 from sterna.firmware.program import NAMES
 from sterna.golden.compact_chip import Chip
-from sterna.spec.compact import COLUMNS, Program
+from sterna.spec.compact import COLUMNS, Place, Program, Shift
+from sterna.spec.compact_chip import SETTINGS
 from sterna.spec.trits import Packing, pack
 from sterna_rtl.compact.control import Control
 from sterna_rtl.lib.stream import connect_stream
@@ -31,6 +32,7 @@ show:   store shown
         out   Write.SEND
         return
 .room low_byte 1
+.room tape_at 1
 .room shown 1
 """
 
@@ -64,11 +66,11 @@ DONE += [f"Read.{name} + {n}" for name in ("TOTAL", "REST") for n in range(3)]
 TEXT = "".join(
     [
         # Tape: written, read, and its blocks.
-        f"load #{TAPE_AT + n}\nout Write.SEEK\n"
-        + given("Write.TAPE", "Write.TAPE", "Write.TAPE_WORD")
-        for n in range(2 * ROWS)
+        f"load #{TAPE_AT}\nnext: store tape_at\nout Write.SEEK\n",
+        given("Write.TAPE", "Write.TAPE", "Write.TAPE_WORD"),
+        f"load tape_at\nadd #1\nstore tape_at\nsub #{TAPE_AT + 2 * ROWS}\nifz written\n",
+        f"load tape_at\ngoto next\nwritten: load #{TAPE_AT}\nout Write.SEEK\n",
     ]
-    + [f"load #{TAPE_AT}\nout Write.SEEK\n"]
     + [said("Read.TAPE", "Read.TAPE + 1", "Read.TAPE + 2")] * 3
     + ["in Read.TAPE + 2\nin Read.TAPE\ncall show\n"]
     # Vectors, by the sums.
@@ -120,7 +122,23 @@ TEXT = "".join(
     + ["out Write.CHECK_START\n", *[given("Write.CHECK")] * 5, said("Read.CHECK", "Read.CHECK + 1")]
     + ["out Write.CHECK\nout Write.CHECK_START\nout Write.CHECK\nout Write.CHECK\n"]
     + [said("Read.CHECK", "Read.CHECK + 1")]
-    + ["in Read.SENT\n", given("Write.DIVISOR"), "in Read.RECEIVED\ncall show\n" * 2]
+    + ["in Read.SENT\n", given("Write.DIVISOR")]
+    # A place that waits for the program, then all settings: no other port takes them for its own.
+    + ["load =2000\nout Write.PLACE + Place.STATE\n", run(Program.SHOW_VECTORS)]
+    + ["load =2001\nout Write.PLACE + Place.STATE\nin Read.RESULT\ncall show\n"]
+    + [f"load #{TAPE_AT + 1}\nout Write.SEEK\nout Write.CHECK_START\nout Write.CHECK, #3\n"]
+    + ["out Write.FIRST, #7\nout Write.LAST, #9\nout Write.SUM_AT, #8\nload =1235\n"]
+    + [f"out Write.PLACE + {n}\n" for n in range(len(Place))]
+    + [f"out Write.SHIFT + {n}\n" for n in range(len(Shift))]
+    + ["out Write.SUM, #19\nout Write.PROGRAM, #Program.SUMS\n", said(*DONE)]
+    + [said("Read.TAPE", "Read.TAPE + 1", "Read.TAPE + 2", "Read.CHECK")]
+    # As they are at the start, for the next pass.
+    + [
+        f"load ={SETTINGS[name].get(n, 0)}\nout Write.{name.upper()} + {n}\n"
+        for name, kind in (("place", Place), ("shift", Shift))
+        for n in range(len(kind))
+    ]
+    + ["in Read.RECEIVED\ncall show\n" * 2]
     + ["stop: in Read.RECEIVED\ngoto stop\n", ROUTINES]
 )
 
