@@ -117,7 +117,9 @@ class _Refinement:
         names = tuple(name for unit in units for name in unit)
         worth = self._cost(self._at(names)) - _WORTH
         costs = (
-            (self._cost(dict.fromkeys(names, tile), worth), tile) for tile in self._tempting(names)
+            (self._cost(dict.fromkeys(names, tile), worth), tile)
+            for tile in self._tempting(names)
+            if tile in self._tiles
         )
         for cost, tile in sorted(costs):
             if cost >= worth:
@@ -186,7 +188,7 @@ class _Refinement:
         for one, alike in late:
             here = ways.place[one]
             now = self._cost({one: here})
-            won, other = max(
+            gains = (
                 (
                     now
                     + self._cost({other: there})
@@ -197,6 +199,7 @@ class _Refinement:
                 for other in alike
                 if (there := ways.place[other]) != here
             )
+            won, other = max(gains, default=(0.0, one))
             if won > _WORTH:
                 self._tiles.swap(one, other)
                 ways.place[one], ways.place[other] = ways.place[other], here

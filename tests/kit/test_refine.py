@@ -189,6 +189,14 @@ def test_blocks_are_exchanged(kind, site, pin):
     assert sites(cells)["idle"] == f"X90/Y10/{site}0"
 
 
+def test_a_block_alone_stays():
+    cells = line("X15/Y10/SLICEA.K0")
+    cells["late"] = cell("MULT18X18D", "X90/Y10/MULT18_0", {"P0": 50})
+    cells["heard"] = flip_flop("X12/Y10/SLICEB.FF0", 50, 52)
+    refine(module(cells), [8.0], 1)
+    assert sites(cells)["late"] == "X90/Y10/MULT18_0"
+
+
 def test_tiles_change_places():
     """Those that a carry joins stay side by side, and all that stands in them goes along."""
     cells = {}
