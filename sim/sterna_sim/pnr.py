@@ -210,7 +210,7 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
     _map(folder, config, planned=True)
     results = []
     for seed in seeds:
-        options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ)]
+        options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ), REROUTED]
         _place_and_route(folder, options, seed, ENGINE_MHZ)
         results.append(_result(folder))
     return results

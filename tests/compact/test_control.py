@@ -220,7 +220,7 @@ class ControlBench(UnitBench):
 
 
 def case(rng):
-    chip = Chip(FIRMWARE)
+    chip = Chip(FIRMWARE.program, FIRMWARE.data)
     trits = rng.integers(-1, 2, (2 * ROWS, COLUMNS)).astype(np.int8)
     tape = np.packbits(pack(trits, Packing.TWO_BITS), axis=1, bitorder="little").reshape(-1)
     # Sums, the scale and the reciprocal, the state of the noise, bytes, the divisor.

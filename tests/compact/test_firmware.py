@@ -32,7 +32,8 @@ CLOCK_HZ = 20_000_000
 
 def chip(text=None):
     names = NAMES | {"DIVISOR": divisor_of(CLOCK_HZ)}
-    return Chip(assemble(text, names) if text else firmware(COMPACT, CLOCK_HZ))
+    assembled = assemble(text, names) if text else firmware(COMPACT, CLOCK_HZ)
+    return Chip(assembled.program, assembled.data)
 
 
 def device(model, text=None, loaded=True):

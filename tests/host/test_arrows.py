@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "spec": {"errors"},
     "model": {"errors", "files", "spec"},
     "golden": {"errors", "spec", "model"},
+    "firmware": {"spec", "golden"},
     "device": {"errors", "files", "spec", "model", "golden"},
     "evaluate": {"errors", "spec", "model", "device"},
     "figures": {"model", "device"},

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
-from sterna.firmware.assembler import Assembly
 from sterna.golden.compact import Done, Memories, execute
 from sterna.golden.processor import Processor
 from sterna.golden.sampler import gumbel, uniforms
@@ -30,7 +30,10 @@ class Chip:
 
     Parameters
     ----------
-    firmware : Assembly
+    program : sequence of int
+        The firmware's instructions, from address 0 on.
+    data : sequence of int
+        What its data memory holds at first.
 
     Attributes
     ----------
@@ -44,13 +47,13 @@ class Chip:
     processor : Processor
     """
 
-    def __init__(self, firmware: Assembly) -> None:
+    def __init__(self, program: Sequence[int], data: Sequence[int]) -> None:
         self.memories, self.tape = Memories(), [0] * TAPE_WORDS
         for place, address in SETTINGS["place"].items():
             self.memories.places[place] = address
         self.received: deque[int | bool] = deque()
         self.sent = bytearray()
-        self.processor = Processor(firmware.program, firmware.data, self._read, self._write)
+        self.processor = Processor(program, data, self._read, self._write)
         self.steps = 0
         self._done = Done()
         self._at = self._seek = 0
