@@ -28,13 +28,13 @@ from sterna_sim.picture import floor_plan
 from sterna_sim.pnr import (
     PARTS,
     Implementation,
-    NotRoutedError,
     count_block_rams,
     count_tables,
     implement,
     prepare,
     unit_of,
 )
+from sterna_sim.router import NotRoutedError
 from sterna_sim.tools import BUILD, ROOT
 from sterna_sim.up5k import HAVE
 from sterna_sim.ways import place_of

@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -36,12 +36,12 @@ from sterna_sim.floorplan import (
 )
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.refine import refine
+from sterna_sim.router import NotRoutedError, route
 from sterna_sim.tools import BUILD, tool_environment
 
 __all__ = [
     "PARTS",
     "Implementation",
-    "NotRoutedError",
     "Part",
     "area_table",
     "count_block_rams",
@@ -51,6 +51,7 @@ __all__ = [
     "main",
     "mapped",
     "prepare",
+    "prepare_engine",
     "run_tool",
     "synthesise",
     "unit_of",
@@ -116,26 +117,12 @@ write_json mapped.json
 
 NEXTPNR = [
     "nextpnr-ecp5", "--package", "CABGA381", "--speed", "6", "--timing-allow-fail",
-    "--placer-heap-timingweight", "20", "--router", "router2", "--write", "placed.json",
-    "--report", "report.json", "--detailed-timing-report", "--log", "nextpnr.log", "-q",
+    "--placer-heap-timingweight", "20", "--write", "placed.json", "--report", "report.json",
+    "--detailed-timing-report", "--log", "nextpnr.log", "-q",
 ]  # fmt: skip
-
-REROUTED = "--tmg-ripup"
-"""Lets the router take up again what misses the clock asked for, until nothing does. By itself it
-is content with any ways of which no two share a wire."""
-
-PATIENCE = 2 * 3600
-"""Seconds for the router, which has no end where the clock asked for can't be met."""
 
 AIMS = 0.75, 0.8, 0.85
 """Parts of the clock that a way may take by the estimate of its wires: the router's are longer."""
-
-ROUTER = {"router": "router2", "router2/currCongWeightMult": "0.5"}
-"""Wires that are wanted twice cost more with each iteration, here a quarter of what router2 does by
-itself: it took so much in the end that what is late was led around them, and stayed late."""
-
-MARGIN = 1.02
-"""The router's own clock, as a multiple: what it held for 100 MHz was reported as 99.6."""
 
 FREE_ROWS_FROM = 30_000
 """Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
@@ -143,9 +130,8 @@ FREE_ROWS_FROM = 30_000
 ENGINE_MHZ = 150
 """What the engine alone is placed for."""
 
-
-class NotRoutedError(Exception):
-    """There are no ways for the wires of a placement, or none that are fast enough."""
+SEEDS = 1, 2, 3
+"""Of its placements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +177,16 @@ def implement(folder: Path, fpga: str, seed: int, clock_hz: int) -> Implementati
     Raises
     ------
     NotRoutedError
-        If the router finds no ways, or none that are fast enough within `PATIENCE`.
+        If the router finds no ways, or none that are fast enough.
     """
-    options = [PARTS[fpga].option, "--lpf", "top.lpf", REROUTED]
+    options = [PARTS[fpga].option, "--lpf", "top.lpf"]
     _place_and_route(folder, options, seed, clock_hz / 1e6)
     run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
     return _result(folder)
 
 
-def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implementation]:
-    """Synthesise the engine alone once, and place and route it with each seed."""
+def prepare_engine(config: ChipConfig) -> Path:
+    """Synthesise the engine alone; return the folder in which `implement_engine` goes on."""
     folder = BUILD / "pnr" / f"engine-{config.digest}"
     folder.mkdir(parents=True, exist_ok=True)
     top = EngineAlone(config)
@@ -208,12 +194,14 @@ def implement_engine(config: ChipConfig, seeds: Iterable[int]) -> list[Implement
         rtlil.convert(top, platform=ECP5, ports=top.ports, name="top", emit_src=False)
     )
     _map(folder, config, planned=True)
-    results = []
-    for seed in seeds:
-        options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ), REROUTED]
-        _place_and_route(folder, options, seed, ENGINE_MHZ)
-        results.append(_result(folder))
-    return results
+    return folder
+
+
+def implement_engine(folder: Path, seed: int) -> Implementation:
+    """Place and route the engine alone; `NotRoutedError` as of `implement`."""
+    options = ["--85k", "--lpf-allow-unconstrained", "--freq", str(ENGINE_MHZ)]
+    _place_and_route(folder, options, seed, ENGINE_MHZ)
+    return _result(folder)
 
 
 def count_block_rams(rtlil: str) -> int:
@@ -260,25 +248,13 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     (folder / "chip.json").write_text(json.dumps(design))
 
 
-def _place_and_route(folder: Path, options: list[str], seed: int, clock_mhz: float) -> None:
+def _place_and_route(folder: Path, options: Sequence[str], seed: int, clock_mhz: float) -> None:
     """Place `chip.json`, make its late ways shorter, route."""
     command = [*NEXTPNR, *options, "--seed", str(seed)]
     run_tool([*command, "--json", "chip.json", "--no-route"], folder)
     design = json.loads((folder / "placed.json").read_text())
-    module = design["modules"]["top"]
-    refine(module, [aim * 1000 / clock_mhz for aim in AIMS], seed)
-    # What a netlist says here goes before the command's options, and clocks made by a PLL are known
-    # to the packer only.
-    module["settings"] |= ROUTER | {"target_freq": f"{1e6 * MARGIN * clock_mhz:f}"}
-    (folder / "refined.json").write_text(json.dumps(design))
-    routed = ["--json", "refined.json", "--no-pack", "--no-place", "--textcfg", "chip.config"]
-    try:
-        run_tool([*command, *routed], folder, PATIENCE)
-    except SternaError as error:
-        # Another placement may have ways for all.
-        if "Failed to route" in (folder / "nextpnr.log").read_text():
-            raise NotRoutedError from error
-        raise
+    refine(design["modules"]["top"], [aim * 1000 / clock_mhz for aim in AIMS], seed)
+    route([*command, "--textcfg", "chip.config"], folder, design, clock_mhz)
 
 
 def _result(folder: Path) -> Implementation:
@@ -309,20 +285,11 @@ def unit_of(cell: str) -> str:
     return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
 
 
-def run_tool(command: list[str], folder: Path, seconds: float | None = None) -> None:
-    """Run a tool in a folder, a router not for ever; what it said of a failure is kept there."""
-    try:
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            env=tool_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotRoutedError from error
+def run_tool(command: list[str], folder: Path) -> None:
+    """Run a tool in a folder; what it said of a failure is kept there."""
+    run = subprocess.run(
+        command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
+    )
     if run.returncode:
         log = folder / f"{command[0]}.txt"
         log.write_text(run.stdout + run.stderr)
@@ -344,10 +311,21 @@ def main() -> None:
     """Implement the engine of the reference alone and print what a lane costs."""
     config = REFERENCE
     print(f"engine of configuration {config.digest}, LFE5U-85F-6", flush=True)
-    results = implement_engine(config, seeds=(1, 2, 3))
-    units = results[0].units
+    folder = prepare_engine(config)
+    fmax, units = [], {}
+    for seed in SEEDS:
+        try:
+            result = implement_engine(folder, seed)
+        except NotRoutedError:
+            fmax.append(0.0)
+            print(f"seed {seed}: not routed for {ENGINE_MHZ} MHz", flush=True)
+            continue
+        units = result.units
+        fmax.append(min(result.fmax_mhz.values()))
+        print(f"seed {seed}: {fmax[-1]:.1f} MHz", flush=True)
+    if not units:
+        raise SystemExit(1)
     engine = units["engine"]["comb"] / config.lanes
-    fmax = [next(iter(result.fmax_mhz.values())) for result in results]
     print(area_table(units))
     figures = {
         "digest": config.digest,

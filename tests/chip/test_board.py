@@ -305,6 +305,7 @@ def test_recording_of_the_chip(flashed, tmp_path):
         replay.counters()
 
 
+@pytest.mark.slow
 def test_tape_from_the_host():
     """A chip whose RAM holds a part of the tape: the host streams it, token by token."""
     small = replace(full_config(), tape_words=16)

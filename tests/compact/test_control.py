@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component
 from sterna.firmware.assembler import assemble
 from sterna.firmware.program import NAMES
 from sterna.golden.compact_chip import Chip
-from sterna.spec.compact import COLUMNS, Place, Program, Shift
+from sterna.spec.compact import COLUMNS, NOISE_WORDS, Place, Program, Shift
 from sterna.spec.compact_chip import SETTINGS
 from sterna.spec.trits import Packing, pack
 from sterna_rtl.compact.control import Control
@@ -36,7 +36,7 @@ show:   store shown
 .room shown 1
 """
 
-ROWS, TAPE_AT, FIRST, LAST = 30, 100, 3, 26
+ROWS, TAPE_AT, FIRST, LAST = 30, 100, 5, 28
 
 
 def given(*ports):
@@ -82,8 +82,10 @@ TEXT = "".join(
     + [f"load #1\nout Write.PLACE + {n}\n" for n in range(1, 5)]
     + ["load =2000\nout Write.PLACE + Place.QUANTISE\nout Write.PLACE + Place.WEIGHTS\n"]
     + ["out Write.PLACE + Place.TEMPERATURE\n"]
-    + [run(Program.SHOW_VECTORS, n, n) + said("Read.RESULT") for n in (FIRST, 9, LAST)]
+    + [run(Program.SHOW_VECTORS, n, n) + said("Read.RESULT") for n in (FIRST, 13, LAST)]
+    # Behind a program that reads another place: the word takes longest to be there.
     + [
+        f"{run(Program.CUT)}in Read.RESULT\n"
         f"load =2000 + {n}\nout Write.PEEK\nin Read.PEEKED\ncall show\n"
         for n in (FIRST, FIRST + 1, LAST)
     ]
@@ -96,6 +98,9 @@ TEXT = "".join(
         run(Program.SET_FACTORS, 507, 508),
     ]
     + [run(Program.SUMS), said(*DONE), run(Program.EMBED), said(*DONE)]
+    # A shift that waits for the program.
+    + [run(Program.SUMS), "load #3\nout Write.SHIFT + Shift.SCALE\n", said(*DONE)]
+    + ["load #15\nout Write.SHIFT + Shift.SCALE\n"]
     + [run(Program.STATISTICS), said(*DONE)]
     # Activations and blocks.
     + ["load #26\nout Write.SHIFT + Shift.ACTIVATION\n"]
@@ -110,14 +115,24 @@ TEXT = "".join(
     + [run(Program.SUMS, 0, ROWS - 1), said(*DONE)]
     # Two blocks one after the other, and what must wait for them.
     + [f"load #{TAPE_AT + 7}\nout Write.SEEK\n", run(Program.CUT), run(Program.ACTIVATE), block(1)]
-    + ["load #2\nout Write.BLOCK\nload #5\nout Write.LAST_ROW\nload #9\nout Write.TAPE_WORD\n"]
-    + ["load #1\nout Write.BLOCK\n", f"load #{TAPE_AT + 5}\nout Write.SEEK\n"]
+    + ["load #2\nout Write.BLOCK\nload #4\nout Write.LAST_ROW\nload #9\nout Write.TAPE_WORD\n"]
+    + ["load #2\nout Write.BLOCK\n", f"load #{TAPE_AT + 5}\nout Write.SEEK\n"]
     + [said("Read.TAPE", "Read.TAPE + 1"), run(Program.SUMS, 0, ROWS - 1), said(*DONE)]
+    # A seek that waits for a long block.
+    + [f"load #{TAPE_AT + 20}\nout Write.SEEK\nload #{ROWS - 1}\nout Write.LAST_ROW\n"]
+    + ["load #3\nout Write.BLOCK\n"]
+    + [f"load #{TAPE_AT + 5}\nout Write.SEEK\n", said("Read.TAPE + 1")]
+    + [run(Program.SUMS, 0, ROWS - 1), said(*DONE)]
     # Noise, and a choice.
     + [given("Write.PIECE")] * 4
     + [f"load #{LAST}\nout Write.NOISE\nin Read.NOISE\n", run(Program.SCORE), said(*DONE)]
-    + [f"load #{LAST}\nout Write.NOISE\nload #77\n", "out Write.PIECE\n" * 4]
-    + [f"load #{LAST}\nout Write.NOISE\nin Read.NOISE\n", run(Program.SCORE), said(*DONE)]
+    # Pieces that wait for noise, then noise for fewer logits than the last piece says.
+    + [given("Write.PIECE")] * 4
+    + [f"load #{LAST}\nout Write.NOISE\nload #5\n", "out Write.PIECE\n" * 4]
+    + ["load #8\nout Write.NOISE\nin Read.NOISE\n", run(Program.SCORE), said(*DONE)]
+    # Sums in its place.
+    + [f"load #{NOISE_WORDS + 20}\nout Write.SUM_AT\n", "load #1\nout Write.SUM\n"]
+    + ["load =32767\nout Write.SUM\n", run(Program.SCORE), said(*DONE)]
     # The link's own.
     + ["out Write.CHECK_START\n", *[given("Write.CHECK")] * 5, said("Read.CHECK", "Read.CHECK + 1")]
     + ["out Write.CHECK\nout Write.CHECK_START\nout Write.CHECK\nout Write.CHECK\n"]
@@ -187,7 +202,11 @@ class ControlBench(UnitBench):
             ("no more than 16 bits", "(port == Write.SUM_MORE) | signs[0]", "signs[0]"),
             ("each piece takes the word", "port == Read.TAPE + 2", "port == Read.TAPE + 1"),
             ("a word twice", " & ~compute.takes", ""),
-            ("a peek too early", "there.eq(~self._peeks.any())", "there.eq(~self._peeks[0])"),
+            (
+                "a peek too early",
+                "there.eq(~self._peeks.any())",
+                "there.eq(~self._peeks[:2].any())",
+            ),
             ("a peek at the place before", "with m.If(written(Write.PEEK)):", "with m.If(0):"),
             (
                 "sums beside those of the lanes",
@@ -225,7 +244,7 @@ def case(rng):
     tape = np.packbits(pack(trits, Packing.TWO_BITS), axis=1, bitorder="little").reshape(-1)
     # Sums, the scale and the reciprocal, the state of the noise, bytes, the divisor.
     more = [*rng.integers(1 << 16, size=12), *rng.integers(16, size=12), 30000, 50000]
-    more += [*rng.integers(1 << 16, size=4), *rng.integers(1 << 16, size=5), 77]
+    more += [*rng.integers(1 << 16, size=13), 77]
     words = np.array(more, dtype="<u2").tobytes()
     items = [{"data": byte, "end": 0, "good": 0} for byte in [*tape.tolist(), *words]]
     items += [{"data": 0, "end": 1, "good": good} for good in (0, 1)]

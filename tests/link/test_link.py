@@ -12,6 +12,7 @@ from sterna_rtl.lib.stream import connect_stream, transfers
 from sterna_rtl.link.link import SerialLink
 from sterna_rtl.link.uart import RECEIVED, UartReceiver, UartTransmitter
 from sterna_sim.kit import Case, UnitBench, bench_tests, edited
+from sterna_sim.kit.stalls import ALL_STALLS
 
 DIVISOR = 4
 
@@ -103,6 +104,7 @@ class LinkBench(UnitBench):
         "i_answer": "it waits to be asked",
     }
     patience = 20000
+    stalls = ALL_STALLS[::3]  # a session takes thousands of clocks
 
     def dut(self, config):
         return Wired(SerialLink(DIVISOR))

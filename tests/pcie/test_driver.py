@@ -19,6 +19,7 @@ def dma_top():
     return top
 
 
+@pytest.mark.slow
 def test_driver_on_the_chip():
     tests, failed, said = run(PcieChip(CONFIG, WIDTH, CLOCK_HZ), "tests.pcie.driver_module")
     assert (tests, failed) == (1, 0), said

@@ -92,8 +92,8 @@ class RingBench(UnitBench):
     cocotb_configs = ("11-words-3-slots", "8-words-2-slots")
     bug_configs = ("11-words-3-slots",)
     bugs = {
-        "freed each time": broken("frees.eq(reads & place.tag.final)", "frees.eq(reads)"),
-        "never freed": broken("frees.eq(reads & place.tag.final)", "frees.eq(0)"),
+        "freed each time": broken("freed.eq(reads & place.tag.final)", "freed.eq(reads)"),
+        "never freed": broken("freed.eq(reads & place.tag.final)", "freed.eq(0)"),
         "full ring takes words": broken("self.i.ready.eq(~full)", "self.i.ready.eq(1)"),
         "a word too few fits": broken("(held == depth - 1) &", "(held == depth - 2) &"),
         "words are there once": broken("Mux(again, place.words, 0)", "0"),

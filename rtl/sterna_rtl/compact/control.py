@@ -200,7 +200,7 @@ class Control(Component):
     def _read(self, m: Module, waits: Signal) -> None:
         """Show what the processor reads, when it is there and what was written has been taken."""
         compute, shown = self.compute, self.processor.i
-        port, done = self.processor.port, compute.o.payload
+        port, done = self.processor.port[: max(Read).bit_length()], compute.o.payload
         tape = compute.shows & ~compute.i_block.valid & ~compute.takes
         byte, received = self.received.payload, self.received
         words = {

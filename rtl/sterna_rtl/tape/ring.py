@@ -80,7 +80,7 @@ class TapeRing(Component):
 
         # Words that are held (from the first of the play on), and those that may be read.
         held, ready = Signal(range(depth + 1)), Signal(range(depth + 1))
-        written, frees, reads, full = Signal(), Signal(), Signal(), Signal()
+        written, freed, reads, full = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(~full),
             self.space.eq(depth - held),
@@ -90,11 +90,12 @@ class TapeRing(Component):
         with m.If(transfers(self.i)):
             address = words.write.address
             m.d.sync += address.eq(Mux(address == depth - 1, 0, address + 1))
-        # A word can be read on the clock after its write.
-        m.d.sync += written.eq(transfers(self.i))
-        m.d.sync += held.eq(held + transfers(self.i) - frees)
+        # A word can be read on the clock after its write, and its place be written on the second
+        # one after its last read: what is read depends on too much to be counted on its clock.
+        m.d.sync += [written.eq(transfers(self.i)), freed.eq(reads & place.tag.final)]
+        m.d.sync += held.eq(held + transfers(self.i) - freed)
         fills = (held == depth) | ((held == depth - 1) & transfers(self.i))
-        m.d.sync += full.eq(fills & ~frees)
+        m.d.sync += full.eq(fills & ~freed)
 
         room = Signal(range(_QUEUE + 1), init=_QUEUE)
         m.d.comb += [
@@ -102,7 +103,6 @@ class TapeRing(Component):
             walk.o.ready.eq((ready != 0) & (room != 0)),
             words.read.address.eq(place.address),
             reads.eq(transfers(walk.o)),
-            frees.eq(reads & place.tag.final),
         ]
         # Going back makes the play's words, which are all held, ready once more.
         again = reads & place.tag.end & ~place.tag.final
@@ -114,7 +114,7 @@ class TapeRing(Component):
         m.d.comb += [queue.i.valid.eq(in_flight), queue.i.payload.word.eq(words.read.data)]
         with m.If(self.restart):
             m.d.sync += [
-                words.write.address.eq(0), held.eq(0), ready.eq(0), written.eq(0), in_flight.eq(0),
-                room.eq(_QUEUE),
+                words.write.address.eq(0), held.eq(0), ready.eq(0), written.eq(0), freed.eq(0),
+                in_flight.eq(0), room.eq(_QUEUE),
             ]  # fmt: skip
         return m
