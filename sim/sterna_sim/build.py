@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from sterna import bitstream
 from sterna.errors import InputError, SternaError
 from sterna.files import whole_file
 from sterna.plan.power import power
@@ -70,8 +71,8 @@ def build_board(
     board : str
         One of `sterna.spec.boards.TARGETS`.
     kept : Path
-        Folder for `chip.bit`, `manifest.json`, `report.json` and `floorplan.svg`. They are written
-        when the timing is met, the manifest last; before that nothing is.
+        Folder for the packed bitstream, `manifest.json`, `report.json` and `floorplan.svg`. They
+        are written when the timing is met, the manifest last; before that nothing is.
     tell : callable
         Told what is being done, how much has been and how much there is at most.
     config : ChipConfig, optional
@@ -121,7 +122,7 @@ def build_board(
         raise InputError(
             f"too slow for {clock_hz / 1e6:g} MHz: {found}; ask for a lower --clock or more --seeds"
         )
-    bitstream = (work / "chip.bit").read_bytes()
+    bits = (work / "chip.bit").read_bytes()
     manifest = {
         "board": board,
         "fpga": target.fpga,
@@ -132,7 +133,7 @@ def build_board(
         "fmax_mhz": {clock: round(mhz, 2) for clock, mhz in result.fmax_mhz.items()},
         "seed": seed,
         "tools": {tool: version(tool) for tool in (COMPACT_TOOLS if config.compact else TOOLS)},
-        "sha256": hashlib.sha256(bitstream).hexdigest(),
+        "sha256": hashlib.sha256(bits).hexdigest(),
     }
     cells = sum(result.units.values(), Counter())
     if config.compact:
@@ -149,7 +150,7 @@ def build_board(
     report |= {"power": power(cells, target.fpga, clock_hz), "seeds": tried}
     kept.mkdir(parents=True, exist_ok=True)
     for name, data in (
-        ("chip.bit", bitstream),
+        (bitstream.NAME, bitstream.pack(bits)),
         ("report.json", _json(report)),
         ("floorplan.svg", _picture(work, unit_of_compact if config.compact else unit_of).encode()),
         ("manifest.json", _json(manifest)),

@@ -181,7 +181,7 @@ def implement(folder: Path, fpga: str, seed: int, clock_hz: int) -> Implementati
     """
     options = [PARTS[fpga].option, "--lpf", "top.lpf"]
     _place_and_route(folder, options, seed, clock_hz / 1e6)
-    run_tool(["ecppack", "--compress", "chip.config", "chip.bit"], folder)
+    run_tool(["ecppack", "chip.config", "chip.bit"], folder)
     return _result(folder)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sterna import bitstream
 from sterna.cli import main
 from sterna.model import container
 from sterna.model.layout import fit
@@ -52,7 +53,7 @@ def commands(page):
 def write_bitstream(folder):
     """Write a bitstream that `sterna flash` takes, whatever the age of the one that is shipped."""
     folder.mkdir(parents=True)
-    (folder / "chip.bit").write_bytes(b"bits")
+    (folder / bitstream.NAME).write_bytes(bitstream.pack(b"bits"))
     manifest = {
         "board": folder.name,
         "configuration": REFERENCE.to_dict(),

@@ -14,6 +14,7 @@ HOST = ROOT / "host" / "sterna"
 
 MAY_IMPORT = {
     "errors": set(),
+    "bitstream": {"errors"},
     "files": {"errors"},
     "spec": {"errors"},
     "model": {"errors", "files", "spec"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "session": {"errors", "model", "device"},
     "trace": {"spec", "model"},
     "cli": {
+        "bitstream",
         "errors",
         "files",
         "spec",

@@ -13,7 +13,7 @@ from sterna_sim.build import build_board, config_of, report_of
 from sterna_sim.pnr import PARTS, Implementation
 from sterna_sim.router import NotRoutedError
 
-FILES = {"chip.bit", "floorplan.svg", "manifest.json", "report.json"}
+FILES = {"chip.bit.xz", "floorplan.svg", "manifest.json", "report.json"}
 
 
 def place(unit, x, y):
@@ -128,7 +128,7 @@ def test_a_build_that_is_too_slow_leaves_what_was_there(tools, tmp_path):
     for there in (False, True):
         if there:
             kept.mkdir()
-            (kept / "chip.bit").write_bytes(b"before")
+            (kept / "chip.bit.xz").write_bytes(b"before")
         with pytest.raises(
             InputError, match=r"for 100 MHz: 40 MHz \(seed 1\), not routed \(seed 2\)"
         ):

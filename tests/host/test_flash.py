@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from sterna import bitstream
 from sterna.spec.boards import TARGETS
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import INTERFACE_VERSION
 
 LOADER = """#!/bin/sh
 printf '%s\\n' "$@" > {folder}/arguments
+for file; do true; done
+/bin/cat "$file" > {folder}/given
 echo "{says}" >&2
 exit {status}
 """
@@ -20,7 +23,7 @@ exit {status}
 @pytest.fixture
 def folder(tmp_path):
     """A bitstream with its manifest."""
-    (tmp_path / "chip.bit").write_bytes(b"bits")
+    (tmp_path / bitstream.NAME).write_bytes(bitstream.pack(b"bits"))
     manifest = {
         "board": "ulx3s-85f",
         "configuration": REFERENCE.to_dict(),
@@ -58,8 +61,11 @@ def test_calls_the_loader(sterna, folder, loader, name, keep):
     result = sterna("flash", "--board", "ulx3s-85f", "--folder", folder, *["--keep"] * keep)
     assert result.status == 0
     assert f"configuration {REFERENCE.digest}" in result.out
-    expected = ["--board", "ulx3s", *["--write-flash"] * keep, str(folder / "chip.bit")]
-    assert (folder / "arguments").read_text().split() == expected
+    *options, file = (folder / "arguments").read_text().split()
+    assert options == ["--board", "ulx3s", *["--write-flash"] * keep]
+    assert (folder / "given").read_bytes() == b"bits"
+    assert Path(file).name == "chip.bit"
+    assert not Path(file).exists()
 
 
 def test_json(sterna, folder, loader):
@@ -80,10 +86,12 @@ def test_shipped_bitstream_is_that_of_its_manifest(sterna, folder, loader, monke
     if not manifest.exists():
         result.refused("manifest.json")
     elif json.loads(manifest.read_text())["interface_version"] != INTERFACE_VERSION:
-        result.refused("chip.bit has version")
+        result.refused("chip.bit.xz has version")
     else:
         assert result.status == 0
-        assert f"bitstreams/{board}/chip.bit" in (folder / "arguments").read_text()
+        assert f"bitstreams/{board}/chip.bit.xz is in" in result.out
+        digest = hashlib.sha256((folder / "given").read_bytes()).hexdigest()
+        assert digest == json.loads(manifest.read_text())["sha256"]
 
 
 def test_without_a_loader(sterna, folder, monkeypatch):
@@ -112,8 +120,13 @@ def test_what_does_not_belong_together(sterna, folder, loader, fields, words):
 def test_incomplete_folders(sterna, folder, loader):
     loader()
     sterna("flash", "--board", "nexys").refused("'nexys'", "ulx3s-85f")
-    (folder / "chip.bit").unlink()
-    sterna("flash", "--board", "ulx3s-85f", "--folder", folder).refused("cannot read", "chip.bit")
+    packed = folder / "chip.bit.xz"
+    for damaged in (packed.read_bytes()[:-1], b"bits"):
+        packed.write_bytes(damaged)
+        result = sterna("flash", "--board", "ulx3s-85f", "--folder", folder)
+        result.refused("not a whole xz file", "chip.bit.xz")
+    packed.unlink()
+    sterna("flash", "--board", "ulx3s-85f", "--folder", folder).refused("cannot read", packed.name)
     (folder / "manifest.json").write_text("{}")
     sterna("flash", "--board", "ulx3s-85f", "--folder", folder).refused("does not name 'board'")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sterna import bitstream
 from sterna.cli.options import JsonOption, print_json
 from sterna.cli.progress import showing
 from sterna.errors import InputError
@@ -92,4 +93,5 @@ def _print(kept: Path, manifest: dict[str, Any], report: dict[str, Any]) -> None
         )
         print(f"slowest way from {way['from']} to {way['to']}: {way['ns']:.1f} ns")
         print(f"  logic + wires: {steps}")
-    print(f"{kept / 'chip.bit'}: configuration {manifest['digest']}, SHA-256 {manifest['sha256']}")
+    print(f"{kept / bitstream.NAME}: configuration {manifest['digest']}")
+    print(f"SHA-256 of the bitstream: {manifest['sha256']}")

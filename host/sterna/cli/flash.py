@@ -6,10 +6,12 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
+from sterna import bitstream
 from sterna.cli.options import JsonOption, print_json
 from sterna.cli.progress import showing
 from sterna.errors import DeviceError, InputError
@@ -35,7 +37,7 @@ def flash_command(
     board: Annotated[str, typer.Option(help=", ".join(TARGETS))],
     folder: Annotated[
         Path | None,
-        typer.Option(help="with chip.bit and manifest.json; by default bitstreams/BOARD"),
+        typer.Option(help="with chip.bit.xz and manifest.json; by default bitstreams/BOARD"),
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="into the board's flash, to stay when power goes")
@@ -44,7 +46,9 @@ def flash_command(
 ) -> None:
     """Load a bitstream into a board with openFPGALoader."""
     target = target_of(board)
-    bitstream, manifest = _checked(board, folder or Path("bitstreams") / board)
+    folder = folder or Path("bitstreams") / board
+    bits, manifest = _checked(board, folder)
+    source = folder / bitstream.NAME
     loader = next((path for name in LOADERS if (path := shutil.which(name))), None)
     if loader is None:
         raise InputError(
@@ -53,17 +57,19 @@ def flash_command(
         )
     keep = keep or bool(target.loads)
     options = target.loads or ["--write-flash"] * keep
-    command = [loader, "--board", target.loader, *options, str(bitstream)]
-    with showing(f"loading {bitstream}"):
+    with showing(f"loading {source}"), TemporaryDirectory() as unpacked:
+        file = Path(unpacked) / Path(bitstream.NAME).stem
+        file.write_bytes(bits)
+        command = [loader, "--board", target.loader, *options, str(file)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
         raise DeviceError(_failure(run.stdout + run.stderr, run.returncode))
-    facts = {"board": board, "bitstream": str(bitstream), "configuration": manifest["digest"]}
+    facts = {"board": board, "bitstream": str(source), "configuration": manifest["digest"]}
     if json:
         print_json({**facts, "sha256": manifest["sha256"], "kept": keep})
     else:
         where = "flash" if keep else "the FPGA, until power goes"
-        print(f"{bitstream} is in {where}: configuration {manifest['digest']}")
+        print(f"{source} is in {where}: configuration {manifest['digest']}")
         print(f"now `sterna doctor --board {board} --device uart:PORT` tests it")
 
 
@@ -83,23 +89,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _checked(board: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+def _checked(board: str, folder: Path) -> tuple[bytes, dict[str, Any]]:
     """Return bitstream and manifest, if they belong to each other, to the board and to us."""
-    manifest, bitstream = read_manifest(folder), folder / "chip.bit"
+    manifest, path = read_manifest(folder), folder / bitstream.NAME
     if manifest["board"] != board:
         raise InputError(f"{folder} is for {manifest['board']}, not for {board}")
     if manifest["interface_version"] != INTERFACE_VERSION:
         raise InputError(
-            f"{bitstream} has version {manifest['interface_version']} of the registers and this "
+            f"{path} has version {manifest['interface_version']} of the registers and this "
             f"host needs {INTERFACE_VERSION}: take a bitstream of the host's own release"
         )
-    try:
-        digest = hashlib.sha256(bitstream.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {bitstream}: {error.strerror}") from error
-    if digest != manifest["sha256"]:
-        raise InputError(f"{bitstream} is not the file of its manifest; copy or build it again")
-    return bitstream, manifest
+    bits = bitstream.read(path)
+    if hashlib.sha256(bits).hexdigest() != manifest["sha256"]:
+        raise InputError(f"{path} is not the file of its manifest; copy or build it again")
+    return bits, manifest
 
 
 def _failure(text: str, status: int) -> str:
