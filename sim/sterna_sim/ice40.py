@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
@@ -17,7 +16,7 @@ from sterna_rtl.boards.icebreaker import Icebreaker
 from sterna_sim.pnr import Implementation, run_tool
 from sterna_sim.up5k import SYNTHESIS, units
 
-__all__ = ["AIM_HZ", "implement_up5k", "prepare_up5k", "unit_of_compact"]
+__all__ = ["implement", "prepare", "unit_of"]
 
 AIM_HZ = 24_000_000
 """What the chip is placed for: more than it runs at, for nextpnr knows no delay of multipliers."""
@@ -30,28 +29,27 @@ NEXTPNR = [
 ]  # fmt: skip
 
 
-def prepare_up5k(folder: Path, config: ChipConfig, clock_hz: int) -> dict[str, Counter[str]]:
-    """Synthesise the chip into a folder; return the cells of its units."""
+def prepare(folder: Path, _fpga: str, config: ChipConfig, clock_hz: int) -> None:
+    """Synthesise the chip into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = ICEBreakerPlatform().prepare(Icebreaker(config, clock_hz), "top")
     for name in ("top.il", "top.pcf"):
         (folder / name).write_text(plan.files[name])
     (folder / "synth.ys").write_text(SYNTHESIS)
     run_tool(["yosys", "-q", "-s", "synth.ys"], folder)
-    cells = json.loads((folder / "mapped.json").read_text())["modules"]["top"]["cells"]
-    return units(cells, unit_of_compact)
 
 
-def implement_up5k(folder: Path, seed: int, found: dict[str, Counter[str]]) -> Implementation:
+def implement(folder: Path, _fpga: str, seed: int, _clock_hz: int) -> Implementation:
     """Place, route and pack what was prepared, to `chip.bit`."""
     run_tool([*NEXTPNR, "--seed", str(seed)], folder)
     run_tool(["icepack", "chip.asc", "chip.bit"], folder)
     report = json.loads((folder / "report.json").read_text())
     clock = min(figures["achieved"] for figures in report["fmax"].values())
-    return Implementation(folder=folder, units=found, fmax_mhz={"sync": clock})
+    cells = json.loads((folder / "mapped.json").read_text())["modules"]["top"]["cells"]
+    return Implementation(folder=folder, units=units(cells, unit_of), fmax_mhz={"sync": clock})
 
 
-def unit_of_compact(cell: str) -> str:
+def unit_of(cell: str) -> str:
     """Return the unit that a cell is in by its path."""
     path = [re.sub(r"\$.*", "", name) for name in re.split(r"[./]", cell)]
     match path[:-1]:

@@ -21,7 +21,7 @@ from amaranth.back import rtlil
 from amaranth.vendor import LatticePlatform
 from amaranth_boards.ulx3s import ULX3S_45F_Platform, ULX3S_85F_Platform
 
-from sterna.errors import SternaError
+from sterna.errors import InputError, SternaError
 from sterna.plan.memories import block_rams
 from sterna.spec.chip import REFERENCE, ChipConfig
 from sterna_rtl.boards.ulx3s import Ulx3s
@@ -44,6 +44,7 @@ __all__ = [
     "Implementation",
     "Part",
     "area_table",
+    "check_fit",
     "count_block_rams",
     "count_tables",
     "implement",
@@ -162,6 +163,11 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
         For all files of the way.
     fpga : str
         A key of `PARTS`.
+
+    Raises
+    ------
+    InputError
+        If the chip does not fit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan = PARTS[fpga].platform().prepare(Ulx3s(config, clock_hz), "top")
@@ -169,6 +175,25 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
         (folder / name).write_text(plan.files[name])
     # Without a tape in block RAM a chip lies closer by itself.
     _map(folder, config, PARTS[fpga].planned and config.tape_words > 0)
+    check_fit(folder, fpga)
+
+
+def check_fit(folder: Path, fpga: str) -> None:
+    """Refuse a chip that the FPGA has no room for, or whose RAMs are not what was meant."""
+    cells = json.loads((folder / "chip.json").read_text())["modules"]["top"]["cells"].values()
+    kinds = Counter(cell["type"] for cell in cells)
+    used = {
+        "comb": ("tables", count_tables(cells)),
+        "dsp": ("multipliers", kinds["MULT18X18D"]),
+        "ebr": ("block RAMs", kinds["DP16KD"]),
+    }
+    for column, (name, count) in used.items():
+        have = PARTS[fpga].have[column]
+        if count > have:
+            raise InputError(f"the chip needs {count} {name} and an {fpga} has {have}")
+    expected = count_block_rams((folder / "top.il").read_text())
+    if kinds["DP16KD"] != expected:
+        raise SternaError(f"{kinds['DP16KD']} block RAMs, but the memories need {expected}")
 
 
 def implement(folder: Path, fpga: str, seed: int, clock_hz: int) -> Implementation:

@@ -3,14 +3,17 @@
 import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from sterna.errors import InputError
+from sterna.spec.boards import TARGETS, target_of
 from sterna.spec.chip import REFERENCE
 from sterna_sim import build as build_module
 from sterna_sim.build import build_board, config_of, report_of
-from sterna_sim.pnr import PARTS, Implementation
+from sterna_sim.flow import ECP5, flow_of
+from sterna_sim.pnr import Implementation, check_fit
 from sterna_sim.router import NotRoutedError
 
 FILES = {"chip.bit.xz", "floorplan.svg", "manifest.json", "report.json"}
@@ -68,7 +71,6 @@ def tools(monkeypatch, tmp_path):
         work.mkdir(parents=True)
         asked.append((fpga, config.digest, clock_hz))
         (work / "chip.json").write_text(json.dumps({"modules": {"top": {"cells": {}}}}))
-        (work / "top.il").write_text("")
 
     def implement(work, fpga, seed, clock_hz):
         asked.append(seed)
@@ -82,8 +84,8 @@ def tools(monkeypatch, tmp_path):
         units = {"engine": Counter(comb=5), "reader": Counter(ebr=1)}
         return Implementation(work, units, {"clk": speed[seed]})
 
-    monkeypatch.setattr(build_module, "prepare", prepare)
-    monkeypatch.setattr(build_module, "implement", implement)
+    flow = replace(ECP5, prepare=prepare, implement=implement)
+    monkeypatch.setattr(build_module, "flow_of", lambda _: flow)
     monkeypatch.setattr(build_module, "version", lambda tool: f"1 of {tool}")  # not all are there
     return asked, speed
 
@@ -143,25 +145,30 @@ def test_interrupted(tools, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(build_module, "implement", interrupt)
+    flow = replace(build_module.flow_of(REFERENCE), implement=interrupt)
+    monkeypatch.setattr(build_module, "flow_of", lambda _: flow)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     assert not (tmp_path / "kept").exists()
 
 
-def test_a_chip_that_is_too_large(tools, tmp_path, monkeypatch):
-    _, speed = tools
-    speed[1] = 100.0
-    prepare = build_module.prepare
-
-    def large(work, *rest):
-        prepare(work, *rest)
-        cells = {f"m{n}": {"type": "MULT18X18D"} for n in range(73)}
-        (work / "chip.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
-
-    monkeypatch.setattr(build_module, "prepare", large)
+def test_a_chip_that_is_too_large(tmp_path):
+    cells = {f"m{n}": {"type": "MULT18X18D"} for n in range(73)}
+    (tmp_path / "chip.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
+    (tmp_path / "top.il").write_text("")
+    check_fit(tmp_path, "LFE5U-85F")
     with pytest.raises(InputError, match="needs 73 multipliers and an LFE5U-45F has 72"):
-        run(tmp_path)
+        check_fit(tmp_path, "LFE5U-45F")
+
+
+@pytest.mark.parametrize("board", TARGETS)
+def test_flow(board):
+    """Each board has one, with the cells of its FPGA; what it counts is what draws power."""
+    flow = flow_of(config_of(board))
+    have = flow.have[target_of(board).fpga]
+    assert flow.drawing.keys() <= have.keys() | {"ff", "lut4"}
+    units = {"one": Counter(dict.fromkeys(flow.drawing, 2)), "other": Counter()}
+    assert sum(flow.draws(units).values()) == 2 * len(flow.drawing)
 
 
 def test_what_is_refused(sterna, tmp_path):
@@ -194,4 +201,5 @@ def test_report_of(tools, tmp_path):
     """Both of the figures that a manifest shows are rounded the same."""
     (tmp_path / "report.json").write_text(json.dumps(EMPTY))
     result = Implementation(tmp_path, {}, {"clk": 58.3333})
-    assert report_of(result, PARTS["LFE5U-85F"].have)["fmax_mhz"] == {"clk": 58.33}
+    report = report_of(result, ECP5.have["LFE5U-85F"], ECP5.unit_of)
+    assert report["fmax_mhz"] == {"clk": 58.33}
