@@ -286,7 +286,11 @@ class _Refinement:
 
 
 def _units(cells: Mapping[str, Any], ways: Ways) -> dict[str, Unit]:
-    """Return the unit of each cell that may be moved."""
+    """Return the unit of each cell that may be moved.
+
+    A flip-flop that takes what the table before it gives goes with that table. Constants come from
+    tables that are on no way: such a flip-flop stays with its own.
+    """
     units: dict[str, Unit] = {name: (name,) for name in ways.place}
     for name in ways.place:
         behind = [edge[0] for edge in ways.before[name] if edge[3] and not edge[2]]
@@ -296,6 +300,7 @@ def _units(cells: Mapping[str, Any], ways: Ways) -> dict[str, Unit]:
         name: unit
         for name, unit in units.items()
         if all(_may_move(cells[one]) for one in unit)
+        and not (len(unit) == 1 and cells[name]["connections"].get("DI"))
         and any(ways.before[one] or ways.after[one] for one in unit)
     }
 

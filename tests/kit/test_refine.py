@@ -174,6 +174,20 @@ def test_a_flip_flop_goes_with_its_table():
     assert int(one[1:3]) < 20
 
 
+@pytest.mark.parametrize("pin, stays", [("DI", True), ("M", False)])
+def test_a_flip_flop_stays_with_its_constant(pin, stays):
+    """That comes from a table before it, which begins no way."""
+    cells = fix(line("X12/Y10/SLICEA.K0"), "first", "table", "last")
+    cells["$PACKER_GND"] = table("X40/Y10/SLICEC.K0", [], 5)
+    fix(cells, "$PACKER_GND")  # so that the tile does not move
+    cells["begins"] = flip_flop("X40/Y10/SLICEC.FF0", 5, 6, pin)
+    cells["table"]["connections"]["B"] = [6]
+    cells["table"]["port_directions"]["B"] = "input"
+    refine(module(cells), [2.0], 1)
+    found = sites(cells)
+    assert (found["begins"] == found["$PACKER_GND"].replace("K", "FF")) == stays
+
+
 @pytest.mark.parametrize(
     ("kind", "site", "pin"), [("DP16KD", "EBR", "DOA0"), ("MULT18X18D", "MULT18_", "P0")]
 )

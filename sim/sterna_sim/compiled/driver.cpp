@@ -276,7 +276,7 @@ int chip_busy(Chip *chip) { return chip->top.busy; }
 
 // Bytes for the chip's input, each bit as long as so many clocks.
 void chip_send(Chip *chip, const uint8_t *bytes, uint64_t count, double clocks_per_bit) {
-  for (uint64_t i = 0; i < count; i++) chip->uart.to_send.push_back({bytes[i], clocks_per_bit});
+  chip->uart.queue(bytes, count, clocks_per_bit);
 }
 
 // Bytes that have not gone over the line.
@@ -285,12 +285,7 @@ uint64_t chip_unsent(Chip *chip) { return chip->uart.to_send.size(); }
 // Bytes from the chip's output since the last call, taken as so many clocks per bit; at most
 // `room` of them.
 uint64_t chip_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_per_bit) {
-  auto &received = chip->uart.received;
-  chip->uart.receive_bit = clocks_per_bit;
-  uint64_t count = received.size() < room ? received.size() : room;
-  for (uint64_t i = 0; i < count; i++) bytes[i] = received[i];
-  received.erase(received.begin(), received.begin() + count);
-  return count;
+  return chip->uart.take(bytes, room, clocks_per_bit);
 }
 
 #ifdef COMING

@@ -51,19 +51,14 @@ uint64_t pins_clocks(Chip *chip) { return chip->clocks; }
 
 // Bytes for the chip's input, each bit as long as so many clocks.
 void pins_send(Chip *chip, const uint8_t *bytes, uint64_t count, double clocks_per_bit) {
-  for (uint64_t i = 0; i < count; i++) chip->uart.to_send.push_back({bytes[i], clocks_per_bit});
+  chip->uart.queue(bytes, count, clocks_per_bit);
 }
 
 uint64_t pins_unsent(Chip *chip) { return chip->uart.to_send.size(); }
 
 // Bytes from the chip's output since the last call, and how long a bit of the next ones is.
 uint64_t pins_receive(Chip *chip, uint8_t *bytes, uint64_t room, double clocks_per_bit) {
-  auto &received = chip->uart.received;
-  chip->uart.receive_bit = clocks_per_bit;
-  uint64_t count = received.size() < room ? received.size() : room;
-  for (uint64_t i = 0; i < count; i++) bytes[i] = received[i];
-  received.erase(received.begin(), received.begin() + count);
-  return count;
+  return chip->uart.take(bytes, room, clocks_per_bit);
 }
 
 }  // extern "C"

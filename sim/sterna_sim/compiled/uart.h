@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <vector>
@@ -18,6 +19,21 @@ struct Uart {
   double send_time = 0, receive_time = 0;
   int send_left = 0, receive_count = -1;
   uint32_t send_bits = 0, receive_bits = 0;
+
+  // Bytes for the chip's input, each bit as long as so many clocks.
+  void queue(const uint8_t *bytes, uint64_t count, double clocks_per_bit) {
+    for (uint64_t i = 0; i < count; i++) to_send.push_back({bytes[i], clocks_per_bit});
+  }
+
+  // Bytes from the chip's output since the last call, at most `room`; a bit of those that follow
+  // takes so many clocks.
+  uint64_t take(uint8_t *bytes, uint64_t room, double clocks_per_bit) {
+    receive_bit = clocks_per_bit;
+    uint64_t count = received.size() < room ? received.size() : room;
+    std::copy_n(received.begin(), count, bytes);
+    received.erase(received.begin(), received.begin() + count);
+    return count;
+  }
 
   // Level on the chip's input for this clock.
   int send() {
