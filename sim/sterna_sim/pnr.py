@@ -70,7 +70,7 @@ class Part:
     platform : type
         The board with it.
     planned : bool
-        Whether there is a floor plan of it, for chips with their tape in block RAM.
+        Whether `sterna_sim.floorplan` knows it.
     have : dict
         Its cells, by the columns of `KINDS`.
     """
@@ -125,7 +125,7 @@ NEXTPNR = [
 AIMS = 0.75, 0.8, 0.85
 """Parts of the clock that a way may take by the estimate of its wires: the router's are longer."""
 
-FREE_ROWS_FROM = 30_000
+FREE_ROWS_FROM = 20_000
 """Tables from which on rows are kept free of them: fewer are routed without, and lie closer."""
 
 ENGINE_MHZ = 150
@@ -173,8 +173,7 @@ def prepare(folder: Path, fpga: str, config: ChipConfig, clock_hz: int) -> None:
     plan = PARTS[fpga].platform().prepare(Ulx3s(config, clock_hz), "top")
     for name in ("top.il", "top.lpf"):
         (folder / name).write_text(plan.files[name])
-    # Without a tape in block RAM a chip lies closer by itself.
-    _map(folder, config, PARTS[fpga].planned and config.tape_words > 0)
+    _map(folder, config, PARTS[fpga].planned)
     check_fit(folder, fpga)
 
 
@@ -261,15 +260,16 @@ def mapped(folder: Path) -> dict[str, Any]:
 def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     """Turn `top.il` into a netlist of cells, with a floor plan some of them in their places."""
     design = mapped(folder)
-    if planned:
-        netlist = Netlist(design["modules"]["top"])
+    netlist = Netlist(design["modules"]["top"])
+    # Without a tape in block RAM a chip lies closer by itself.
+    if planned and config.tape_words:
         sites = block_ram_sites(netlist.cells, config.word_bits // config.rows)
         sites |= multiplier_sites(netlist.cells, config.elements)
         sites |= other_sites(netlist.cells, sites.values())
         netlist.place(sites)
         netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
-        if count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
-            netlist.keep_free(free_sites())
+    if planned and count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
+        netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
 
 
