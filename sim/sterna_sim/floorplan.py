@@ -13,7 +13,9 @@ The multipliers of an element, in quantizer and epilogue, lie side by side and e
 from left to right, as the elements of the embedding do. By itself the placer finds room for a
 multiplier anywhere in its row, and tears an element's logic apart. State and side RAMs lie as near
 to their elements as there is room; the tables of curves and their multipliers, which all elements
-share, in the middle.
+share, in the middle. A chip with its tape outside has nothing else in fixed places. Its elements
+are few: they lie as close as multipliers and logic of each have room, right of the middle, as the
+pins of the memory are at the right edge.
 
 The engine's activations lie in a row across the chip, a column's eight bits in one tile, between
 the block RAMs of their trits. Without them the placer packs the engine into a fifth of the width,
@@ -30,6 +32,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from sterna.errors import InputError
 
 __all__ = [
     "activation_sites",
@@ -55,6 +59,8 @@ _CURVE_TABLE_ROW = 70
 _PLACE = re.compile(r"[XY](\d+)")
 _PLACES = 52
 """Block RAMs in a row, and multipliers in one of theirs."""
+_WIDEST = 8
+"""Places that an element takes of a row, at most."""
 _ACTIVATION_ROW = 76
 _TILE_COLUMNS = 3, 121
 """First and last column of tiles for activations."""
@@ -97,7 +103,18 @@ def multiplier_sites(cells: Mapping[str, Any], elements: int) -> dict[str, str]:
         Of the mapped netlist, flat.
     elements : int
         E.
+
+    Raises
+    ------
+    InputError
+        If those of an element do not fit into its part of a row.
     """
+    width = min(_PLACES // elements, _WIDEST)
+    if width < _WIDEST:
+        begins = [element * _PLACES // elements for element in range(elements)]
+    else:
+        first = (_PLACES - elements * width) * 4 // 5
+        begins = [first + element * width for element in range(elements)]
     found = defaultdict(list)
     for name in sorted(cells):
         match = _OF_ELEMENT.search(name)
@@ -105,11 +122,13 @@ def multiplier_sites(cells: Mapping[str, Any], elements: int) -> dict[str, str]:
             found[match[1], int(match[2])].append(name)
     sites = {}
     for (unit, element), names in found.items():
-        if len(names) > _PLACES // elements:
-            raise ValueError(f"{len(names)} multipliers of an element in {unit}: too many")
+        if len(names) > width:
+            raise InputError(
+                f"{len(names)} multipliers of an element in {unit} have no room side by side: an "
+                f"FPGA of this size takes fewer elements than {elements}"
+            )
         for number, name in enumerate(names):
-            place = element * _PLACES // elements + number
-            sites[name] = _multiplier_site(_MULTIPLIER_ROWS[unit], place)
+            sites[name] = _multiplier_site(_MULTIPLIER_ROWS[unit], begins[element] + number)
     return sites
 
 

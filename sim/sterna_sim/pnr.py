@@ -261,13 +261,14 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     """Turn `top.il` into a netlist of cells, with a floor plan some of them in their places."""
     design = mapped(folder)
     netlist = Netlist(design["modules"]["top"])
-    # Without a tape in block RAM a chip lies closer by itself.
-    if planned and config.tape_words:
-        sites = block_ram_sites(netlist.cells, config.word_bits // config.rows)
-        sites |= multiplier_sites(netlist.cells, config.elements)
-        sites |= other_sites(netlist.cells, sites.values())
+    if planned:
+        sites = multiplier_sites(netlist.cells, config.elements)
+        if config.tape_words:
+            sites |= block_ram_sites(netlist.cells, config.word_bits // config.rows)
+            sites |= other_sites(netlist.cells, sites.values())
+            activations = netlist.registers("engine.activations")
+            sites |= activation_sites(activations, config.columns)
         netlist.place(sites)
-        netlist.place(activation_sites(netlist.registers("engine.activations"), config.columns))
     if planned and count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
         netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))

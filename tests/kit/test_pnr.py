@@ -8,6 +8,7 @@ import pytest
 from amaranth.back import rtlil
 
 from sterna import bitstream
+from sterna.errors import InputError
 from sterna.spec.chip import REFERENCE
 from sterna.spec.registers import INTERFACE_VERSION
 from sterna_rtl.family.ecp5 import ECP5
@@ -112,8 +113,21 @@ def test_multipliers_of_an_element_are_neighbours():
         columns = [column(sites[name]) for name in multipliers(element, 5)]
         assert max(columns) - min(columns) <= 18
         assert 13 * element <= min(columns) - 4 <= 15 * element + 2
-    with pytest.raises(ValueError, match="7 multipliers of an element in epilogue"):
+    with pytest.raises(InputError, match=r"7 multipliers of an element in epilogue .* than 8"):
         multiplier_sites(multipliers(0, 7), 8)
+
+
+def test_few_elements_lie_close():
+    """Eight places for each, at the right but not at the edge."""
+    cells = {name: of for element in range(4) for name, of in multipliers(element, 5).items()}
+    sites = multiplier_sites(cells, 4)
+    assert len(set(sites.values())) == len(sites) == len(cells)
+    columns = [column(site) for site in sites.values()]
+    assert 30 < min(columns) < 45
+    assert 100 < max(columns) < 120
+    for element in range(4):
+        own = [column(sites[name]) for name in multipliers(element, 5)]
+        assert max(own) - min(own) <= 18
 
 
 def test_tables_lie_beside_their_multipliers():
