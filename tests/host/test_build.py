@@ -101,18 +101,18 @@ def run(tmp_path, **options):
 
 def test_the_first_seed_that_is_fast_enough(tools, tmp_path):
     asked, speed = tools
-    speed |= {3: 49.9, 4: 50.0, 5: 60.0}
+    speed |= {3: 74.9, 4: 75.0, 5: 80.0}
     made, told = run(tmp_path, seeds=range(3, 9))
     config = config_of("ulx3s-45f")
-    assert asked == [("LFE5U-45F", config.digest, 50_000_000), 3, 4]
+    assert asked == [("LFE5U-45F", config.digest, 75_000_000), 3, 4]
     assert [done for _, done, _ in told] == [0, 1, 2]
     assert {path.name for path in (tmp_path / "kept").iterdir()} == FILES
     manifest = json.loads((tmp_path / "kept" / "manifest.json").read_text())
     assert manifest == made["manifest"]
-    assert (manifest["seed"], manifest["fmax_mhz"]) == (4, {"clk": 50.0})
+    assert (manifest["seed"], manifest["fmax_mhz"]) == (4, {"clk": 75.0})
     assert manifest["sha256"] == hashlib.sha256(b"bits 4").hexdigest()
     report = json.loads((tmp_path / "kept" / "report.json").read_text())
-    assert report["seeds"] == {"3": 49.9, "4": 50.0}
+    assert report["seeds"] == {"3": 74.9, "4": 75.0}
     assert report["units"] == {"engine": {"comb": 5}, "reader": {"ebr": 1}}
     assert report["unit_fmax_mhz"] == {"engine": 200.0, "reader": 500.0}
     way = report["slowest"][0]
@@ -183,14 +183,14 @@ def test_what_is_refused(sterna, tmp_path):
 
 def test_what_is_printed(sterna, tools, tmp_path, monkeypatch):
     _, speed = tools
-    speed[1] = 61.5
+    speed[1] = 81.5
     monkeypatch.setattr(build_module, "BUILD", tmp_path / "build")
     kept = tmp_path / "kept"
     result = sterna("build", "--board", "ulx3s-45f", "--folder", kept)
     assert result.status == 0
     for words in (
         "0.15 + 0.00 W (model",
-        "Fmax clk: 61.5 MHz (pnr), seed 1",
+        "Fmax clk: 81.5 MHz (pnr), seed 1",
         "reader 0.5 + 0.0, engine 0.3 + 4.5",
     ):
         assert words in result.out

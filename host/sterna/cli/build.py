@@ -33,7 +33,10 @@ def build_command(
     clock: Annotated[
         float | None, typer.Option(help="of the chip, in MHz: a multiple of 2.5")
     ] = None,
-    seed: Annotated[int, typer.Option(min=1, help="of the placer, the first one to try")] = 1,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=1, help="of the placer, the first one to try; by default the board's own"),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="how many to try at most")] = 8,
     folder: Annotated[
         Path | None, typer.Option(help="for what is made; by default bitstreams/BOARD")
@@ -41,7 +44,7 @@ def build_command(
     json: JsonOption = False,
 ) -> None:
     """Synthesise, place and route a chip for a board: some minutes, or an hour for each seed."""
-    target_of(board)
+    first = seed or target_of(board).seed
     kept = folder or Path("bitstreams") / board
     if kept.exists() and not kept.is_dir():
         raise InputError(f"{kept} is a file; --folder names a folder for several")
@@ -60,7 +63,7 @@ def build_command(
         ) from error
     clock_hz = None if clock is None else round(clock * 1e6)
     with showing(f"building for {board}") as tell:
-        made = build(board, kept, tell, chosen, clock_hz, range(seed, seed + seeds))
+        made = build(board, kept, tell, chosen, clock_hz, range(first, first + seeds))
     if json:
         print_json(made)
     else:

@@ -25,6 +25,8 @@ class Target:
         File of the chip's configuration in a clone; empty for the reference.
     model : str
         File of a model for it in a clone.
+    seed : int
+        Of the placer: with it the chip reaches that clock.
     loads : tuple of str
         What openFPGALoader is told besides; empty where a bitstream can be loaded until power goes.
     """
@@ -34,6 +36,7 @@ class Target:
     clock_hz: int
     config: str
     model: str
+    seed: int = 1
     loads: tuple[str, ...] = ()
 
 
@@ -41,13 +44,14 @@ _SDRAM = "models/tern-sdram/ulx3s.json", "models/tern-sdram/tern-sdram.sterna"
 
 TARGETS = {
     "ulx3s-85f": Target(
-        "LFE5U-85F", "ulx3s", 100_000_000, "", "models/tern-ecp5/tern-ecp5.sterna"
+        "LFE5U-85F", "ulx3s", 100_000_000, "", "models/tern-ecp5/tern-ecp5.sterna", 2
     ),
-    "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 50_000_000, *_SDRAM),
-    "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 50_000_000, *_SDRAM),
+    "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 100_000_000, *_SDRAM, 2),
+    "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 75_000_000, *_SDRAM),
     "icebreaker": Target(
         "iCE40UP5K", "ice40_generic", 21_000_000, "models/tern-up5k/icebreaker.json",
-        "models/tern-up5k/tern-up5k.sterna", ("--write-flash", "--file-type", "bin"),
+        "models/tern-up5k/tern-up5k.sterna",
+        loads=("--write-flash", "--file-type", "bin"),
     ),
 }  # fmt: skip
 """By name, as `sterna build` and `sterna flash` take it."""
