@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sterna.errors import SternaError
-from sterna_sim.router import LONGEST, MARGINS, STUCK, NotRoutedError, is_stuck, route
+from sterna_sim.router import LONGEST, STUCK, NotRoutedError, is_stuck, route
 
 ROUTER = """
 import json, pathlib, sys, time
@@ -18,6 +18,8 @@ if mhz > holds:
     log.write_text("Info: iter=1 wires=5 overused=0 overuse=0 tmgfail=9 archfail=NA\\n" * 99)
     time.sleep(60)
 log.write_text(sys.argv[2])
+fmax = {"clk": {"achieved": mhz * float(sys.argv[3])}}
+pathlib.Path("report.json").write_text(json.dumps({"fmax": fmax}))
 sys.exit(bool(sys.argv[2]))
 """
 
@@ -43,10 +45,13 @@ def test_is_stuck(log, stuck):
     assert is_stuck(log) == stuck
 
 
-def routed(folder, holds, said=""):
-    """Route with a stand-in for nextpnr; return the clocks that it was asked for."""
+def routed(folder, holds, said="", reported=0.99):
+    """Route with a stand-in for nextpnr; return the clocks that it was asked for.
+
+    It ends where it is asked for `holds` at most, and a part of what it was asked for is reported.
+    """
     (folder / "nextpnr.log").write_text(line(0, 9) * STUCK)  # an old one says nothing
-    command = [sys.executable, "-c", ROUTER, str(holds), said]
+    command = [sys.executable, "-c", ROUTER, str(holds), said, str(reported)]
     try:
         route(command, folder, {"modules": {"top": {"settings": {"seed": "1"}}}}, 100)
     finally:
@@ -60,14 +65,22 @@ def test_clock_asked_for(tmp_path):
     assert routed(tmp_path, 120) == [102]
 
 
-def test_less_where_it_is_stuck(tmp_path):
-    assert routed(tmp_path, 101.5) == [102, 101]
+def test_more_where_less_is_reported(tmp_path):
+    assert routed(tmp_path, 120, reported=0.97) == [102, 104]
+    assert routed(tmp_path, 120, reported=0.5)[2:] == [102, 104, 106]
+
+
+@pytest.mark.parametrize(
+    "holds, reported, asked", [(101.5, 0.99, [102, 101]), (103, 0.97, [102, 104, 101])]
+)
+def test_less_where_it_is_stuck(tmp_path, holds, reported, asked):
+    assert routed(tmp_path, holds, reported=reported) == asked
 
 
 def test_a_placement_that_is_too_slow(tmp_path):
     with pytest.raises(NotRoutedError):
         routed(tmp_path, 99)
-    assert len((tmp_path / "asked").read_text().split()) == len(MARGINS)
+    assert (tmp_path / "asked").read_text().split() == ["102", "101", "100"]
 
 
 def test_a_placement_without_ways(tmp_path):
