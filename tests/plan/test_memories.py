@@ -11,8 +11,17 @@ from sterna_rtl.lib import ram
 from sterna_sim.tables import chip_rtlil
 from tests.chip.models import config_for
 
+SLOW = pytest.mark.slow
 
-@pytest.mark.parametrize("name", ["odd-columns", "two-slots", "ring", "reference"])
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "odd-columns",
+        "ring",
+        *(pytest.param(name, marks=SLOW) for name in ("two-slots", "reference")),
+    ],
+)
 def test_memories(name):
     """All that are deep enough for block RAM, with their shapes."""
     config = config_for(name)
