@@ -63,7 +63,11 @@ def errors(model, config, period):
 
 @pytest.mark.parametrize(
     "model, config, period",
-    [("odd", "odd-columns", 1), ("fixture-a", "ring", 3), ("odd", "three-slots", 1)],
+    [
+        ("odd", "odd-columns", 1),
+        ("odd", "three-slots", 1),
+        pytest.param("fixture-a", "ring", 3, marks=pytest.mark.slow),
+    ],
 )
 def test_small_chips(model, config, period):
     found = list(errors(model_of(model), config_for(config), period))
