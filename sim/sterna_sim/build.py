@@ -47,7 +47,7 @@ def build_board(
     tell: Tell,
     config: ChipConfig | None = None,
     clock_hz: int | None = None,
-    seeds: range = range(1, 9),
+    seeds: range | None = None,
     work: Path | None = None,
 ) -> dict[str, Any]:
     """Make a bitstream; return its manifest, its report and how many seconds it took.
@@ -64,7 +64,8 @@ def build_board(
     config : ChipConfig, optional
     clock_hz : int, optional
     seeds : range
-        Of the placer; the first with which the timing is met is taken.
+        Of the placer; the first with which the timing is met is taken. By default eight, from the
+        board's own on.
     work : Path, optional
         Folder for what is made on the way, below `build` if not given.
 
@@ -78,6 +79,7 @@ def build_board(
     start = time.monotonic()
     target, config = target_of(board), config or config_of(board)
     clock_hz, flow = clock_hz or target.clock_hz, flow_of(config)
+    seeds = seeds or range(target.seed, target.seed + 8)
     work = work or BUILD / "boards" / f"{board}-{config.digest}"
     tell("synthesis", 0, 1 + len(seeds))
     flow.prepare(work, target.fpga, config, clock_hz)

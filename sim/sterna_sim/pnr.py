@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -260,8 +260,8 @@ def mapped(folder: Path) -> dict[str, Any]:
 def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
     """Turn `top.il` into a netlist of cells, with a floor plan some of them in their places."""
     design = mapped(folder)
-    netlist = Netlist(design["modules"]["top"])
     if planned:
+        netlist = Netlist(design["modules"]["top"])
         sites = multiplier_sites(netlist.cells, config.elements)
         if config.tape_words:
             sites |= block_ram_sites(netlist.cells, config.word_bits // config.rows)
@@ -269,12 +269,12 @@ def _map(folder: Path, config: ChipConfig, planned: bool) -> None:
             activations = netlist.registers("engine.activations")
             sites |= activation_sites(activations, config.columns)
         netlist.place(sites)
-    if planned and count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
-        netlist.keep_free(free_sites())
+        if count_tables(netlist.cells.values()) > FREE_ROWS_FROM:
+            netlist.keep_free(free_sites())
     (folder / "chip.json").write_text(json.dumps(design))
 
 
-def _place_and_route(folder: Path, options: Sequence[str], seed: int, clock_mhz: float) -> None:
+def _place_and_route(folder: Path, options: list[str], seed: int, clock_mhz: float) -> None:
     """Place `chip.json`, make its late ways shorter, route."""
     command = [*NEXTPNR, *options, "--seed", str(seed)]
     run_tool([*command, "--json", "chip.json", "--no-route"], folder)

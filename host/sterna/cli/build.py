@@ -44,7 +44,8 @@ def build_command(
     json: JsonOption = False,
 ) -> None:
     """Synthesise, place and route a chip for a board: some minutes, or an hour for each seed."""
-    first = seed or target_of(board).seed
+    target = target_of(board)
+    first = seed or target.seed
     kept = folder or Path("bitstreams") / board
     if kept.exists() and not kept.is_dir():
         raise InputError(f"{kept} is a file; --folder names a folder for several")
