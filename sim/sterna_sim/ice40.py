@@ -13,7 +13,8 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from sterna.spec.chip import ChipConfig
 from sterna_rtl.boards.icebreaker import Icebreaker
-from sterna_sim.pnr import Implementation, run_tool
+from sterna_sim.pnr import Implementation
+from sterna_sim.tools import run_tool
 from sterna_sim.up5k import SYNTHESIS, units
 
 __all__ = ["implement", "prepare", "unit_of"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from sterna_sim.floorplan import (
 from sterna_sim.netlist import KEPT_FREE, Netlist
 from sterna_sim.refine import refine
 from sterna_sim.router import NotRoutedError, route
-from sterna_sim.tools import BUILD, tool_environment
+from sterna_sim.tools import BUILD, run_tool
 
 __all__ = [
     "PARTS",
@@ -53,7 +52,6 @@ __all__ = [
     "mapped",
     "prepare",
     "prepare_engine",
-    "run_tool",
     "synthesise",
     "unit_of",
 ]
@@ -309,18 +307,6 @@ def unit_of(cell: str) -> str:
     while path[:1] in (["chip"], ["serial"]):
         path = path[1:]
     return path[0] if len(path) > 1 and path[0].isidentifier() else "top"
-
-
-def run_tool(command: list[str], folder: Path) -> None:
-    """Run a tool in a folder; what it said of a failure is kept there."""
-    run = subprocess.run(
-        command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        log = folder / f"{command[0]}.txt"
-        log.write_text(run.stdout + run.stderr)
-        said = [line for line in (run.stderr or run.stdout).splitlines() if line.strip()]
-        raise SternaError(f"{command[0]} failed ({said[-1].strip() if said else '?'}); see {log}")
 
 
 def area_table(units: dict[str, Counter[str]]) -> str:

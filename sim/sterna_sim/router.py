@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sterna.errors import SternaError
-from sterna_sim.tools import tool_environment
+from sterna_sim.tools import failure, tool_environment
 
 __all__ = ["NotRoutedError", "route"]
 
@@ -109,8 +108,7 @@ def _ends(command: list[str], folder: Path) -> bool:
     # Another placement may have ways for all.
     if "Failed to route" in said:
         raise NotRoutedError
-    last = next((line for line in reversed(said.splitlines()) if line.strip()), "?")
-    raise SternaError(f"{command[0]} failed ({last}); see {log}")
+    raise failure(command, said, log)
 
 
 def is_stuck(log: str) -> bool:

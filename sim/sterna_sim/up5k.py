@@ -21,8 +21,8 @@ from sterna.spec.chip import ICEBREAKER, ChipConfig
 from sterna_rtl.family.ice40 import ICE40
 from sterna_rtl.lib.ram import STARTS_ANYHOW
 from sterna_rtl.serial_chip import SerialChip
-from sterna_sim.pnr import run_tool, unit_of
-from sterna_sim.tools import BUILD
+from sterna_sim.pnr import unit_of
+from sterna_sim.tools import BUILD, run_tool
 
 __all__ = ["HAVE", "SYNTHESIS", "main", "mapped", "print_table", "synthesise", "units"]
 

@@ -16,8 +16,7 @@ from amaranth import *
 
 from sterna_rtl.compact.compute import Compute
 from sterna_sim.kit.ports import Ports
-from sterna_sim.pnr import run_tool
-from sterna_sim.tools import BUILD
+from sterna_sim.tools import BUILD, run_tool
 from sterna_sim.up5k import print_table, synthesise, units
 
 __all__ = ["ComputeAlone", "compute_units", "main"]

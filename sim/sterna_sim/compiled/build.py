@@ -6,10 +6,8 @@ import ctypes
 import functools
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -24,7 +22,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.sdram import Command
 from sterna_sim.compiled.gates import gate_level, sources
 from sterna_sim.compiled.probes import LEVELS, PROBES, ProbedChip
-from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
+from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, one_at_a_time, run_tool
 
 __all__ = ["VERILATOR", "Library", "MemoryCall", "build"]
 
@@ -116,8 +114,8 @@ def build(config: ChipConfig, gates: bool = False) -> Library:
 
     Raises
     ------
-    RuntimeError
-        If the Verilator run fails, with the end of its output.
+    SternaError
+        If Verilator fails.
     """
     driver = _DRIVER.read_text()
     texts = [config.digest, _sources(), driver, *VERILATOR]
@@ -127,8 +125,9 @@ def build(config: ChipConfig, gates: bool = False) -> Library:
     key = hashlib.sha256("\0".join(texts).encode())
     folder = BUILD / "chip" / key.hexdigest()[:16]
     library = folder / "libchip.so"
-    if not library.exists():
-        _compile(folder, config, driver, gates)
+    with one_at_a_time(folder.with_suffix(".lock")):
+        if not library.exists():
+            _compile(folder, config, driver, gates)
     return Library(library, json.loads((folder / "widths.json").read_text()))
 
 
@@ -174,7 +173,7 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     else:
         text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
         text = _REPEATED.sub(_replication, text)
-    work = folder.with_name(f"{folder.name}.{os.getpid()}")
+    work = folder.with_suffix(".part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
@@ -196,15 +195,8 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
         "chip.v",
         "driver.cpp",
     ]
-    run = subprocess.run(
-        command, cwd=work, env=tool_environment(), capture_output=True, text=True, check=False
-    )
-    if run.returncode:
-        raise RuntimeError(f"Verilator failed on the chip:\n{(run.stdout + run.stderr)[-3000:]}")
+    run_tool(command, work)
     (work / "obj" / "libchip.so").replace(work / "libchip.so")
     shutil.rmtree(work / "obj")
-    # Several processes may have built the same chip: the first one wins.
-    if not folder.exists():
-        work.rename(folder)
-    else:
-        shutil.rmtree(work)
+    shutil.rmtree(folder, ignore_errors=True)  # one whose library was deleted
+    work.rename(folder)

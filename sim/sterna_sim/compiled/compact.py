@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import amaranth
@@ -20,7 +18,7 @@ from sterna.spec.chip import COMPACT
 from sterna.spec.link import DEFAULT_BAUD
 from sterna_rtl.compact.chip import CompactChip
 from sterna_sim.compiled.build import VERILATOR
-from sterna_sim.tools import BUILD, tool_environment
+from sterna_sim.tools import BUILD, one_at_a_time, run_tool
 
 __all__ = ["CompiledCompact", "Pins"]
 
@@ -38,8 +36,9 @@ def build(clock_hz: int) -> ctypes.CDLL:
             texts.append(path.read_text())
     key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
     folder = BUILD / "compact" / key
-    if not folder.exists():
-        _compile(folder, clock_hz)
+    with one_at_a_time(folder.with_suffix(".lock")):
+        if not folder.exists():
+            _compile(folder, clock_hz)
     library = ctypes.CDLL(str(folder / "libchip.so"))
     pointer, u64, chars = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p
     for name, result, arguments in (
@@ -63,19 +62,14 @@ def _compile(folder: Path, clock_hz: int) -> None:
     text = verilog.convert(
         chip, name="chip", ports=[chip.rx, chip.tx], emit_src=False, strip_internal_attrs=True
     )
-    work = folder.with_name(f"{folder.name}.{os.getpid()}")
+    work = folder.with_suffix(".part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     for file in _FILES:
         shutil.copy(file, work)
     command = ["verilator", *VERILATOR, "-CFLAGS", f"-I{work}", "--Mdir", "obj", "chip.v"]
-    run = subprocess.run(
-        [*command, "pins.cpp"],
-        cwd=work, env=tool_environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if run.returncode:
-        raise RuntimeError(f"Verilator failed on the chip:\n{(run.stdout + run.stderr)[-3000:]}")
+    run_tool([*command, "pins.cpp"], work)
     (work / "obj" / "libchip.so").replace(work / "libchip.so")
     shutil.rmtree(work / "obj")
     work.rename(folder)

@@ -18,7 +18,8 @@ from amaranth.back import rtlil
 from sterna_rtl.family.ecp5 import ECP5
 from sterna_sim import netlist as netlist_module
 from sterna_sim.netlist import Netlist
-from sterna_sim.pnr import SYNTHESIS, mapped, run_tool
+from sterna_sim.pnr import SYNTHESIS, mapped
+from sterna_sim.tools import run_tool
 
 __all__ = ["gate_level", "sources"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -19,7 +18,7 @@ from unittest import mock
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-from ..tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
+from ..tools import BUILD, VERILATOR_MAKEFLAGS, one_at_a_time, tool_environment
 from .bench import UnitBench, explain, make_plan
 from .player import CheckError, Plan, check_stalls, plan_size
 from .ports import Ports
@@ -56,7 +55,7 @@ def build(text: str) -> Path:
     digest = hashlib.sha256("\0".join((text, *_FLAGS)).encode()).hexdigest()[:16]
     folder = BUILD / "cocotb" / digest
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
+    with one_at_a_time(folder / "lock"):
         if not (folder / "done").exists():
             source = folder / f"{_TOP}.v"
             source.write_text(text)
@@ -191,11 +190,4 @@ def _tool_path() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """Keep the runner's own messages away from the screen."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield

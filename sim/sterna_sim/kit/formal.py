@@ -18,7 +18,6 @@ each specification also runs on a planted bug, which it must refuse, and must re
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import subprocess
@@ -32,7 +31,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 
-from ..tools import BUILD, tool_environment
+from ..tools import BUILD, one_at_a_time, tool_environment
 from .ports import Ports
 
 __all__ = ["FormalError", "StreamContract", "check_contract", "prove"]
@@ -209,9 +208,7 @@ class _Specification(Elaboratable):
 @functools.cache
 def _warm_up() -> None:
     """Let one process alone compile Yosys from WebAssembly (once per machine, under a minute)."""
-    BUILD.mkdir(exist_ok=True)
-    with (BUILD / "yosys.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with one_at_a_time(BUILD / "yosys.lock"):
         subprocess.run(["yosys", "-V"], env=tool_environment(), check=True, capture_output=True)
 
 
@@ -253,8 +250,7 @@ def prove(unit: wiring.Component, contract: StreamContract, mode: str) -> tuple[
     folder = BUILD / "formal" / digest
     folder.mkdir(parents=True, exist_ok=True)
     # Two test processes may ask for the same proof.
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with one_at_a_time(folder / "lock"):
         (folder / "top.il").write_text(text)
         (folder / "task.sby").write_text(script)
         done = subprocess.run(

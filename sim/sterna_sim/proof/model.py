@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..kit.player import Engine
 from ..kit.ports import Ports, counts_while
-from ..tools import VERILATOR_MAKEFLAGS, tool_environment
+from ..tools import VERILATOR_MAKEFLAGS, run_tool
 from .mutants import CHOICE, Netlist
 
 __all__ = ["Model", "Player", "Run"]
@@ -106,18 +105,7 @@ def _build(netlist: Netlist, ports: str, clocked: bool) -> Path:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         (work / "driver.cpp").write_text(driver)
-        done = subprocess.run(
-            ["verilator", *_VERILATOR, "--Mdir", "obj", "../unit.v", "driver.cpp"],
-            cwd=work,
-            env=tool_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(
-                f"Verilator failed in {work}:\n{(done.stdout + done.stderr)[-3000:]}"
-            )
+        run_tool(["verilator", *_VERILATOR, "--Mdir", "obj", "../unit.v", "driver.cpp"], work)
         (work / "obj" / "libunit.so").replace(work / "libunit.so")
         shutil.rmtree(work / "obj")
         shutil.rmtree(folder, ignore_errors=True)
