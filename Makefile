@@ -41,10 +41,11 @@ lint: setup-dev
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright --level error
 
-# Synthesis, place and route of the demo's chip for its board, with open tools: bitstreams/ulx3s-85f.
-# Options of `sterna build`, such as another board, go into PNR.
+# Synthesis, place and route of a board's chip with open tools, for the demo's: bitstreams/ulx3s-85f.
+# `make pnr BOARD=icebreaker` is for another one.
+BOARD := ulx3s-85f
 pnr: setup-build
-	$(BIN)/sterna build --board ulx3s-85f $(PNR)
+	$(BIN)/sterna build --board $(BOARD)
 
 # The same of the engine alone, for what a lane costs.
 pnr-engine: setup-build
