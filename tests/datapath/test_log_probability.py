@@ -29,6 +29,7 @@ class LogProbabilityBench(UnitBench):
         "2-tokens": chip(4, 4, max_vocab=2, log_probability=True),
     }
     cocotb_configs = ("4-lanes", "1-lane")
+    slow_configs = (*cocotb_configs, "8-lanes")
     bug_configs = ("4-lanes", "1-lane")
     bugs = {
         "mask ignored": broken("wanted & part.mask[lane]", "wanted"),

@@ -143,6 +143,7 @@ class SamplerBench(UnitBench):
         "4-lanes-16-best": chip(4, 8, top_k=16),
     }
     cocotb_configs = ("4-lanes-of-8", "1-lane", "2-lanes-of-4-2-slots")
+    slow_configs = (*cocotb_configs, "4-lanes-8-best")
     bug_configs = ("2-lanes-of-4-2-slots", "4-lanes-of-8", "1-lane-of-8", "4-lanes-16-best")
     bugs = {
         "last of equals": broken("| (score > best.score)", "| (score >= best.score)"),

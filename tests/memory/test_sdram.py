@@ -134,7 +134,7 @@ class SdramBench(UnitBench):
     name = "sdram"
     configs = {**CONFIGS, **PADS}
     cocotb_configs = ("AS4C16M16SA-6 166 MHz", *PADS)
-    slow_configs = SLOW
+    slow_configs = (*SLOW, *cocotb_configs)
     bug_configs = ("AS4C16M16SA-6 166 MHz", "W9825G6JH-6 133 MHz CL2")
     reset_between = True
     drain = 100
