@@ -62,7 +62,7 @@ def test_boards_have_their_parts():
 
 def test_icebreaker():
     """Each of its pins has a place, and the PLL makes the clocks that it can make."""
-    plan = ICEBreakerPlatform().prepare(Icebreaker(COMPACT, 21_000_000), "top")
+    plan = ICEBreakerPlatform().prepare(Icebreaker(COMPACT, TARGETS["icebreaker"].clock_hz), "top")
     rules = plan.files["top.pcf"]
     rules = rules if isinstance(rules, str) else rules.decode()
     placed = dict(re.findall(r"^set_io (\S+) (\d+)", rules, re.M))

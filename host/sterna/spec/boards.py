@@ -49,7 +49,7 @@ TARGETS = {
     "ulx3s-85f-sdram": Target("LFE5U-85F", "ulx3s", 100_000_000, *_SDRAM, 2),
     "ulx3s-45f": Target("LFE5U-45F", "ulx3s", 75_000_000, *_SDRAM),
     "icebreaker": Target(
-        "iCE40UP5K", "ice40_generic", 21_000_000, "models/tern-up5k/icebreaker.json",
+        "iCE40UP5K", "ice40_generic", 22_125_000, "models/tern-up5k/icebreaker.json",
         "models/tern-up5k/tern-up5k.sterna",
         loads=("--write-flash", "--file-type", "bin"),
     ),
