@@ -220,6 +220,7 @@ class SequencerBench(UnitBench):
     name = "sequencer"
     configs = {name: fit(model(), **lanes) for name, lanes in CONFIGS.items()}
     cocotb_configs = ("wide", "cut-3-slots", "widest")
+    slow_configs = ("cut-3-slots",)
     bugs = {
         "a header to the lanes": broken("self.i.valid & ~tag.header)", "self.i.valid)"),
         "a header's words under another's magic": broken(

@@ -321,6 +321,7 @@ class QuantizerBench(UnitBench):
         "1-1-of-3-slots": chip(1, 1, words=6, slots=3),
         "2-2-of-2-slots-R-4": chip(2, 2, words=6, slots=2, rows=4),
     }
+    slow_configs = ("1-1-of-3-slots", "2-2-of-2-slots-R-4")
     bug_configs = ("6-2-of-2-slots", "1-1-of-3-slots", "6-2")
     drain = 60
     not_stalled = {"i_job": "accepted when the job is done, so never ready without one"}

@@ -116,7 +116,7 @@ class ReaderBench(UnitBench):
         "8-slots": chip(2 * BANK, slots=8),
     }
     cocotb_configs = ("3-banks", "1-bank")
-    slow_configs = ("3-banks", "last-bank-short", "8-slots")  # cocotb plays the first
+    slow_configs = ("3-banks", "half-and-less", "last-bank-short", "8-slots")  # cocotb plays one
     bug_configs = ("3-banks", "half-and-quarter")
     bugs = {
         "wraps a word late": broken("self.length - 1", "self.length"),
