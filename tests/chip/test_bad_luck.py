@@ -8,6 +8,7 @@ import threading
 import time
 import tty
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -433,6 +434,21 @@ def test_doctor(board, sterna, model_file, tmp_path):
     assert facts["known_answer"]
     assert "memories_hold" not in facts
     logits(sterna, board, model_file, tmp_path)
+
+
+@pytest.mark.parametrize("milliseconds", [16, 1])
+def test_doctor_on_a_latency_timer(milliseconds, board, sterna, tmp_path, monkeypatch):
+    """A driver that keeps answers back is told how to be quick; one that does not is not."""
+    timer = tmp_path / Path(board.port).resolve().name / "device" / "latency_timer"
+    timer.parent.mkdir(parents=True)
+    timer.write_text(f"{milliseconds}\n")
+    monkeypatch.setattr("sterna.device.latency._PORTS", tmp_path)
+    device = f"uart:{board.port}@{FASTEST}"
+    _, out, _ = sterna("doctor", "--quick", "--device", device)
+    told = f"latency timer   16 ms for short answers: echo 1 | sudo tee {timer}"
+    assert (told in out) == (milliseconds == 16)
+    facts = json.loads(sterna("doctor", "--quick", "--device", device, "--json")[1])
+    assert facts.get("latency_timer_milliseconds") == (16 if milliseconds == 16 else None)
 
 
 def test_verilog(sterna, tmp_path):

@@ -25,8 +25,10 @@ from sterna.device.chip import (
 from sterna.device.device import Sampling
 from sterna.device.golden import GoldenDevice
 from sterna.device.known_answer import known_model
+from sterna.device.latency import latency_timer
 from sterna.device.names import open_port
 from sterna.device.operations import RegisterPort, read_next
+from sterna.device.uart import parse_port
 from sterna.errors import DeviceError
 from sterna.spec.chip import ChipConfig
 from sterna.spec.registers import Memory
@@ -79,6 +81,7 @@ def _tests(
         mean = _link(port)
         words = f"{_ROUND_TRIPS} requests answered, {mean:.1f} ms each"
         yield "link", words, {"milliseconds_per_request": mean}
+        yield from _latency(device)
         config = read_config(port)
         if manifest and config.digest != manifest["digest"]:
             raise DeviceError(
@@ -98,6 +101,16 @@ def _tests(
         yield "known answer", words, {"known_answer": True}
     finally:
         port.close()
+
+
+def _latency(device: str) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Say how answers come sooner, where the driver of a serial port keeps them back."""
+    kind, _, argument = device.partition(":")
+    timer = latency_timer(parse_port(argument)[0]) if kind == "uart" else None
+    if timer and timer[1] > 1:
+        path, milliseconds = timer
+        words = f"{milliseconds} ms for short answers: echo 1 | sudo tee {path}"
+        yield "latency timer", words, {"latency_timer_milliseconds": milliseconds}
 
 
 def _link(port: RegisterPort) -> float:

@@ -89,8 +89,9 @@ class SerialPort:
 def _cannot_open(name: str, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
-        known = ", ".join(sorted(port.device for port in list_ports.comports())) or "none"
-        return f"there is no port {name}; ports found: {known}"
+        known = ", ".join(sorted(port.device for port in list_ports.comports()))
+        found = known or "none, so the board is not plugged in or has no driver; see `dmesg | tail`"
+        return f"there is no port {name}; ports found: {found}"
     if number == errno.EACCES:
         return f"{name} may not be opened by you; add yourself to the group that owns it (dialout)"
     if number == errno.EBUSY or "exclusively lock" in str(error):
