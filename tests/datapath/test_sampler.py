@@ -162,13 +162,9 @@ class SamplerBench(UnitBench):
         "noise from the top after a cut": broken(
             "starts.eq(self.i_job.payload.first)", "starts.eq(1)"
         ),
-        "noise not followed": broken(
-            "leap(of_slot(places, slot), self.lanes)", "of_slot(places, slot)"
-        ),
-        "noise of the first slot": broken(
-            "noise.state.eq(of_slot(places, slot))", "noise.state.eq(places[0])"
-        ),
-        "state of the first slot": broken("of_slot(self.state, slot)", "self.state[0]"),
+        "noise not followed": broken("leap(place, self.lanes)", "place"),
+        "noise of the first slot": broken("noise.state.eq(place)", "noise.state.eq(places[0])"),
+        "state of the first slot": broken("leap(state, 1)", "leap(self.state[0], 1)"),
         "temperature of the first slot": broken(
             "of_slot(self.temperature, slot)", "self.temperature[0]"
         ),

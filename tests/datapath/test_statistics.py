@@ -156,7 +156,7 @@ class StatisticsBench(UnitBench):
                 '("results", self.o_measured, 1)',
             ),
             ("sums of what is measured", "self.i.payload.results", "self.i.payload.measure"),
-            ("one largest for all slots", "largest = of_slot(every, slot)", "largest = every[0]"),
+            ("one largest for all slots", "of_slot(every, slot).eq(larger)", "every[0].eq(larger)"),
             ("sums in one accumulator", "of_slot(every, slot)[name]", "every[0][name]"),
             (
                 "largest of the next beat's slot",

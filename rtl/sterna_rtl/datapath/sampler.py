@@ -20,7 +20,7 @@ from sterna_rtl.datapath.log_probability import LogProbability
 from sterna_rtl.datapath.noise import Noise
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.queue import Queue
-from sterna_rtl.lib.slots import of_slot
+from sterna_rtl.lib.slots import of_slot, read_of_slot
 from sterna_rtl.lib.stream import connect_stream, transfers
 
 __all__ = ["Sampler"]
@@ -226,15 +226,14 @@ class Sampler(Component):
             ]
         with m.If(loads & working & ~begun & ~issue):
             m.d.sync += starts.eq(1)
+        place = read_of_slot(m, places, slot, "place")
+        state = read_of_slot(m, self.state, slot, "slot_state")
         with m.If(issue):
-            m.d.sync += [
-                begun.eq(1),
-                of_slot(places, slot).eq(leap(of_slot(places, slot), self.lanes)),
-            ]
+            m.d.sync += [begun.eq(1), of_slot(places, slot).eq(leap(place, self.lanes))]
         with m.If(starts):
-            m.d.sync += of_slot(places, slot).eq(leap(of_slot(self.state, slot), 1))
+            m.d.sync += of_slot(places, slot).eq(leap(state, 1))
         m.d.comb += [
-            noise.state.eq(of_slot(places, slot)),
+            noise.state.eq(place),
             noise.restart.eq(starts | transfers(self.i_job)),
         ]
         with m.If(done):

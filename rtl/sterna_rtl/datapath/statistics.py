@@ -16,7 +16,7 @@ from sterna.spec.fixed import PRE_BITS, SCRATCH_BITS, SUM_BITS, SUM_SHIFT, VECTO
 from sterna_rtl.arith.normalise import leading_zeros
 from sterna_rtl.layouts import Layouts
 from sterna_rtl.lib.delay import delay_line
-from sterna_rtl.lib.slots import of_slot
+from sterna_rtl.lib.slots import of_slot, read_of_slot
 from sterna_rtl.lib.stream import transfers
 
 __all__ = ["LARGEST", "LARGEST_BITS", "PRODUCT_BITS", "SUMS", "Statistics", "beat_layout"]
@@ -142,11 +142,12 @@ class Statistics(Component):
             )
             counts = self.i.payload[name]
             valid, first, last, slot = self._tags(m, counts, self.largest_latency - 2)
-            largest = of_slot(every, slot)
+            largest = read_of_slot(m, every, slot, f"largest_of_slot_{name}")
             below = Cat(_less(largest, key) for key in candidates).any()
             with m.If(valid & (first | below)):
-                m.d.sync += largest.eq(larger)
-            found = of_slot(every, _register(m, slot, f"found_slot_{name}"))
+                m.d.sync += of_slot(every, slot).eq(larger)
+            found_slot = _register(m, slot, f"found_slot_{name}")
+            found = read_of_slot(m, every, found_slot, f"found_of_slot_{name}")
             m.d.sync += output.payload.value.eq(found[1:] + found[0])
             # Beside the addition: a count behind it would cost each barrier a clock.
             m.d.sync += output.payload.places.eq(leading_zeros(found[1:]))
