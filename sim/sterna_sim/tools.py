@@ -11,10 +11,11 @@ import fcntl
 import functools
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sterna.errors import SternaError
@@ -23,6 +24,7 @@ __all__ = [
     "BUILD",
     "ROOT",
     "VERILATOR_MAKEFLAGS",
+    "compile_once",
     "failure",
     "one_at_a_time",
     "run_tool",
@@ -127,3 +129,32 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def compile_once(folder: Path, product: str, prepare: Callable[[Path], list[str]]) -> Path:
+    """Let Verilator make a library or a program, unless it is there; return its path.
+
+    Parameters
+    ----------
+    folder : Path
+        Named by a digest of all that goes into it; it appears when everything in it is made.
+    product : str
+        Name of the file.
+    prepare : callable
+        Writes the sources into the folder that it is given, and returns Verilator's arguments.
+
+    Raises
+    ------
+    SternaError
+        If Verilator fails.
+    """
+    with one_at_a_time(folder.with_suffix(".lock")):
+        if not folder.exists():
+            work = folder.with_suffix(".part")
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            run_tool(["verilator", *prepare(work), "--Mdir", "obj"], work)
+            (work / "obj" / product).replace(work / product)
+            shutil.rmtree(work / "obj")
+            work.rename(folder)
+    return folder / product

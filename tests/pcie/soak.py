@@ -18,7 +18,7 @@ from sterna_rtl.pcie.dma_reader import DmaReader
 from sterna_rtl.pcie.dma_tape import DmaTape
 from sterna_sim.kit import to_verilog
 from sterna_sim.kit.bench import default_seed
-from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, tool_environment
+from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, compile_once
 from tests.pcie.tops import tape_config
 
 __all__ = ["Soaked", "build_soak", "soak"]
@@ -110,19 +110,13 @@ def build_soak(width: int, reader: type[DmaReader] = DmaReader) -> Path:
     text = to_verilog(unit)
     digest = hashlib.sha256("\0".join((text, driver, *_VERILATOR)).encode()).hexdigest()[:16]
     folder = BUILD / "soak" / digest
-    program = folder / "obj" / "soak"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "top.v").write_text(text)
-        (folder / "soak.cpp").write_text(driver)
-        command = ["verilator", *_VERILATOR, "--Mdir", "obj", "top.v", "soak.cpp"]
-        run = subprocess.run(
-            command, cwd=folder, env=tool_environment(), capture_output=True, text=True, check=False
-        )
-        if run.returncode:
-            output = run.stdout + run.stderr
-            raise RuntimeError(f"Verilator failed in {folder}:\n{output[-3000:]}")
-    return program
+
+    def prepare(work: Path) -> list[str]:
+        (work / "top.v").write_text(text)
+        (work / "soak.cpp").write_text(driver)
+        return [*_VERILATOR, "top.v", "soak.cpp"]
+
+    return compile_once(folder, "soak", prepare)
 
 
 def soak(program: Path, size: int, every: int) -> Soaked:

@@ -22,7 +22,7 @@ from sterna.spec.chip import ChipConfig
 from sterna.spec.sdram import Command
 from sterna_sim.compiled.gates import gate_level, sources
 from sterna_sim.compiled.probes import LEVELS, PROBES, ProbedChip
-from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, one_at_a_time, run_tool
+from sterna_sim.tools import BUILD, VERILATOR_MAKEFLAGS, compile_once
 
 __all__ = ["VERILATOR", "Library", "MemoryCall", "build"]
 
@@ -124,10 +124,7 @@ def build(config: ChipConfig, gates: bool = False) -> Library:
         texts += sources()
     key = hashlib.sha256("\0".join(texts).encode())
     folder = BUILD / "chip" / key.hexdigest()[:16]
-    library = folder / "libchip.so"
-    with one_at_a_time(folder.with_suffix(".lock")):
-        if not library.exists():
-            _compile(folder, config, driver, gates)
+    library = compile_once(folder, "libchip.so", lambda work: _prepare(work, config, driver, gates))
     return Library(library, json.loads((folder / "widths.json").read_text()))
 
 
@@ -165,7 +162,7 @@ def _outside(config: ChipConfig) -> str:
     return f"#define TAPE_BITS {config.word_bits}\n" if config.ring_words else ""
 
 
-def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None:
+def _prepare(work: Path, config: ChipConfig, driver: str, gates: bool) -> list[str]:
     chip = ProbedChip(config)
     widths = {name: len(value) for name, (_, value) in chip.taps.items()}
     if gates:
@@ -173,9 +170,6 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     else:
         text = verilog.convert(chip, name="chip", emit_src=False, strip_internal_attrs=True)
         text = _REPEATED.sub(_replication, text)
-    work = folder.with_suffix(".part")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     (work / "driver.cpp").write_text(driver)
     for header in _HEADERS:
@@ -185,18 +179,4 @@ def _compile(folder: Path, config: ChipConfig, driver: str, gates: bool) -> None
     (work / "probes.inc").write_text(
         f"#define PROBE_COUNT {len(rows)}\n#define PROBES {' '.join(rows)}\n" + _outside(config)
     )
-    command = [
-        "verilator",
-        *VERILATOR,
-        "-CFLAGS",
-        f"-I{work}",
-        "--Mdir",
-        "obj",
-        "chip.v",
-        "driver.cpp",
-    ]
-    run_tool(command, work)
-    (work / "obj" / "libchip.so").replace(work / "libchip.so")
-    shutil.rmtree(work / "obj")
-    shutil.rmtree(folder, ignore_errors=True)  # one whose library was deleted
-    work.rename(folder)
+    return [*VERILATOR, "-CFLAGS", f"-I{work}", "chip.v", "driver.cpp"]

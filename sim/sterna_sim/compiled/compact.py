@@ -18,7 +18,7 @@ from sterna.spec.chip import COMPACT
 from sterna.spec.link import DEFAULT_BAUD
 from sterna_rtl.compact.chip import CompactChip
 from sterna_sim.compiled.build import VERILATOR
-from sterna_sim.tools import BUILD, one_at_a_time, run_tool
+from sterna_sim.tools import BUILD, compile_once
 
 __all__ = ["CompiledCompact", "Pins"]
 
@@ -36,10 +36,9 @@ def build(clock_hz: int) -> ctypes.CDLL:
             texts.append(path.read_text())
     key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
     folder = BUILD / "compact" / key
-    with one_at_a_time(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _compile(folder, clock_hz)
-    library = ctypes.CDLL(str(folder / "libchip.so"))
+    library = ctypes.CDLL(
+        str(compile_once(folder, "libchip.so", lambda work: _prepare(work, clock_hz)))
+    )
     pointer, u64, chars = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_char_p
     for name, result, arguments in (
         ("new", pointer, []),
@@ -57,22 +56,15 @@ def build(clock_hz: int) -> ctypes.CDLL:
     return library
 
 
-def _compile(folder: Path, clock_hz: int) -> None:
+def _prepare(work: Path, clock_hz: int) -> list[str]:
     chip = CompactChip(COMPACT, clock_hz, waking_bits=_WAKING_BITS)
     text = verilog.convert(
         chip, name="chip", ports=[chip.rx, chip.tx], emit_src=False, strip_internal_attrs=True
     )
-    work = folder.with_suffix(".part")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     (work / "chip.v").write_text(text)
     for file in _FILES:
         shutil.copy(file, work)
-    command = ["verilator", *VERILATOR, "-CFLAGS", f"-I{work}", "--Mdir", "obj", "chip.v"]
-    run_tool([*command, "pins.cpp"], work)
-    (work / "obj" / "libchip.so").replace(work / "libchip.so")
-    shutil.rmtree(work / "obj")
-    work.rename(folder)
+    return [*VERILATOR, "-CFLAGS", f"-I{work}", "chip.v", "pins.cpp"]
 
 
 class CompiledCompact:

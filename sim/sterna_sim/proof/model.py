@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from ..kit.player import Engine
 from ..kit.ports import Ports, counts_while
-from ..tools import VERILATOR_MAKEFLAGS, run_tool
+from ..tools import VERILATOR_MAKEFLAGS, compile_once
 from .mutants import CHOICE, Netlist
 
 __all__ = ["Model", "Player", "Run"]
@@ -99,18 +97,12 @@ def _build(netlist: Netlist, ports: str, clocked: bool) -> Path:
         f"{_DRIVER.read_text()}"
     )
     digest = hashlib.sha256("\0".join((driver, *_VERILATOR)).encode()).hexdigest()[:16]
-    folder = netlist.folder / digest
-    if not (folder / "libunit.so").exists():
-        work = folder.with_name(f"{digest}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
+
+    def prepare(work: Path) -> list[str]:
         (work / "driver.cpp").write_text(driver)
-        run_tool(["verilator", *_VERILATOR, "--Mdir", "obj", "../unit.v", "driver.cpp"], work)
-        (work / "obj" / "libunit.so").replace(work / "libunit.so")
-        shutil.rmtree(work / "obj")
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
-    return folder / "libunit.so"
+        return [*_VERILATOR, "../unit.v", "driver.cpp"]
+
+    return compile_once(netlist.folder / digest, "libunit.so", prepare)
 
 
 def _load(path: Path) -> ctypes.CDLL:
